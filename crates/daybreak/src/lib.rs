@@ -1,0 +1,1 @@
+//! daybreak, the library.
