@@ -1,0 +1,511 @@
+//! The configuration: `daybreak.toml` as written, and what becomes of it once validated.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::Deserialize;
+
+use crate::{
+    engine::{PositionBy, ReplicationMode},
+    error::{Error, Kind, Result},
+    mysql::{Secret, ServerUrl, Side},
+    select::Selection,
+};
+
+/// The file's name in the migration directory.
+pub const FILE: &str = "daybreak.toml";
+
+/// The commented file that `daybreak init` writes.
+pub const TEMPLATE: &str = include_str!("config/template.toml");
+
+/// Whose procedures the target has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TargetKind {
+    /// Amazon Aurora MySQL: replication through the `mysql.rds_*` procedures.
+    Aurora,
+    /// Any other server, on which the account may run the replication statements itself.
+    Mysql,
+}
+
+/// What becomes of the DEFINER of views, routines, triggers and events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Definer {
+    /// Kept as it is.
+    Keep,
+    /// The account that daybreak uses on the target.
+    Current,
+}
+
+/// How the rows are copied.
+#[derive(Debug, Clone)]
+pub struct CopyConfig {
+    /// How many connections read, and as many load.
+    pub threads: usize,
+    /// About how many bytes of data a chunk holds.
+    pub chunk_bytes: u64,
+    /// How long the lock for the snapshot may wait; past that it is given up, and writers go on.
+    pub lock_wait: Duration,
+    /// How often the lock is tried.
+    pub lock_attempts: u32,
+    /// What becomes of definers.
+    pub definer: Definer,
+}
+
+/// How changes follow.
+#[derive(Debug, Clone)]
+pub struct ReplicationConfig {
+    /// Native, or none.
+    pub mode: ReplicationMode,
+    /// GTID or file; none: by what both servers can.
+    pub position: Option<PositionBy>,
+    /// The source's host as the target reaches it; none: as we do.
+    pub source_host: Option<String>,
+    /// The source's port as the target reaches it; none: as we do.
+    pub source_port: Option<u16>,
+    /// An existing replication account; none: one is made.
+    pub user: Option<String>,
+    /// Its password.
+    pub password: Option<Secret>,
+    /// The host part of the account that is made.
+    pub account_host: String,
+    /// Whether the replica's connection to the source uses TLS.
+    pub tls: bool,
+    /// Whether a heartbeat row is written at the source.
+    pub heartbeat: bool,
+    /// How often.
+    pub heartbeat_interval: Duration,
+    /// The lag below which the target counts as caught up.
+    pub max_lag: Duration,
+    /// How long catching up may go without any progress.
+    pub stalled_after: Duration,
+}
+
+/// How verification compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VerifyMode {
+    /// Row counts only.
+    Count,
+    /// Checksums computed inside both servers, bisected to keys.
+    Checksum,
+}
+
+/// How both sides are compared.
+#[derive(Debug, Clone)]
+pub struct VerifyConfig {
+    /// By what.
+    pub mode: VerifyMode,
+    /// How many chunks at once.
+    pub threads: usize,
+    /// About how many rows a chunk holds.
+    pub chunk_rows: u64,
+    /// How long a difference may be looked at again while replication runs.
+    pub recheck: Duration,
+}
+
+/// How the switch is made.
+#[derive(Debug, Clone)]
+pub struct CutoverConfig {
+    /// The longest that writes may be stopped; past it everything is put back.
+    pub max_write_stop: Duration,
+}
+
+/// Everything daybreak was told, validated.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The source.
+    pub source: ServerUrl,
+    /// The target.
+    pub target: ServerUrl,
+    /// Whose procedures the target has; none: found out.
+    pub target_kind: Option<TargetKind>,
+    /// What is taken.
+    pub select: Selection,
+    /// How rows are copied.
+    pub copy: CopyConfig,
+    /// How changes follow.
+    pub replication: ReplicationConfig,
+    /// How sides are compared.
+    pub verify: VerifyConfig,
+    /// How the switch is made.
+    pub cutover: CutoverConfig,
+}
+
+/// What the command line and the environment say; it wins over the file.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// `--source`.
+    pub source: Option<String>,
+    /// `--target`.
+    pub target: Option<String>,
+    /// The source's password, from the environment, a file or an option file.
+    pub source_password: Option<Secret>,
+    /// The target's password, likewise.
+    pub target_password: Option<Secret>,
+    /// `--max-write-stop`.
+    pub max_write_stop: Option<Duration>,
+    /// `--threads`.
+    pub threads: Option<usize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Raw {
+    source: RawServer,
+    target: RawTarget,
+    select: RawSelect,
+    copy: RawCopy,
+    replication: RawReplication,
+    verify: RawVerify,
+    cutover: RawCutover,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawServer {
+    url: Option<String>,
+    password_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawTarget {
+    url: Option<String>,
+    password_file: Option<PathBuf>,
+    kind: Option<TargetKind>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawSelect {
+    databases: Vec<String>,
+    tables: Vec<String>,
+    exclude: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawCopy {
+    threads: Option<usize>,
+    chunk_mib: Option<u64>,
+    lock_wait: Option<String>,
+    lock_attempts: Option<u32>,
+    definer: Option<Definer>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawReplication {
+    mode: Option<ReplicationMode>,
+    position: Option<String>,
+    source_host: Option<String>,
+    source_port: Option<u16>,
+    user: Option<String>,
+    password_file: Option<PathBuf>,
+    account_host: Option<String>,
+    tls: Option<bool>,
+    heartbeat: Option<bool>,
+    heartbeat_interval: Option<String>,
+    max_lag: Option<String>,
+    stalled_after: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawVerify {
+    mode: Option<VerifyMode>,
+    threads: Option<usize>,
+    chunk_rows: Option<u64>,
+    recheck: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawCutover {
+    max_write_stop: Option<String>,
+}
+
+/// The known keys by section, for naming the nearest one.
+const KEYS: [(&str, &[&str]); 7] = [
+    ("source", &["url", "password_file"]),
+    ("target", &["url", "password_file", "kind"]),
+    ("select", &["databases", "tables", "exclude"]),
+    ("copy", &["threads", "chunk_mib", "lock_wait", "lock_attempts", "definer"]),
+    (
+        "replication",
+        &[
+            "mode",
+            "position",
+            "source_host",
+            "source_port",
+            "user",
+            "password_file",
+            "account_host",
+            "tls",
+            "heartbeat",
+            "heartbeat_interval",
+            "max_lag",
+            "stalled_after",
+        ],
+    ),
+    ("verify", &["mode", "threads", "chunk_rows", "recheck"]),
+    ("cutover", &["max_write_stop"]),
+];
+
+impl Config {
+    /// Reads `daybreak.toml` of a directory, if there is one, under what the command line says.
+    pub fn load(directory: &Path, overrides: &Overrides) -> Result<Self> {
+        let path = directory.join(FILE);
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => {
+                return Err(Error::new(Kind::Config, "the configuration can't be read")
+                    .because(error)
+                    .at(path.display()));
+            }
+        };
+        let readable_by_others = {
+            use std::os::unix::fs::PermissionsExt as _;
+            std::fs::metadata(&path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0)
+        };
+        Self::parse(&text, overrides, directory, readable_by_others)
+            .map_err(|error| error.at(path.display()))
+    }
+
+    fn parse(
+        text: &str,
+        overrides: &Overrides,
+        directory: &Path,
+        readable_by_others: bool,
+    ) -> Result<Self> {
+        let raw = parse_raw(text)?;
+        for url in [&raw.source.url, &raw.target.url].into_iter().flatten() {
+            if readable_by_others && ServerUrl::blanked(url).is_some() {
+                return Err(Error::new(
+                    Kind::Config,
+                    "the file holds a password, and others can read it",
+                )
+                .next("chmod 600 the file, or use password_file or DAYBREAK_SOURCE_PASSWORD / DAYBREAK_TARGET_PASSWORD"));
+            }
+        }
+        let server = |side: Side,
+                      flag: &Option<String>,
+                      url: &Option<String>,
+                      file: &Option<PathBuf>,
+                      given: &Option<Secret>| {
+            let text = flag.as_ref().or(url.as_ref()).ok_or_else(|| {
+                Error::new(Kind::Config, format!("no {side} is given")).next(format!(
+                    "give --{side} mysql://user@host:port/, or url in section [{side}]"
+                ))
+            })?;
+            let mut url = ServerUrl::parse(text).map_err(|error| error.at(side))?;
+            if let Some(secret) = given {
+                url.password = Some(secret.clone());
+            } else if let Some(file) = file {
+                url.password = Some(read_secret(&directory.join(file))?);
+            }
+            Ok::<_, Error>(url)
+        };
+        let selection =
+            Selection::parse(&raw.select.databases, &raw.select.tables, &raw.select.exclude)?;
+        let seconds = |given: &Option<String>, otherwise: Duration| match given {
+            Some(text) => duration(text),
+            None => Ok(otherwise),
+        };
+        let threads = overrides.threads.or(raw.copy.threads).unwrap_or_else(default_threads);
+        if threads == 0 || threads > 256 {
+            return Err(Error::new(Kind::Config, "threads must be 1 to 256"));
+        }
+        let position = match raw.replication.position.as_deref() {
+            None | Some("auto") => None,
+            Some("gtid") => Some(PositionBy::Gtid),
+            Some("file") => Some(PositionBy::File),
+            Some(other) => {
+                return Err(Error::new(
+                    Kind::Config,
+                    format!("replication.position = {other:?} is not known"),
+                )
+                .next("choose auto, gtid or file"));
+            }
+        };
+        Ok(Config {
+            source: server(
+                Side::Source,
+                &overrides.source,
+                &raw.source.url,
+                &raw.source.password_file,
+                &overrides.source_password,
+            )?,
+            target: server(
+                Side::Target,
+                &overrides.target,
+                &raw.target.url,
+                &raw.target.password_file,
+                &overrides.target_password,
+            )?,
+            target_kind: raw.target.kind,
+            select: selection,
+            copy: CopyConfig {
+                threads,
+                chunk_bytes: raw.copy.chunk_mib.unwrap_or(32).clamp(1, 4096) * 1_048_576,
+                lock_wait: seconds(&raw.copy.lock_wait, Duration::from_millis(300))?,
+                lock_attempts: raw.copy.lock_attempts.unwrap_or(40).max(1),
+                definer: raw.copy.definer.unwrap_or(Definer::Keep),
+            },
+            replication: ReplicationConfig {
+                mode: raw.replication.mode.unwrap_or(ReplicationMode::Native),
+                position,
+                source_host: raw.replication.source_host,
+                source_port: raw.replication.source_port,
+                user: raw.replication.user,
+                password: raw
+                    .replication
+                    .password_file
+                    .map(|file| read_secret(&directory.join(file)))
+                    .transpose()?,
+                account_host: raw.replication.account_host.unwrap_or_else(|| "%".into()),
+                tls: raw.replication.tls.unwrap_or(false),
+                heartbeat: raw.replication.heartbeat.unwrap_or(true),
+                heartbeat_interval: seconds(
+                    &raw.replication.heartbeat_interval,
+                    Duration::from_millis(100),
+                )?,
+                max_lag: seconds(&raw.replication.max_lag, Duration::from_secs(2))?,
+                stalled_after: seconds(&raw.replication.stalled_after, Duration::from_secs(300))?,
+            },
+            verify: VerifyConfig {
+                mode: raw.verify.mode.unwrap_or(VerifyMode::Checksum),
+                threads: raw.verify.threads.unwrap_or(threads),
+                chunk_rows: raw.verify.chunk_rows.unwrap_or(50_000).max(100),
+                recheck: seconds(&raw.verify.recheck, Duration::from_secs(120))?,
+            },
+            cutover: CutoverConfig {
+                max_write_stop: match overrides.max_write_stop {
+                    Some(given) => given,
+                    None => seconds(&raw.cutover.max_write_stop, Duration::from_secs(30))?,
+                },
+            },
+        })
+    }
+
+    /// A configuration from flags alone, with every setting at its default.
+    pub fn from_overrides(overrides: &Overrides) -> Result<Self> {
+        Self::parse("", overrides, Path::new("."), false)
+    }
+}
+
+fn default_threads() -> usize {
+    std::thread::available_parallelism().map_or(4, |cores| cores.get()).clamp(2, 8)
+}
+
+fn parse_raw(text: &str) -> Result<Raw> {
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+        Error::new(Kind::Config, format!("the configuration isn't TOML: {}", error.message()))
+    })?;
+    for (section, content) in &table {
+        let Some((_, keys)) = KEYS.iter().find(|(name, _)| name == section) else {
+            return Err(unknown(section, KEYS.iter().map(|(name, _)| *name), "section"));
+        };
+        for key in content.as_table().into_iter().flat_map(|table| table.keys()) {
+            if !keys.contains(&key.as_str()) {
+                return Err(unknown(key, keys.iter().copied(), "key").at(format!("[{section}]")));
+            }
+        }
+    }
+    // Values never reach the message: one of them may be a URL with a password.
+    table.try_into().map_err(|error: toml::de::Error| {
+        let text = error.message().to_string();
+        let text = if text.contains("://") { "a value has the wrong type".into() } else { text };
+        Error::new(Kind::Config, format!("the configuration can't be used: {text}"))
+    })
+}
+
+fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone, what: &str) -> Error {
+    let nearest = known
+        .clone()
+        .map(|key| (strsim::damerau_levenshtein(name, key), key))
+        .min()
+        .filter(|(distance, _)| *distance <= 3);
+    let error = Error::new(Kind::Config, format!("there is no {what} {name:?}"));
+    match nearest {
+        Some((_, key)) => error.next(format!("did you mean {key:?}?")),
+        None => error.next(format!("known are {}", known.collect::<Vec<_>>().join(", "))),
+    }
+}
+
+/// Reads a duration: `500ms`, `30s`, `5m`, `1h`.
+pub fn duration(text: &str) -> Result<Duration> {
+    let wrong = || {
+        Error::new(Kind::Config, format!("{text:?} isn't a duration"))
+            .next("write 500ms, 30s, 5m or 1h")
+    };
+    let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+    let number: u64 = text[..digits].parse().map_err(|_| wrong())?;
+    let millis = match &text[digits..] {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(millis).map(Duration::from_millis).ok_or_else(wrong)
+}
+
+/// Reads a secret from a file: its first line.
+pub fn read_secret(path: &Path) -> Result<Secret> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Error::new(Kind::Config, "a password file can't be read").because(error).at(path.display())
+    })?;
+    Ok(Secret::new(text.lines().next().unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config> {
+        Config::parse(text, &Overrides::default(), Path::new("."), false)
+    }
+
+    const SERVERS: &str = "[source]\nurl='mysql://a:geheim@h1/'\n[target]\nurl='mysql://b@h2/'\n";
+
+    #[test]
+    fn unknown_keys_name_the_nearest() {
+        let error = parse("[sorce]\n").unwrap_err().to_string();
+        assert!(error.contains("\"source\""), "{error}");
+        let error = parse("[copy]\nthread = 3\n").unwrap_err().to_string();
+        assert!(error.contains("\"threads\"") && error.contains("[copy]"), "{error}");
+    }
+
+    #[test]
+    fn the_template_is_valid_once_servers_are_given() {
+        let overrides = Overrides {
+            source: Some("mysql://a@h1/".into()),
+            target: Some("mysql://b@h2/".into()),
+            ..Overrides::default()
+        };
+        Config::parse(TEMPLATE, &overrides, Path::new("."), false).unwrap();
+    }
+
+    #[test]
+    fn a_password_needs_a_private_file() {
+        let error =
+            Config::parse(SERVERS, &Overrides::default(), Path::new("."), true).unwrap_err();
+        assert!(error.to_string().contains("chmod 600") && !error.to_string().contains("geheim"));
+        assert_eq!(parse(SERVERS).unwrap().cutover.max_write_stop, Duration::from_secs(30));
+    }
+
+    #[test]
+    fn durations_have_units() {
+        assert_eq!(duration("500ms").unwrap(), Duration::from_millis(500));
+        assert_eq!(duration("5m").unwrap(), Duration::from_secs(300));
+        for wrong in ["30", "s", "3 s", "-1s", "1d", "99999999999999999999s"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! What every step is given: the configuration, the journal, where events go, and the word to stop.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Journal, Plan};
+use crate::{
+    config::Config,
+    error::{Error, Kind, Result},
+    event::Events,
+    mysql::{Session, Side},
+    source::lock::WriteLock,
+};
+
+/// Why the work should stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopReason {
+    /// Somebody asked for a pause.
+    Pause,
+    /// Ctrl-C or SIGTERM.
+    Interrupt,
+}
+
+/// The word to stop, shared by whoever listens for signals and whoever works.
+#[derive(Debug, Clone, Default)]
+pub struct StopSignal {
+    token: CancellationToken,
+    reason: Arc<AtomicU8>,
+}
+
+impl StopSignal {
+    /// Asks all work to stop at its next safe point.
+    pub fn stop(&self, reason: StopReason) {
+        self.reason.store(if reason == StopReason::Pause { 1 } else { 2 }, Ordering::SeqCst);
+        self.token.cancel();
+    }
+
+    /// Returns when a stop is asked for.
+    pub async fn stopped(&self) {
+        self.token.cancelled().await;
+    }
+
+    /// An error of kind `Paused` or `Interrupted` once a stop was asked for. Long work calls this at
+    /// its safe points.
+    pub fn check(&self) -> Result<()> {
+        if !self.token.is_cancelled() {
+            return Ok(());
+        }
+        Err(match self.reason.load(Ordering::SeqCst) {
+            1 => Error::new(Kind::Paused, "paused, as asked"),
+            _ => Error::new(Kind::Interrupted, "interrupted"),
+        })
+    }
+}
+
+/// What every step is given.
+pub struct Context {
+    /// The configuration, validated.
+    pub config: Config,
+    /// The migration's directory.
+    pub directory: PathBuf,
+    /// The journal.
+    pub journal: Arc<Journal>,
+    /// Where events go.
+    pub events: Events,
+    /// The word to stop.
+    pub stop: StopSignal,
+    /// The lock that keeps the source closed for as long as this process lives. Held across steps
+    /// only where writes stop before the copy (`replication.mode = "none"`).
+    pub write_lock: tokio::sync::Mutex<Option<WriteLock>>,
+}
+
+impl Context {
+    /// A new connection to the source.
+    pub async fn source(&self) -> Result<Session> {
+        Session::open(&self.config.source, Side::Source).await
+    }
+
+    /// A new connection to the target.
+    pub async fn target(&self) -> Result<Session> {
+        Session::open(&self.config.target, Side::Target).await
+    }
+
+    /// The plan in force.
+    pub fn plan(&self) -> Result<Plan> {
+        self.journal.plan()
+    }
+}

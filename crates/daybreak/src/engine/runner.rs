@@ -1,0 +1,228 @@
+//! Goes through a plan: runs, resumes, pauses, undoes. A failure pauses; undo is asked for.
+
+use std::{sync::Arc, time::Instant};
+
+use super::{Context, Entry, Phase, Severity, Step, StepPhase};
+use crate::{
+    error::{Error, Kind, Result, Retry},
+    event::Event,
+};
+
+/// How often a step is tried again by itself after a passing failure.
+const ATTEMPTS: u32 = 5;
+
+/// Where a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// Every step is verified.
+    Completed,
+    /// Stopped where asked, after this step.
+    Until(String),
+}
+
+/// Goes through the steps of a plan, over its journal.
+pub struct Runner {
+    context: Arc<Context>,
+    steps: Vec<Box<dyn Step>>,
+}
+
+impl Runner {
+    /// A runner for the plan in the context's journal. `steps` are all steps of its route, in order.
+    ///
+    /// # Errors
+    /// `State` when the plan was made by a daybreak that had other steps.
+    pub fn new(context: Arc<Context>, steps: Vec<Box<dyn Step>>) -> Result<Self> {
+        let planned = context.plan()?.steps;
+        if planned.iter().map(|step| step.id.as_str()).ne(steps.iter().map(|step| step.id())) {
+            return Err(Error::new(Kind::State, "the plan has other steps than this daybreak")
+                .next(
+                    "go on with the version of daybreak that made the plan, or undo and plan anew",
+                ));
+        }
+        Ok(Runner { context, steps })
+    }
+
+    /// Begins or goes on, up to the end or through the step `until`.
+    ///
+    /// # Errors
+    /// Whatever stopped it. The journal says `Paused`, and the same call goes on from there.
+    pub async fn run(&self, until: Option<&str>) -> Result<Standing> {
+        if let Some(step) = until {
+            self.position(step)?;
+        }
+        self.take_up()?;
+        let result = self.go(until).await;
+        // The lock of a closed source doesn't outlive the work.
+        if let Some(lock) = self.context.write_lock.lock().await.take() {
+            lock.release().await?;
+        }
+        self.let_go(result)
+    }
+
+    fn take_up(&self) -> Result<()> {
+        self.context.journal.pause_requested(true)?;
+        self.context
+            .journal
+            .append(Entry::Resumed { version: env!("CARGO_PKG_VERSION").to_string() })?;
+        Ok(())
+    }
+
+    /// Writes why the work ends here, unless it is complete.
+    fn let_go<T>(&self, result: Result<T>) -> Result<T> {
+        if self.context.journal.state().phase == Phase::Active {
+            let reason = match &result {
+                Ok(_) => "as far as asked".to_string(),
+                Err(error) => error.what().to_string(),
+            };
+            let paused = self.context.journal.append(Entry::Paused { reason });
+            // The first failure is the one to tell.
+            if result.is_ok() {
+                paused?;
+            }
+        }
+        result
+    }
+
+    async fn go(&self, until: Option<&str>) -> Result<Standing> {
+        for (at, step) in self.steps.iter().enumerate() {
+            if self.phase(step.as_ref()) != StepPhase::Verified {
+                self.context.stop.check()?;
+                self.context.events.send(Event::StepStarted {
+                    step: step.id().to_string(),
+                    title: step.title().to_string(),
+                    number: at + 1,
+                    of: self.steps.len(),
+                });
+                let begun = Instant::now();
+                self.one(step.as_ref()).await?;
+                self.context.events.send(Event::StepVerified {
+                    step: step.id().to_string(),
+                    millis: begun.elapsed().as_millis() as u64,
+                });
+            }
+            if until == Some(step.id()) && at + 1 < self.steps.len() {
+                return Ok(Standing::Until(step.id().to_string()));
+            }
+        }
+        self.context.journal.append(Entry::Completed)?;
+        Ok(Standing::Completed)
+    }
+
+    /// One step to *verified*; passing failures are tried again, anything else fails the step.
+    async fn one(&self, step: &dyn Step) -> Result<()> {
+        let mut attempt = 1;
+        loop {
+            let result = self.attempt(step).await;
+            let Err(error) = result else { return Ok(()) };
+            let stopping = matches!(error.kind(), Kind::Paused | Kind::Interrupted);
+            if !stopping {
+                self.context.events.send(Event::StepFailed {
+                    step: step.id().to_string(),
+                    error: error.to_string(),
+                });
+                if matches!(self.phase(step), StepPhase::Started | StepPhase::Finished) {
+                    self.context.journal.append(Entry::StepFailed {
+                        step: step.id().to_string(),
+                        error: error.to_string(),
+                    })?;
+                }
+            }
+            if stopping || error.kind().retry() == Retry::No || attempt >= ATTEMPTS {
+                return Err(error);
+            }
+            self.context.events.warn(format!(
+                "{}: trying again ({attempt} of {})",
+                step.id(),
+                ATTEMPTS - 1
+            ));
+            let pause = std::time::Duration::from_millis(250 << attempt);
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.context.stop.stopped() => self.context.stop.check()?,
+            }
+            attempt += 1;
+        }
+    }
+
+    async fn attempt(&self, step: &dyn Step) -> Result<()> {
+        let (context, journal) = (&*self.context, &self.context.journal);
+        if self.phase(step) != StepPhase::Finished {
+            let findings = step.check(context).await?;
+            let blockers: Vec<_> =
+                findings.iter().filter(|finding| finding.severity == Severity::Blocker).collect();
+            if let Some(first) = blockers.first() {
+                let mut text: Vec<String> = blockers
+                    .iter()
+                    .map(|finding| format!("{}: {}", finding.id, finding.why))
+                    .collect();
+                text.dedup();
+                return Err(Error::new(
+                    Kind::Blocked,
+                    format!("{} can't begin: {}", step.id(), text.join("; ")),
+                )
+                .next(first.remedy.clone()));
+            }
+            journal.append(Entry::StepStarted { step: step.id().to_string() })?;
+            step.run(context).await?;
+            journal.append(Entry::StepFinished { step: step.id().to_string() })?;
+        }
+        step.verify(context).await?;
+        journal.append(Entry::StepVerified { step: step.id().to_string() })?;
+        Ok(())
+    }
+
+    /// Undoes steps from the last one begun back to (and without) `to`, or all of them.
+    ///
+    /// # Errors
+    /// `State` past the point of no return, where only falling back is left.
+    pub async fn undo(&self, to: Option<&str>) -> Result<()> {
+        let keep = match to {
+            Some(step) => self.position(step)? + 1,
+            None => 0,
+        };
+        if self.context.journal.state().past_no_return {
+            return Err(Error::new(
+                Kind::State,
+                "the target has been opened for writes: undo would lose what was written there",
+            )
+            .next("go on with `daybreak resume`; going back needs the writes of the target brought back to the source"));
+        }
+        self.take_up()?;
+        let result = self.undo_down_to(keep).await;
+        self.let_go(result)
+    }
+
+    async fn undo_down_to(&self, keep: usize) -> Result<()> {
+        for step in self.steps[keep..].iter().rev() {
+            let id = step.id().to_string();
+            if self.phase(step.as_ref()) == StepPhase::Pending {
+                continue;
+            }
+            self.context.journal.append(Entry::UndoStarted { step: id.clone() })?;
+            step.undo(&self.context).await?;
+            self.context.journal.append(Entry::StepUndone { step: id.clone() })?;
+            self.context.events.send(Event::StepUndone { step: id });
+        }
+        Ok(())
+    }
+
+    /// Undoes everything and closes the migration for good.
+    pub async fn abort(&self) -> Result<()> {
+        self.undo(None).await?;
+        self.take_up()?;
+        self.context.journal.append(Entry::Aborted)?;
+        Ok(())
+    }
+
+    fn phase(&self, step: &dyn Step) -> StepPhase {
+        self.context.journal.state().step(step.id()).unwrap_or(StepPhase::Pending)
+    }
+
+    fn position(&self, id: &str) -> Result<usize> {
+        self.steps.iter().position(|step| step.id() == id).ok_or_else(|| {
+            let known: Vec<&str> = self.steps.iter().map(|step| step.id()).collect();
+            Error::new(Kind::Usage, format!("the plan has no step {id}"))
+                .next(format!("choose one of {}", known.join(", ")))
+        })
+    }
+}

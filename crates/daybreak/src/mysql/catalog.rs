@@ -1,0 +1,278 @@
+//! What a server holds: databases, tables, columns and indexes, read in bulk from
+//! `information_schema` and never table by table.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{Session, TableName};
+use crate::{error::Result, select::Selection};
+
+/// A column.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// The type alone, in lower case: `int`, `varchar`, `json`.
+    pub data_type: String,
+    /// The whole type: `int unsigned`, `varchar(20)`, `enum('a','b')`.
+    pub column_type: String,
+    /// Whether it takes NULL.
+    pub nullable: bool,
+    /// Its character set; none for types without one.
+    pub charset: Option<String>,
+    /// Its collation; none for types without one.
+    pub collation: Option<String>,
+    /// Whether its value is computed (STORED or VIRTUAL), so that it can't be written.
+    pub generated: bool,
+    /// Whether the server counts it up.
+    pub auto_increment: bool,
+    /// The server's `EXTRA` text.
+    pub extra: String,
+}
+
+impl Column {
+    /// Whether it is an integer without a sign.
+    pub fn unsigned(&self) -> bool {
+        self.column_type.contains("unsigned")
+    }
+
+    /// Whether it is stored as text with a character set (JSON isn't).
+    pub fn is_text(&self) -> bool {
+        matches!(
+            self.data_type.as_str(),
+            "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext"
+        )
+    }
+}
+
+/// A part of an index.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexPart {
+    /// The column; none for an expression.
+    pub column: Option<String>,
+    /// How many characters or bytes of it are indexed; none for all.
+    pub prefix: Option<u64>,
+    /// Whether the column takes NULL.
+    pub nullable: bool,
+}
+
+/// An index.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Index {
+    /// Its name; `PRIMARY` for the primary key.
+    pub name: String,
+    /// Whether it allows no two equal keys.
+    pub unique: bool,
+    /// `BTREE`, `FULLTEXT`, `SPATIAL`, ...
+    pub kind: String,
+    /// Its parts in order.
+    pub parts: Vec<IndexPart>,
+}
+
+/// A base table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Table {
+    /// Its full name.
+    pub name: TableName,
+    /// The storage engine.
+    pub engine: String,
+    /// The collation that new columns get.
+    pub collation: Option<String>,
+    /// `Dynamic`, `Compressed`, ...
+    pub row_format: Option<String>,
+    /// The server's estimate of its rows.
+    pub rows_estimate: u64,
+    /// The server's figure for its data, in bytes, indexes left out.
+    pub data_bytes: u64,
+    /// Whether it is partitioned.
+    pub partitioned: bool,
+    /// Columns in order, invisible ones included.
+    pub columns: Vec<Column>,
+    /// Indexes, the primary key first.
+    pub indexes: Vec<Index>,
+}
+
+impl Table {
+    /// The primary key.
+    pub fn primary_key(&self) -> Option<&Index> {
+        self.indexes.iter().find(|index| index.name == "PRIMARY")
+    }
+
+    /// A column by name.
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+
+    /// The columns that can be written.
+    pub fn stored_columns(&self) -> impl Iterator<Item = &Column> {
+        self.columns.iter().filter(|column| !column.generated)
+    }
+}
+
+/// A database (schema).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Database {
+    /// Its name.
+    pub name: String,
+    /// The default character set.
+    pub charset: String,
+    /// The default collation.
+    pub collation: String,
+}
+
+/// What was selected of a server: its databases and base tables, in name order.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Catalog {
+    /// The databases.
+    pub databases: Vec<Database>,
+    /// The base tables.
+    pub tables: Vec<Table>,
+}
+
+impl Catalog {
+    /// Reads databases, tables, columns and indexes of what is selected. Takes no lock.
+    pub async fn read(session: &mut Session, selection: &Selection) -> Result<Self> {
+        if session.dialect().mysql_from(8, 0, 0) {
+            // Otherwise sizes may be a day old.
+            session.execute("SET SESSION information_schema_stats_expiry = 0").await?;
+        }
+        let mut catalog = Catalog::default();
+        for row in session
+            .rows(
+                "SELECT SCHEMA_NAME, DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME \
+                 FROM information_schema.SCHEMATA ORDER BY 1",
+            )
+            .await?
+        {
+            let name: String = session.field(&row, "SCHEMA_NAME")?;
+            if selection.takes_database(&name) {
+                catalog.databases.push(Database {
+                    name,
+                    charset: session.field(&row, "DEFAULT_CHARACTER_SET_NAME")?,
+                    collation: session.field(&row, "DEFAULT_COLLATION_NAME")?,
+                });
+            }
+        }
+        if catalog.databases.is_empty() {
+            return Ok(catalog);
+        }
+        let databases: Vec<String> =
+            catalog.databases.iter().map(|database| super::quote_text(&database.name)).collect();
+        let within = format!("IN ({})", databases.join(", "));
+
+        let mut tables: BTreeMap<TableName, Table> = BTreeMap::new();
+        for row in session
+            .rows(format!(
+                "SELECT TABLE_SCHEMA, TABLE_NAME, ENGINE, TABLE_COLLATION, ROW_FORMAT, \
+                 COALESCE(TABLE_ROWS, 0) AS TABLE_ROWS, COALESCE(DATA_LENGTH, 0) AS DATA_LENGTH, \
+                 COALESCE(CREATE_OPTIONS, '') AS CREATE_OPTIONS \
+                 FROM information_schema.TABLES WHERE TABLE_TYPE = 'BASE TABLE' AND TABLE_SCHEMA {within}"
+            ))
+            .await?
+        {
+            let name = TableName::new(
+                session.field::<String>(&row, "TABLE_SCHEMA")?,
+                session.field::<String>(&row, "TABLE_NAME")?,
+            );
+            if !selection.takes_table(&name) {
+                continue;
+            }
+            let options: String = session.field(&row, "CREATE_OPTIONS")?;
+            tables.insert(
+                name.clone(),
+                Table {
+                    name,
+                    engine: session.optional(&row, "ENGINE")?.unwrap_or_default(),
+                    collation: session.optional(&row, "TABLE_COLLATION")?,
+                    row_format: session.optional(&row, "ROW_FORMAT")?,
+                    rows_estimate: session.field(&row, "TABLE_ROWS")?,
+                    data_bytes: session.field(&row, "DATA_LENGTH")?,
+                    partitioned: options.contains("partitioned"),
+                    columns: Vec::new(),
+                    indexes: Vec::new(),
+                },
+            );
+        }
+        for row in session
+            .rows(format!(
+                "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, IS_NULLABLE, \
+                 CHARACTER_SET_NAME, COLLATION_NAME, EXTRA \
+                 FROM information_schema.COLUMNS WHERE TABLE_SCHEMA {within} \
+                 ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION"
+            ))
+            .await?
+        {
+            let name = TableName::new(
+                session.field::<String>(&row, "TABLE_SCHEMA")?,
+                session.field::<String>(&row, "TABLE_NAME")?,
+            );
+            let Some(table) = tables.get_mut(&name) else { continue };
+            let extra: String = session.field(&row, "EXTRA")?;
+            let upper = extra.to_ascii_uppercase();
+            table.columns.push(Column {
+                name: session.field(&row, "COLUMN_NAME")?,
+                data_type: session.field::<String>(&row, "DATA_TYPE")?.to_ascii_lowercase(),
+                column_type: session.field(&row, "COLUMN_TYPE")?,
+                nullable: session.field::<String>(&row, "IS_NULLABLE")? == "YES",
+                charset: session.optional(&row, "CHARACTER_SET_NAME")?,
+                collation: session.optional(&row, "COLLATION_NAME")?,
+                // MySQL also says DEFAULT_GENERATED, of a default that is an expression.
+                generated: ["STORED GENERATED", "VIRTUAL GENERATED", "PERSISTENT"]
+                    .iter()
+                    .any(|word| upper.contains(word)),
+                auto_increment: upper.contains("AUTO_INCREMENT"),
+                extra,
+            });
+        }
+        // A functional part has EXPRESSION instead of COLUMN_NAME (which is NULL then).
+        for row in session
+            .rows(format!(
+                "SELECT TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, NON_UNIQUE, COLUMN_NAME, SUB_PART, \
+                 NULLABLE, INDEX_TYPE FROM information_schema.STATISTICS WHERE TABLE_SCHEMA {within} \
+                 ORDER BY TABLE_SCHEMA, TABLE_NAME, INDEX_NAME = 'PRIMARY' DESC, INDEX_NAME, SEQ_IN_INDEX"
+            ))
+            .await?
+        {
+            let name = TableName::new(
+                session.field::<String>(&row, "TABLE_SCHEMA")?,
+                session.field::<String>(&row, "TABLE_NAME")?,
+            );
+            let Some(table) = tables.get_mut(&name) else { continue };
+            let index: String = session.field(&row, "INDEX_NAME")?;
+            let part = IndexPart {
+                column: session.optional(&row, "COLUMN_NAME")?,
+                prefix: session.optional(&row, "SUB_PART")?,
+                nullable: session.optional::<String>(&row, "NULLABLE")?.as_deref() == Some("YES"),
+            };
+            match table.indexes.last_mut() {
+                Some(last) if last.name == index => last.parts.push(part),
+                _ => table.indexes.push(Index {
+                    name: index,
+                    unique: session.field::<i64>(&row, "NON_UNIQUE")? == 0,
+                    kind: session.field(&row, "INDEX_TYPE")?,
+                    parts: vec![part],
+                }),
+            }
+        }
+        catalog.tables = tables.into_values().collect();
+        Ok(catalog)
+    }
+
+    /// A digest of every definition, blind to sizes: equal digests, equal structure.
+    pub fn digest(&self) -> String {
+        let mut shape = self.clone();
+        for table in &mut shape.tables {
+            table.rows_estimate = 0;
+            table.data_bytes = 0;
+        }
+        let text = serde_json::to_vec(&shape).unwrap_or_default();
+        Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// A table by name.
+    pub fn table(&self, name: &TableName) -> Option<&Table> {
+        self.tables.iter().find(|table| table.name == *name)
+    }
+}

@@ -1,0 +1,345 @@
+//! Ranges of a table by its key: the one place that turns key values into SQL.
+//!
+//! A range is cut at key tuples of the *whole* key and is open at either end of the table, so that a
+//! table's ranges together cover every row that is there or will be. A key's values travel as
+//! literals that no connection setting can change: numbers as digits, texts with character set and
+//! collation, bytes in hexadecimal.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Column, Session, Table, identifier::push_hex, quote};
+use crate::error::{Error, Kind, Result};
+
+/// A key that a table can be cut by: unique, without NULLs, and of types whose order is exact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChunkKey {
+    /// The index to read by.
+    pub index: String,
+    /// Its columns in order.
+    pub columns: Vec<Column>,
+}
+
+impl ChunkKey {
+    /// The best key of a table: the primary key, else the first fitting unique index; none if there
+    /// is none of a type that can be cut.
+    pub fn of(table: &Table) -> Option<Self> {
+        Self::candidates(table).find(|key| key.columns.iter().all(can_be_cut))
+    }
+
+    /// The key that tells rows apart, even where it can't cut the table (an ENUM, a FLOAT).
+    pub fn identity(table: &Table) -> Option<Self> {
+        Self::candidates(table).next()
+    }
+
+    fn candidates(table: &Table) -> impl Iterator<Item = Self> {
+        table
+            .indexes
+            .iter()
+            .filter(|index| {
+                index.unique
+                    && index.kind == "BTREE"
+                    && index.parts.iter().all(|part| {
+                        part.column.is_some() && part.prefix.is_none() && !part.nullable
+                    })
+            })
+            .map(|index| ChunkKey {
+                index: index.name.clone(),
+                columns: index
+                    .parts
+                    .iter()
+                    .filter_map(|part| table.column(part.column.as_deref()?).cloned())
+                    .collect(),
+            })
+            .filter(|key| !key.columns.is_empty())
+    }
+
+    /// The columns, quoted, for SELECT and ORDER BY.
+    pub fn column_list(&self) -> String {
+        let names: Vec<String> = self.columns.iter().map(|column| quote(&column.name)).collect();
+        names.join(", ")
+    }
+
+    /// The key's values as expressions whose results [`ChunkKey::tuple`] reads: bytes in the
+    /// column's own character set, in hexadecimal where the type isn't a number.
+    pub fn read_list(&self) -> String {
+        let parts: Vec<String> = self
+            .columns
+            .iter()
+            .map(|column| {
+                if column.data_type == "bit" {
+                    format!("{} + 0", quote(&column.name))
+                } else if is_number(column) {
+                    quote(&column.name)
+                } else {
+                    format!("HEX({})", quote(&column.name))
+                }
+            })
+            .collect();
+        parts.join(", ")
+    }
+
+    /// Makes a tuple of a row whose columns from `from` on are those of [`ChunkKey::read_list`].
+    pub fn tuple(&self, row: &mysql_async::Row, from: usize) -> Result<KeyTuple> {
+        let mut values = Vec::with_capacity(self.columns.len());
+        for (at, column) in self.columns.iter().enumerate() {
+            let text: String =
+                row.get_opt::<String, _>(from + at).and_then(|value| value.ok()).ok_or_else(
+                    || Error::new(Kind::Bug, format!("key column {} has no value", column.name)),
+                )?;
+            values.push(text);
+        }
+        Ok(KeyTuple(values))
+    }
+
+    /// The key of the n-th row after a tuple (or from the start), in key order; none if the table
+    /// ends before. This is how ranges are cut.
+    pub async fn walk(
+        &self,
+        session: &mut Session,
+        table: &Table,
+        range: &KeyRange,
+        rows: u64,
+    ) -> Result<Option<KeyTuple>> {
+        let sql = format!(
+            "SELECT {} FROM {} FORCE INDEX ({}) WHERE {} ORDER BY {} LIMIT 1 OFFSET {}",
+            self.read_list(),
+            table.name.sql(),
+            quote(&self.index),
+            range.predicate(self),
+            self.column_list(),
+            rows.saturating_sub(1),
+        );
+        match session.row(sql).await? {
+            Some(row) => Ok(Some(self.tuple(&row, 0)?)),
+            None => Ok(None),
+        }
+    }
+
+    fn literal(&self, at: usize, value: &str) -> String {
+        let column = &self.columns[at];
+        if is_number(column) {
+            return value.to_string();
+        }
+        match (&column.charset, &column.collation) {
+            (Some(charset), Some(collation)) if column.is_text() || is_enum(column) => {
+                format!("_{charset} X'{value}' COLLATE {collation}")
+            }
+            _ if is_temporal(column) => {
+                // HEX() of a temporal value is that of its text.
+                let bytes: Vec<u8> = (0..value.len() / 2)
+                    .filter_map(|n| u8::from_str_radix(value.get(2 * n..2 * n + 2)?, 16).ok())
+                    .collect();
+                format!("'{}'", String::from_utf8_lossy(&bytes).replace(['\'', '\\'], ""))
+            }
+            _ => format!("X'{value}'"),
+        }
+    }
+
+    /// A predicate that holds for just this key.
+    pub fn equals(&self, tuple: &KeyTuple) -> String {
+        let parts: Vec<String> = self
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(at, column)| {
+                format!("{} = {}", quote(&column.name), self.literal(at, &tuple.0[at]))
+            })
+            .collect();
+        format!("({})", parts.join(" AND "))
+    }
+
+    /// A predicate for all keys after (or, with `or_equal`, at and after) a tuple.
+    fn after(&self, tuple: &KeyTuple) -> String {
+        self.compare(tuple, ">", false)
+    }
+
+    fn up_to(&self, tuple: &KeyTuple) -> String {
+        self.compare(tuple, "<", true)
+    }
+
+    /// `(a > x) OR (a = x AND b > y)`, led by `a >= x` so that the server reads a range of the index:
+    /// it doesn't for row constructors.
+    fn compare(&self, tuple: &KeyTuple, operator: &str, or_equal: bool) -> String {
+        let last = self.columns.len() - 1;
+        let name = |at: usize| quote(&self.columns[at].name);
+        let value = |at: usize| self.literal(at, &tuple.0[at]);
+        let closing = if or_equal { "=" } else { "" };
+        if last == 0 {
+            return format!("{} {operator}{closing} {}", name(0), value(0));
+        }
+        let mut terms = Vec::new();
+        for at in 0..=last {
+            let mut term: Vec<String> =
+                (0..at).map(|before| format!("{} = {}", name(before), value(before))).collect();
+            let closing = if at == last { closing } else { "" };
+            term.push(format!("{} {operator}{closing} {}", name(at), value(at)));
+            terms.push(format!("({})", term.join(" AND ")));
+        }
+        format!("({} {operator}= {} AND ({}))", name(0), value(0), terms.join(" OR "))
+    }
+
+    /// A key for people: `(id=7, day=2024-01-01)`.
+    pub fn describe(&self, tuple: &KeyTuple) -> String {
+        let parts: Vec<String> = self
+            .columns
+            .iter()
+            .zip(&tuple.0)
+            .map(|(column, value)| {
+                let shown = if is_number(column) {
+                    value.clone()
+                } else {
+                    let bytes: Option<Vec<u8>> = (0..value.len() / 2)
+                        .map(|n| u8::from_str_radix(value.get(2 * n..2 * n + 2)?, 16).ok())
+                        .collect();
+                    match bytes.map(String::from_utf8) {
+                        Some(Ok(text)) if !text.chars().any(char::is_control) => text,
+                        _ => format!("0x{value}"),
+                    }
+                };
+                format!("{}={shown}", column.name)
+            })
+            .collect();
+        format!("({})", parts.join(", "))
+    }
+}
+
+fn is_number(column: &Column) -> bool {
+    matches!(
+        column.data_type.as_str(),
+        "tinyint"
+            | "smallint"
+            | "mediumint"
+            | "int"
+            | "bigint"
+            | "decimal"
+            | "year"
+            | "bit"
+            | "float"
+            | "double"
+    )
+}
+
+fn is_enum(column: &Column) -> bool {
+    matches!(column.data_type.as_str(), "enum" | "set")
+}
+
+fn is_temporal(column: &Column) -> bool {
+    matches!(column.data_type.as_str(), "date" | "time" | "datetime" | "timestamp")
+}
+
+fn can_be_cut(column: &Column) -> bool {
+    is_temporal(column)
+        || column.is_text()
+        || matches!(
+            column.data_type.as_str(),
+            "tinyint"
+                | "smallint"
+                | "mediumint"
+                | "int"
+                | "bigint"
+                | "decimal"
+                | "year"
+                | "binary"
+                | "varbinary"
+        )
+}
+
+/// The values of a key, in the form of [`ChunkKey::read_list`]: digits, or hexadecimal bytes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct KeyTuple(pub Vec<String>);
+
+impl KeyTuple {
+    /// A value of bytes.
+    pub fn push_bytes(&mut self, bytes: &[u8]) {
+        let mut hex = String::with_capacity(bytes.len() * 2);
+        push_hex(&mut hex, bytes);
+        self.0.push(hex);
+    }
+}
+
+/// The rows whose key is after `after` and not after `up_to`; open where there is no bound.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct KeyRange {
+    /// The key that the range begins after.
+    pub after: Option<KeyTuple>,
+    /// The last key of the range.
+    pub up_to: Option<KeyTuple>,
+}
+
+impl KeyRange {
+    /// The whole table.
+    pub fn all() -> Self {
+        KeyRange::default()
+    }
+
+    /// The predicate, for a WHERE clause.
+    pub fn predicate(&self, key: &ChunkKey) -> String {
+        match (&self.after, &self.up_to) {
+            (None, None) => "TRUE".to_string(),
+            (Some(after), None) => key.after(after),
+            (None, Some(up_to)) => key.up_to(up_to),
+            (Some(after), Some(up_to)) => format!("{} AND {}", key.after(after), key.up_to(up_to)),
+        }
+    }
+
+    /// The range for people.
+    pub fn describe(&self, key: &ChunkKey) -> String {
+        match (&self.after, &self.up_to) {
+            (None, None) => "all rows".to_string(),
+            (Some(after), None) => format!("after {}", key.describe(after)),
+            (None, Some(up_to)) => format!("up to {}", key.describe(up_to)),
+            (Some(after), Some(up_to)) => {
+                format!("after {} up to {}", key.describe(after), key.describe(up_to))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(name: &str, data_type: &str, charset: Option<&str>) -> Column {
+        Column {
+            name: name.into(),
+            data_type: data_type.into(),
+            column_type: data_type.into(),
+            nullable: false,
+            charset: charset.map(Into::into),
+            collation: charset.map(|charset| format!("{charset}_bin")),
+            generated: false,
+            auto_increment: false,
+            extra: String::new(),
+        }
+    }
+
+    #[test]
+    fn ranges_use_the_whole_key() {
+        let key = ChunkKey {
+            index: "PRIMARY".into(),
+            columns: vec![column("a", "int", None), column("b", "varchar", Some("latin1"))],
+        };
+        let mut tuple = KeyTuple(vec!["-5".into()]);
+        tuple.push_bytes(b"x'");
+        let range = KeyRange { after: Some(tuple.clone()), up_to: None };
+        assert_eq!(
+            range.predicate(&key),
+            "(`a` >= -5 AND ((`a` > -5) OR (`a` = -5 AND `b` > _latin1 X'7827' COLLATE latin1_bin)))"
+        );
+        let range = KeyRange { after: None, up_to: Some(tuple.clone()) };
+        assert_eq!(
+            range.predicate(&key),
+            "(`a` <= -5 AND ((`a` < -5) OR (`a` = -5 AND `b` <= _latin1 X'7827' COLLATE latin1_bin)))"
+        );
+        assert_eq!(key.describe(&tuple), "(a=-5, b=x')");
+        assert_eq!(KeyRange::all().predicate(&key), "TRUE");
+    }
+
+    #[test]
+    fn temporal_values_are_text_again() {
+        let key = ChunkKey { index: "PRIMARY".into(), columns: vec![column("d", "date", None)] };
+        let mut tuple = KeyTuple(vec![]);
+        tuple.push_bytes(b"2024-01-31");
+        assert_eq!(key.equals(&tuple), "(`d` = '2024-01-31')");
+    }
+}

@@ -1,0 +1,20 @@
+//! Talking to MySQL-compatible servers: connections, names, versions, GTID sets, the catalog, and
+//! ranges of keys. Nothing here knows about migrations.
+
+pub mod catalog;
+pub mod chunk;
+pub mod dialect;
+pub mod gtid;
+pub mod identifier;
+pub mod position;
+pub mod session;
+pub mod url;
+
+pub use catalog::{Catalog, Column, Index, IndexPart, Table};
+pub use chunk::{ChunkKey, KeyRange, KeyTuple};
+pub use dialect::{Dialect, Product};
+pub use gtid::GtidSet;
+pub use identifier::{TableName, quote, quote_text};
+pub use position::{Coordinates, FilePosition};
+pub use session::{Outcome, Session, Side};
+pub use url::{Secret, ServerUrl, TlsMode};

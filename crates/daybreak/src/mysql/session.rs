@@ -1,0 +1,264 @@
+//! One connection to one server, set up once: UTC, no surprises from the server's `sql_mode`, and
+//! errors that say which server spoke.
+
+use std::{fmt, time::Duration};
+
+use mysql_async::{
+    Conn, Params, Row,
+    prelude::{FromValue, Queryable},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{Dialect, ServerUrl};
+use crate::error::{Error, Kind, Result};
+
+/// How long a connection may take to be made, login included.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Which end of the migration a server is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// Where the data come from.
+    Source,
+    /// Where they go.
+    Target,
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Side::Source => "source",
+            Side::Target => "target",
+        })
+    }
+}
+
+/// What a statement that returns no rows did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// Rows changed.
+    pub affected: u64,
+    /// Warnings given; the server counts up to 65,535.
+    pub warnings: u16,
+}
+
+/// A connection.
+pub struct Session {
+    conn: Conn,
+    dialect: Dialect,
+    side: Side,
+    place: String,
+}
+
+impl Session {
+    /// Connects and sets the session up: `sql_mode` without strictness or ANSI quotes and with
+    /// `NO_AUTO_VALUE_ON_ZERO`, time zone UTC, autocommit on, REPEATABLE READ, utf8mb4.
+    pub async fn open(url: &ServerUrl, side: Side) -> Result<Self> {
+        let place = format!("{side} {}", url);
+        let connecting = Conn::new(url.options("daybreak"));
+        let conn = match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
+            Err(_) => {
+                return Err(Error::new(
+                    Kind::Connect,
+                    format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()),
+                )
+                .at(place));
+            }
+            Ok(Err(error)) => return Err(connect_error(error).at(place)),
+            Ok(Ok(conn)) => conn,
+        };
+        let mut session = Session { conn, dialect: Dialect::read("", None), side, place };
+        let version: String = session.scalar("SELECT VERSION()").await?.unwrap_or_default();
+        let aurora = session
+            .row("SHOW VARIABLES LIKE 'aurora_version'")
+            .await?
+            .and_then(|row| row.get_opt::<String, _>(1).and_then(|value| value.ok()));
+        session.dialect = Dialect::read(&version, aurora);
+        session
+            .execute(
+                "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES,NO_ENGINE_SUBSTITUTION', \
+                 time_zone = '+00:00', autocommit = 1, net_read_timeout = 600, net_write_timeout = 600",
+            )
+            .await?;
+        session.execute("SET NAMES utf8mb4").await?;
+        session.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ").await?;
+        Ok(session)
+    }
+
+    /// The server's dialect.
+    pub fn dialect(&self) -> &Dialect {
+        &self.dialect
+    }
+
+    /// Which end it is.
+    pub fn side(&self) -> Side {
+        self.side
+    }
+
+    /// The server, for messages: `source user@host:port`.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// The connection's number on the server, for `KILL`.
+    pub fn id(&self) -> u32 {
+        self.conn.id()
+    }
+
+    /// The client connection, for what this wrapper doesn't offer (streams, LOCAL INFILE).
+    pub fn conn(&mut self) -> &mut Conn {
+        &mut self.conn
+    }
+
+    /// Turns a client error into ours, with this server as its place.
+    pub fn error(&self, error: mysql_async::Error) -> Error {
+        Error::from(error).at(&self.place)
+    }
+
+    /// Runs a statement; any rows are read and dropped.
+    pub async fn execute(&mut self, sql: impl AsRef<str>) -> Result<Outcome> {
+        tracing::trace!(place = self.place, sql = sql.as_ref());
+        match self.conn.query_drop(sql.as_ref()).await {
+            Ok(()) => Ok(self.outcome()),
+            Err(error) => Err(self.error(error)),
+        }
+    }
+
+    /// Runs a prepared statement with parameters; any rows are read and dropped. Neither the log nor
+    /// an error shows the parameters.
+    pub async fn execute_with(
+        &mut self,
+        sql: impl AsRef<str>,
+        parameters: impl Into<Params> + Send,
+    ) -> Result<Outcome> {
+        tracing::trace!(place = self.place, sql = sql.as_ref());
+        match self.conn.exec_drop(sql.as_ref(), parameters).await {
+            Ok(()) => Ok(self.outcome()),
+            Err(error) => Err(self.error(error)),
+        }
+    }
+
+    fn outcome(&self) -> Outcome {
+        Outcome { affected: self.conn.affected_rows(), warnings: self.conn.get_warnings() }
+    }
+
+    /// All rows of a query, by the text protocol.
+    pub async fn rows(&mut self, sql: impl AsRef<str>) -> Result<Vec<Row>> {
+        tracing::trace!(place = self.place, sql = sql.as_ref());
+        self.conn.query(sql.as_ref()).await.map_err(|error| self.error(error))
+    }
+
+    /// All rows of a prepared query.
+    pub async fn rows_with(
+        &mut self,
+        sql: impl AsRef<str>,
+        parameters: impl Into<Params> + Send,
+    ) -> Result<Vec<Row>> {
+        tracing::trace!(place = self.place, sql = sql.as_ref());
+        self.conn.exec(sql.as_ref(), parameters).await.map_err(|error| self.error(error))
+    }
+
+    /// The first row of a query.
+    pub async fn row(&mut self, sql: impl AsRef<str>) -> Result<Option<Row>> {
+        Ok(self.rows(sql).await?.into_iter().next())
+    }
+
+    /// The first column of the first row; none if there is no row or the value is NULL.
+    pub async fn scalar<T: FromValue>(&mut self, sql: impl AsRef<str>) -> Result<Option<T>> {
+        match self.row(sql).await? {
+            Some(row) => self.column(&row, 0),
+            None => Ok(None),
+        }
+    }
+
+    /// A column of a row by its place; none for NULL.
+    pub fn column<T: FromValue>(&self, row: &Row, at: usize) -> Result<Option<T>> {
+        row.get_opt::<Option<T>, _>(at)
+            .ok_or_else(|| self.shape(format!("column {}", at + 1)))?
+            .map_err(|_| self.shape(format!("column {}", at + 1)))
+    }
+
+    /// A column of a row by its name (any case), which must not be NULL.
+    pub fn field<T: FromValue>(&self, row: &Row, name: &str) -> Result<T> {
+        self.optional(row, name)?.ok_or_else(|| self.shape(name.to_string()))
+    }
+
+    /// A column of a row by its name (any case); none for NULL.
+    pub fn optional<T: FromValue>(&self, row: &Row, name: &str) -> Result<Option<T>> {
+        let at = row
+            .columns_ref()
+            .iter()
+            .position(|column| column.name_str().eq_ignore_ascii_case(name))
+            .ok_or_else(|| self.shape(name.to_string()))?;
+        self.column(row, at)
+    }
+
+    fn shape(&self, column: String) -> Error {
+        Error::new(Kind::Bug, format!("a result has no usable column {column}")).at(&self.place)
+    }
+
+    /// A global variable as text; none if this server doesn't have it.
+    pub async fn variable(&mut self, name: &str) -> Result<Option<String>> {
+        let rows = self.rows_with("SHOW GLOBAL VARIABLES WHERE Variable_name = ?", (name,)).await?;
+        match rows.first() {
+            Some(row) => self.column(row, 1),
+            None => Ok(None),
+        }
+    }
+
+    /// The server's identity: `server_uuid`, or for MariaDB (which has none) its `server_uid` or,
+    /// before 10.11's, host, port and data directory.
+    pub async fn server_uuid(&mut self) -> Result<String> {
+        for name in ["server_uuid", "server_uid"] {
+            if let Some(value) = self.variable(name).await?.filter(|value| !value.is_empty()) {
+                return Ok(value);
+            }
+        }
+        let id: Option<String> =
+            self.scalar("SELECT CONCAT(@@hostname, ':', @@port, ':', @@datadir)").await?;
+        Ok(id.unwrap_or_default())
+    }
+
+    /// Ends the session in good order. Dropping it cuts the connection instead.
+    pub async fn close(self) {
+        // A connection that is going away anyway can't fail in a way that matters.
+        if let Err(error) = self.conn.disconnect().await {
+            tracing::debug!(%error, "disconnect");
+        }
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Session({})", self.place)
+    }
+}
+
+fn connect_error(error: mysql_async::Error) -> Error {
+    let error = match error {
+        mysql_async::Error::Io(mysql_async::IoError::Io(io)) => {
+            let text = io.to_string();
+            return if text.contains("lookup") || text.contains("Name or service") {
+                Error::new(Kind::Connect, "the host's name doesn't resolve")
+                    .because(io)
+                    .next("check the name, or give the address")
+            } else if io.kind() == std::io::ErrorKind::ConnectionRefused {
+                Error::new(Kind::Connect, "nothing listens there")
+                    .because(io)
+                    .next("check host and port, and that the server runs")
+            } else {
+                Error::new(Kind::Connect, "the server can't be reached").because(io)
+            };
+        }
+        other => Error::from(other),
+    };
+    let causes = error.causes().join(" ");
+    if error.kind() == Kind::Tls && causes.contains("NotValidForName") {
+        return error.next(
+            "the certificate names no host, as those that MySQL makes for itself: use tls=required, \
+             or give the server a certificate with a subject alternative name",
+        );
+    }
+    error
+}

@@ -1,0 +1,241 @@
+//! Where a server is and how to log in: the URL of the command line, parsed once and printable
+//! without its password.
+
+use std::{fmt, path::PathBuf, time::Duration};
+
+use mysql_async::{OptsBuilder, SslOpts};
+use percent_encoding::percent_decode_str;
+
+use crate::error::{Error, Kind, Result};
+
+/// A text that must not be seen: no `Debug`, no `Display`, no `Serialize`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret.
+    pub fn new(secret: impl Into<String>) -> Self {
+        Secret(secret.into())
+    }
+
+    /// Shows it to the one place that must know: a login or a parameter.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+/// How a connection is protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsMode {
+    /// Not at all.
+    Off,
+    /// Encrypted; the server's certificate isn't looked at.
+    Required,
+    /// Encrypted, and the certificate is signed by a known authority.
+    VerifyCa,
+    /// The same, and it names the host.
+    VerifyIdentity,
+}
+
+/// A server and the account to use there.
+#[derive(Debug, Clone)]
+pub struct ServerUrl {
+    /// The host's name or address.
+    pub host: String,
+    /// The TCP port.
+    pub port: u16,
+    /// The account.
+    pub user: String,
+    /// Its password.
+    pub password: Option<Secret>,
+    /// A Unix socket to use instead of TCP.
+    pub socket: Option<PathBuf>,
+    /// How the connection is protected.
+    pub tls: TlsMode,
+    /// The certificate authority's file (PEM).
+    pub ca: Option<PathBuf>,
+}
+
+impl ServerUrl {
+    /// Reads `mysql://user[:password]@host[:port]/[?socket=PATH&tls=MODE&ca=FILE]`.
+    ///
+    /// TLS defaults to `required`, and to `off` for a loopback host or a socket.
+    pub fn parse(text: &str) -> Result<Self> {
+        let wrong = |what: String| {
+            Error::new(Kind::Config, what).next(
+                "a server is written mysql://user[:password]@host[:port]/[?socket=PATH&tls=off|required|verify-ca|verify-identity&ca=FILE]",
+            )
+        };
+        // The text itself may hold a password: errors never quote it.
+        let url = url::Url::parse(text)
+            .map_err(|error| wrong(format!("a server's URL can't be read: {error}")))?;
+        if url.scheme() != "mysql" {
+            return Err(wrong(format!(
+                "a server's URL starts with mysql://, not {}://",
+                url.scheme()
+            )));
+        }
+        let decode = |part: &str| {
+            percent_decode_str(part)
+                .decode_utf8()
+                .map(|text| text.into_owned())
+                .map_err(|_| wrong("a server's URL has a part that isn't UTF-8".into()))
+        };
+        if !matches!(url.path(), "" | "/") {
+            return Err(wrong(format!(
+                "a server's URL names no database (found {}); choose databases with --database or [select]",
+                url.path()
+            )));
+        }
+        let (mut socket, mut tls, mut ca) = (None, None, None);
+        for (key, value) in url.query_pairs() {
+            match key.as_ref() {
+                "socket" => socket = Some(PathBuf::from(value.as_ref())),
+                "ca" => ca = Some(PathBuf::from(value.as_ref())),
+                "tls" => {
+                    tls = Some(match value.as_ref() {
+                        "off" => TlsMode::Off,
+                        "required" => TlsMode::Required,
+                        "verify-ca" => TlsMode::VerifyCa,
+                        "verify-identity" => TlsMode::VerifyIdentity,
+                        other => {
+                            return Err(wrong(format!("tls={other} is not a mode")));
+                        }
+                    });
+                }
+                other => return Err(wrong(format!("a server's URL has no option {other}"))),
+            }
+        }
+        let host = decode(url.host_str().unwrap_or_default())?;
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_string();
+        if host.is_empty() && socket.is_none() {
+            return Err(wrong("a server's URL names no host".into()));
+        }
+        let host = if host.is_empty() { "localhost".to_string() } else { host };
+        let user = decode(url.username())?;
+        if user.is_empty() {
+            return Err(wrong("a server's URL names no user".into()));
+        }
+        let password = url.password().map(decode).transpose()?.map(Secret::new);
+        let local = socket.is_some() || is_loopback(&host);
+        let tls = tls.unwrap_or(match (&ca, local) {
+            (Some(_), _) => TlsMode::VerifyCa,
+            (None, true) => TlsMode::Off,
+            (None, false) => TlsMode::Required,
+        });
+        Ok(ServerUrl { host, port: url.port().unwrap_or(3306), user, password, socket, tls, ca })
+    }
+
+    /// The text without its password, if it holds one.
+    pub fn blanked(text: &str) -> Option<String> {
+        let mut url = url::Url::parse(text).ok()?;
+        url.password()?;
+        url.set_password(None).ok()?;
+        Some(url.to_string())
+    }
+
+    /// Whether the server is reached without a network.
+    pub fn is_local(&self) -> bool {
+        self.socket.is_some() || is_loopback(&self.host)
+    }
+
+    /// The client's options for a connection.
+    pub fn options(&self, program: &str) -> OptsBuilder {
+        let ssl = match self.tls {
+            TlsMode::Off => None,
+            mode => {
+                let mut ssl = SslOpts::default();
+                if let Some(ca) = &self.ca {
+                    ssl = ssl
+                        .with_root_certs(vec![ca.clone().into()])
+                        .with_disable_built_in_roots(true);
+                }
+                Some(match mode {
+                    TlsMode::Required => ssl
+                        .with_danger_accept_invalid_certs(true)
+                        .with_danger_skip_domain_validation(true),
+                    TlsMode::VerifyCa => ssl.with_danger_skip_domain_validation(true),
+                    _ => ssl,
+                })
+            }
+        };
+        OptsBuilder::default()
+            .ip_or_hostname(self.host.clone())
+            .tcp_port(self.port)
+            .user(Some(self.user.clone()))
+            .pass(self.password.as_ref().map(|password| password.reveal().to_string()))
+            .socket(self.socket.as_ref().map(|path| path.to_string_lossy().into_owned()))
+            // A login over TCP must not turn into one over the socket that the server names: that
+            // is another account (`user@localhost`), and perhaps another machine's path.
+            .prefer_socket(Some(self.socket.is_some()))
+            .ssl_opts(ssl)
+            .tcp_keepalive(Some(Duration::from_secs(15)))
+            .tcp_nodelay(true)
+            .connect_attribute("program_name", program.to_string())
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost"
+        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+impl fmt::Display for ServerUrl {
+    /// `user@host:port`, or `user@/path/of/socket`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.socket {
+            Some(socket) => write!(f, "{}@{}", self.user, socket.display()),
+            None => write!(f, "{}@{}:{}", self.user, self.host, self.port),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_read_whole() {
+        let url =
+            ServerUrl::parse("mysql://a%40b:p%3Aw@db.example:3307/?tls=verify-ca&ca=/etc/ca.pem")
+                .unwrap();
+        assert_eq!((url.user.as_str(), url.host.as_str(), url.port), ("a@b", "db.example", 3307));
+        assert_eq!(url.password.as_ref().unwrap().reveal(), "p:w");
+        assert_eq!(url.tls, TlsMode::VerifyCa);
+        assert!(!format!("{url} {url:?}").contains("p:w"));
+    }
+
+    #[test]
+    fn tls_is_on_by_default_away_from_loopback() {
+        assert_eq!(ServerUrl::parse("mysql://u@10.0.0.1/").unwrap().tls, TlsMode::Required);
+        assert_eq!(ServerUrl::parse("mysql://u@127.0.0.1:99").unwrap().tls, TlsMode::Off);
+        assert_eq!(ServerUrl::parse("mysql://u@[::1]:99").unwrap().tls, TlsMode::Off);
+        assert_eq!(ServerUrl::parse("mysql://u@/?socket=/tmp/s").unwrap().tls, TlsMode::Off);
+    }
+
+    #[test]
+    fn wrong_urls_say_so_without_the_password() {
+        for text in [
+            "mysql://u:geheim@h/db",
+            "mysql://u:geheim@h/?tls=no",
+            "postgres://u:geheim@h",
+            "mysql://:geheim@h",
+            "mysql://u:geheim@h:99999/",
+        ] {
+            let error = ServerUrl::parse(text).unwrap_err().to_string();
+            assert!(!error.contains("geheim"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_password_can_be_blanked() {
+        assert_eq!(ServerUrl::blanked("mysql://u:geheim@h:1/").unwrap(), "mysql://u@h:1/");
+        assert!(ServerUrl::blanked("mysql://u@h:1/").is_none());
+    }
+}

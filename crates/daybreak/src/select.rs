@@ -1,0 +1,137 @@
+//! Which databases and tables a migration takes.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::{Error, Kind, Result},
+    mysql::TableName,
+};
+
+/// The database that daybreak keeps its own tables in, on both sides. Never migrated.
+pub const OWN_DATABASE: &str = "daybreak";
+
+/// Databases that belong to the server itself.
+const SYSTEM_DATABASES: [&str; 5] =
+    ["mysql", "information_schema", "performance_schema", "sys", OWN_DATABASE];
+
+/// Which databases and tables are taken. Empty: all but the server's own.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Selection {
+    /// Databases to take; empty for all.
+    pub databases: Vec<String>,
+    /// Tables to take; empty for all of the databases.
+    pub tables: Vec<TableName>,
+    /// Databases to leave.
+    pub exclude_databases: Vec<String>,
+    /// Tables to leave.
+    pub exclude_tables: Vec<TableName>,
+}
+
+impl Selection {
+    /// Reads `D`, `D.T` and exclusions of either form, as flags and configuration write them.
+    pub fn parse(databases: &[String], tables: &[String], exclude: &[String]) -> Result<Self> {
+        let mut selection = Selection { databases: databases.to_vec(), ..Selection::default() };
+        for table in tables {
+            selection.tables.push(table_name(table).ok_or_else(|| {
+                Error::new(Kind::Config, format!("{table} isn't a table's full name"))
+                    .next("write DATABASE.TABLE")
+            })?);
+        }
+        for name in exclude {
+            match table_name(name) {
+                Some(table) => selection.exclude_tables.push(table),
+                None => selection.exclude_databases.push(name.clone()),
+            }
+        }
+        if let Some(own) = databases.iter().find(|name| is_system(name)) {
+            return Err(Error::new(
+                Kind::Config,
+                format!("{own} is a database of the server itself"),
+            )
+            .next("leave it out: accounts and routines are named in the plan instead"));
+        }
+        Ok(selection)
+    }
+
+    /// Whether everything that users own is taken.
+    pub fn is_everything(&self) -> bool {
+        *self == Selection::default()
+    }
+
+    /// Whether anything of a database may be taken.
+    pub fn takes_database(&self, name: &str) -> bool {
+        if is_system(name) || self.exclude_databases.iter().any(|excluded| excluded == name) {
+            return false;
+        }
+        let by_database = self.databases.iter().any(|database| database == name);
+        let by_table = self.tables.iter().any(|table| table.database == name);
+        (self.databases.is_empty() && self.tables.is_empty()) || by_database || by_table
+    }
+
+    /// Whether a table is taken.
+    pub fn takes_table(&self, name: &TableName) -> bool {
+        if !self.takes_database(&name.database) || self.exclude_tables.contains(name) {
+            return false;
+        }
+        let whole = (self.databases.is_empty() && self.tables.is_empty())
+            || self.databases.contains(&name.database);
+        whole || self.tables.contains(name)
+    }
+
+    /// Whether views, routines, triggers and events of a database are taken: only with the whole of it.
+    pub fn takes_objects(&self, database: &str) -> bool {
+        self.takes_database(database)
+            && ((self.databases.is_empty() && self.tables.is_empty())
+                || self.databases.iter().any(|name| name == database))
+    }
+}
+
+/// Whether a database belongs to the server itself, or to daybreak.
+pub fn is_system(database: &str) -> bool {
+    SYSTEM_DATABASES.iter().any(|name| name.eq_ignore_ascii_case(database))
+}
+
+/// `D.T` with optional backticks around either.
+fn table_name(text: &str) -> Option<TableName> {
+    let mut parts = vec![String::new()];
+    let mut quoted = false;
+    for c in text.chars() {
+        match c {
+            '`' => quoted = !quoted,
+            '.' if !quoted && parts.len() == 1 => parts.push(String::new()),
+            c => parts.last_mut()?.push(c),
+        }
+    }
+    match parts.as_slice() {
+        [database, table] if !database.is_empty() && !table.is_empty() => {
+            Some(TableName::new(database, table))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_select() {
+        let selection =
+            Selection::parse(&["a".into()], &["b.t".into()], &["a.x".into(), "c".into()]).unwrap();
+        assert!(selection.takes_table(&TableName::new("a", "t")));
+        assert!(!selection.takes_table(&TableName::new("a", "x")));
+        assert!(selection.takes_table(&TableName::new("b", "t")));
+        assert!(!selection.takes_table(&TableName::new("b", "u")));
+        assert!(!selection.takes_database("c"));
+        assert!(selection.takes_objects("a") && !selection.takes_objects("b"));
+        assert_eq!(table_name("`we.b`.`t`"), Some(TableName::new("we.b", "t")));
+    }
+
+    #[test]
+    fn the_servers_own_are_never_taken() {
+        let all = Selection::default();
+        assert!(!all.takes_database("mysql") && !all.takes_database(OWN_DATABASE));
+        assert!(all.takes_database("shop"));
+        assert!(Selection::parse(&["mysql".into()], &[], &[]).is_err());
+    }
+}

@@ -1,0 +1,3 @@
+//! Where the data come from: what is there, a consistent view of it, and its rows.
+
+pub mod lock;

@@ -1,0 +1,1 @@
+//! The switch: writes move from the source to the target.

@@ -1,0 +1,1 @@
+//! Keeping both sides alike, and proving it: replication, lag, verification.

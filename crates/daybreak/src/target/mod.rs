@@ -1,0 +1,1 @@
+//! Where the data go: definitions, rows, indexes, objects.

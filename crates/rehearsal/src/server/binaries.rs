@@ -1,0 +1,145 @@
+//! Owns where the servers' programs are: an explicit path, what scripts/get-servers provides, PATH.
+//! It downloads nothing.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::RehearsalError;
+
+/// Which server to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Product {
+    /// MySQL 9.7, or the 8.0.23+ that is on PATH.
+    Mysql97,
+    /// MySQL 5.6.24: the oldest source.
+    Mysql56,
+    /// MariaDB 10.11.
+    Mariadb1011,
+}
+
+impl Product {
+    /// Every product, in the order of their use.
+    pub const ALL: [Product; 3] = [Product::Mysql97, Product::Mysql56, Product::Mariadb1011];
+
+    /// Returns the name by which scripts/get-servers knows it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Product::Mysql97 => "mysql-9.7",
+            Product::Mysql56 => "mysql-5.6",
+            Product::Mariadb1011 => "mariadb-10.11",
+        }
+    }
+}
+
+impl fmt::Display for Product {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The programs of one product.
+#[derive(Clone, Debug)]
+pub struct Binaries {
+    /// Which product they are of.
+    pub product: Product,
+    /// The server's own version, such as `9.7.4`.
+    pub version: String,
+    /// The server program.
+    pub mysqld: PathBuf,
+    /// The directory in which the product's other programs lie.
+    pub bin: PathBuf,
+}
+
+impl Binaries {
+    /// Returns the path of another program of the product (`mysqldump`, `mariadb-backup`), if it has it.
+    pub fn program(&self, name: &str) -> Option<PathBuf> {
+        let path = self.bin.join(name);
+        path.exists().then_some(path)
+    }
+
+    /// Returns the version as numbers, so that (8, 4, 0) compares.
+    pub fn version_numbers(&self) -> (u32, u32, u32) {
+        numbers(&self.version)
+    }
+}
+
+/// Returns the directory in which scripts/get-servers keeps the servers.
+pub fn servers_dir() -> Option<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    set("DAYBREAK_SERVERS")
+        .or_else(|| set("XDG_CACHE_HOME").map(|cache| cache.join("daybreak/servers")))
+        .or_else(|| set("HOME").map(|home| home.join(".cache/daybreak/servers")))
+}
+
+/// Finds the programs of a product: `DAYBREAK_MYSQLD`, then what scripts/get-servers put in place, then PATH.
+pub fn find(product: Product) -> Result<Binaries, RehearsalError> {
+    let mut looked = Vec::new();
+    if product == Product::Mysql97
+        && let Some(path) = std::env::var_os("DAYBREAK_MYSQLD").filter(|value| !value.is_empty())
+    {
+        let path = PathBuf::from(path);
+        // An explicit wish is granted or refused, never silently replaced.
+        return by_path(product, &path).ok_or_else(|| RehearsalError::Other {
+            what: format!("DAYBREAK_MYSQLD names {}, which is no MySQL 8.0.23+", path.display()),
+            next: "set it to a mysqld 8.0.23 or later, or unset it".to_owned(),
+        });
+    }
+    if let Some(servers) = servers_dir() {
+        let home = servers.join(product.name());
+        if let Ok(stamp) = std::fs::read_to_string(home.join(".complete")) {
+            let version = stamp.lines().find_map(|line| line.strip_prefix("Ver ")).and_then(first_version);
+            let bin = home.join("bin");
+            let mysqld = bin.join("mysqld");
+            if let Some(version) = version
+                && mysqld.exists()
+            {
+                return Ok(Binaries { product, version, mysqld, bin });
+            }
+        }
+        looked.push(format!("not in {}", home.display()));
+    }
+    let name = if product == Product::Mariadb1011 { "mariadbd" } else { "mysqld" };
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let sbin = [PathBuf::from("/usr/sbin"), PathBuf::from("/usr/local/sbin")];
+    for directory in std::env::split_paths(&path).chain(sbin) {
+        let candidate = directory.join(name);
+        if candidate.is_file()
+            && let Some(found) = by_path(product, &candidate)
+        {
+            return Ok(found);
+        }
+    }
+    looked.push(format!("no fitting {name} on PATH"));
+    Err(RehearsalError::NotFound { product, looked: looked.join(", ") })
+}
+
+/// Asks a program for its version and takes it when it fits the product.
+fn by_path(product: Product, mysqld: &Path) -> Option<Binaries> {
+    let output = Command::new(mysqld).args(["--no-defaults", "--version"]).output().ok()?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let version = first_version(said.split_once("Ver ")?.1)?;
+    let mariadb = said.to_ascii_lowercase().contains("mariadb");
+    let (major, minor, patch) = numbers(&version);
+    let fits = match product {
+        Product::Mysql97 => !mariadb && (major, minor, patch) >= (8, 0, 23),
+        Product::Mysql56 => false,
+        Product::Mariadb1011 => mariadb && (major, minor) == (10, 11),
+    };
+    let bin = mysqld.parent()?.to_owned();
+    // A distribution's server lies in sbin, the other programs in bin beside it.
+    let beside = bin.with_file_name("bin");
+    let bin = if bin.file_name().is_some_and(|name| name == "sbin") && beside.is_dir() { beside } else { bin };
+    fits.then(|| Binaries { product, version, mysqld: mysqld.to_owned(), bin })
+}
+
+fn first_version(text: &str) -> Option<String> {
+    let version: String = text.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+    (!version.is_empty()).then_some(version)
+}
+
+fn numbers(version: &str) -> (u32, u32, u32) {
+    let mut parts = version.split('.').map(|part| part.parse().unwrap_or(0));
+    let mut next = || parts.next().unwrap_or(0);
+    (next(), next(), next())
+}
