@@ -73,7 +73,7 @@ impl ServerUrl {
             )
         };
         // The text itself may hold a password: errors never quote it.
-        let url = url::Url::parse(text)
+        let url = url::Url::parse(&with_host(text))
             .map_err(|error| wrong(format!("a server's URL can't be read: {error}")))?;
         if url.scheme() != "mysql" {
             return Err(wrong(format!(
@@ -178,6 +178,17 @@ impl ServerUrl {
             .tcp_keepalive(Some(Duration::from_secs(15)))
             .tcp_nodelay(true)
             .connect_attribute("program_name", program.to_string())
+    }
+}
+
+/// `mysql://user@/?socket=...` names no host and means this one.
+fn with_host(text: &str) -> String {
+    let authority = text.find("://").map_or(0, |at| at + 3);
+    match text[authority..].find('/') {
+        Some(slash) if text[..authority + slash].ends_with('@') => {
+            format!("{}localhost{}", &text[..authority + slash], &text[authority + slash..])
+        }
+        _ => text.to_string(),
     }
 }
 
