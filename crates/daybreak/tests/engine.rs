@@ -54,7 +54,7 @@ fn entries_for(step: &str) -> Vec<Entry> {
     let step = step.to_string();
     vec![
         Entry::Planned { plan: Box::new(plan(&["a", "b"])) },
-        Entry::Resumed { version: "1".into() },
+        Entry::Resumed { version: "1".into(), consent: false },
         Entry::StepStarted { step: step.clone() },
         Entry::Checkpoint { step: step.clone(), name: "n".into(), data: 1.into() },
         Entry::StepFinished { step: step.clone() },
@@ -94,6 +94,7 @@ fn every_pair_of_state_and_entry() {
                         phase,
                         steps: vec![("a".into(), first), ("b".into(), second)],
                         past_no_return,
+                        consent: false,
                     };
                     for (name, own, earlier_ok, later_ok) in [
                         ("a", first, true, second == StepPhase::Pending),
@@ -160,6 +161,7 @@ fn an_unknown_step_is_refused() {
         phase: Phase::Active,
         steps: vec![("a".into(), StepPhase::Pending)],
         past_no_return: false,
+        consent: false,
     };
     assert!(state.after(&Entry::StepStarted { step: "x".into() }).is_err());
 }
@@ -170,7 +172,7 @@ fn a_journal_is_read_back_and_its_chain_holds() {
     {
         let journal = Journal::open(directory.path()).unwrap();
         journal.append(Entry::Planned { plan: Box::new(plan(&["a", "b"])) }).unwrap();
-        journal.append(Entry::Resumed { version: "1".into() }).unwrap();
+        journal.append(Entry::Resumed { version: "1".into(), consent: false }).unwrap();
         journal.append(Entry::StepStarted { step: "a".into() }).unwrap();
         journal.record("a", "n", &1).unwrap();
         journal.record("a", "n", &2).unwrap();
@@ -308,16 +310,64 @@ async fn a_run_that_fails_anywhere_is_resumed() {
         world.fail_at.store(fail_at, Ordering::SeqCst);
         let first = {
             let context = context(directory.path());
-            runner(&context, &world).run(None).await
+            runner(&context, &world).run(None, true).await
         };
         assert_eq!(first.unwrap_err().kind(), Kind::Sql);
         let context = context(directory.path());
         assert_eq!(context.journal.state().phase, Phase::Paused);
-        assert_eq!(runner(&context, &world).run(None).await.unwrap(), Standing::Completed);
+        assert_eq!(runner(&context, &world).run(None, true).await.unwrap(), Standing::Completed);
         assert_eq!(context.journal.state().phase, Phase::Completed);
-        let again = runner(&context, &world).run(None).await.unwrap_err();
+        let again = runner(&context, &world).run(None, true).await.unwrap_err();
         assert_eq!(again.kind(), Kind::State, "a completed migration isn't run again");
     }
+}
+
+/// Wraps a probe so that it wants consent.
+struct Agreed(Probe);
+
+#[async_trait]
+impl Step for Agreed {
+    fn id(&self) -> &'static str {
+        self.0.id()
+    }
+    fn title(&self) -> &'static str {
+        self.0.title()
+    }
+    fn rollback(&self) -> &'static str {
+        self.0.rollback()
+    }
+    fn wants_consent(&self) -> bool {
+        true
+    }
+    async fn check(&self, context: &Context) -> Result<Vec<Finding>> {
+        self.0.check(context).await
+    }
+    async fn run(&self, context: &Context) -> Result<()> {
+        self.0.run(context).await
+    }
+    async fn verify(&self, context: &Context) -> Result<()> {
+        self.0.verify(context).await
+    }
+    async fn undo(&self, context: &Context) -> Result<()> {
+        self.0.undo(context).await
+    }
+}
+
+#[tokio::test]
+async fn a_step_that_wants_consent_waits_for_it_and_a_resume_remembers() {
+    let directory = tempfile::tempdir().unwrap();
+    let world = Arc::new(World::default());
+    let context = context(directory.path());
+    let steps: Vec<Box<dyn Step>> = vec![
+        Box::new(Probe { id: "a", world: world.clone() }),
+        Box::new(Agreed(Probe { id: "b", world: world.clone() })),
+    ];
+    let runner = Runner::new(context.clone(), steps).unwrap();
+    assert_eq!(runner.run(None, false).await.unwrap(), Standing::WantsConsent("b".into()));
+    assert_eq!(context.journal.state().phase, Phase::Paused);
+    world.fail_at.store(5, Ordering::SeqCst);
+    runner.run(None, true).await.unwrap_err();
+    assert_eq!(runner.run(None, false).await.unwrap(), Standing::Completed);
 }
 
 #[tokio::test]
@@ -327,7 +377,7 @@ async fn passing_failures_are_tried_again_by_themselves() {
     world.transient.store(true, Ordering::SeqCst);
     world.fail_at.store(3, Ordering::SeqCst);
     let context = context(directory.path());
-    assert_eq!(runner(&context, &world).run(None).await.unwrap(), Standing::Completed);
+    assert_eq!(runner(&context, &world).run(None, true).await.unwrap(), Standing::Completed);
     assert_eq!(world.runs.load(Ordering::SeqCst), 3);
 }
 
@@ -340,11 +390,11 @@ async fn undo_from_anywhere_leaves_nothing_and_can_fail_and_be_repeated() {
             let context = context(directory.path());
             let runner = runner(&context, &world);
             if until == "a" {
-                runner.run(Some("a")).await.unwrap();
+                runner.run(Some("a"), true).await.unwrap();
             } else {
                 // The last step is begun but doesn't finish.
                 world.fail_at.store(7, Ordering::SeqCst);
-                runner.run(None).await.unwrap_err();
+                runner.run(None, true).await.unwrap_err();
             }
             let calls = world.calls.load(Ordering::SeqCst);
             world.fail_at.store(if fail_at == 0 { 0 } else { calls + fail_at }, Ordering::SeqCst);
@@ -356,7 +406,7 @@ async fn undo_from_anywhere_leaves_nothing_and_can_fail_and_be_repeated() {
             assert_eq!(left, 0);
             assert!(context.journal.state().steps.iter().all(|(_, s)| *s == StepPhase::Pending));
             world.fail_at.store(0, Ordering::SeqCst);
-            assert_eq!(runner.run(None).await.unwrap(), Standing::Completed);
+            assert_eq!(runner.run(None, true).await.unwrap(), Standing::Completed);
         }
     }
 }
@@ -368,21 +418,21 @@ async fn a_pause_stops_before_the_next_step_and_undo_is_refused_past_no_return()
     {
         let context = context(directory.path());
         context.stop.stop(StopReason::Pause);
-        let error = runner(&context, &world).run(None).await.unwrap_err();
+        let error = runner(&context, &world).run(None, true).await.unwrap_err();
         assert_eq!(error.kind(), Kind::Paused);
         assert_eq!(world.runs.load(Ordering::SeqCst), 0);
     }
     let context = context(directory.path());
     let runner = runner(&context, &world);
-    runner.run(Some("a")).await.unwrap();
-    context.journal.append(Entry::Resumed { version: "1".into() }).unwrap();
+    runner.run(Some("a"), true).await.unwrap();
+    context.journal.append(Entry::Resumed { version: "1".into(), consent: false }).unwrap();
     context.journal.append(Entry::StepStarted { step: "b".into() }).unwrap();
     context.journal.append(Entry::PointOfNoReturn { step: "b".into() }).unwrap();
     context.journal.append(Entry::Paused { reason: "test".into() }).unwrap();
     let error = runner.undo(None).await.unwrap_err();
     assert_eq!(error.kind(), Kind::State);
     assert!(error.to_string().contains("opened for writes"));
-    assert_eq!(runner.run(None).await.unwrap(), Standing::Completed);
+    assert_eq!(runner.run(None, true).await.unwrap(), Standing::Completed);
 }
 
 #[tokio::test]
@@ -391,10 +441,10 @@ async fn abort_undoes_everything_and_closes_the_migration() {
     let world = Arc::new(World::default());
     let context = context(directory.path());
     let runner = runner(&context, &world);
-    runner.run(Some("a")).await.unwrap();
+    runner.run(Some("a"), true).await.unwrap();
     runner.abort().await.unwrap();
     assert_eq!(context.journal.state().phase, Phase::Aborted);
-    assert_eq!(runner.run(None).await.unwrap_err().kind(), Kind::State);
+    assert_eq!(runner.run(None, true).await.unwrap_err().kind(), Kind::State);
 }
 
 struct Blocked;
@@ -436,7 +486,7 @@ async fn a_blocker_keeps_a_step_from_beginning() {
     let context = context(directory.path());
     let steps: Vec<Box<dyn Step>> =
         vec![Box::new(Blocked), Box::new(Probe { id: "b", world: Arc::default() })];
-    let error = Runner::new(context.clone(), steps).unwrap().run(None).await.unwrap_err();
+    let error = Runner::new(context.clone(), steps).unwrap().run(None, true).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Blocked);
     assert!(
         error.to_string().contains("x.y: it can't be") && error.to_string().contains("change it")

@@ -18,6 +18,8 @@ pub enum Standing {
     Completed,
     /// Stopped where asked, after this step.
     Until(String),
+    /// Stopped before this step, which wants consent.
+    WantsConsent(String),
 }
 
 /// Goes through the steps of a plan, over its journal.
@@ -42,15 +44,16 @@ impl Runner {
         Ok(Runner { context, steps })
     }
 
-    /// Begins or goes on, up to the end or through the step `until`.
+    /// Begins or goes on, up to the end or through the step `until`. Steps that want consent are
+    /// run only with `consent` or when it was given before.
     ///
     /// # Errors
     /// Whatever stopped it. The journal says `Paused`, and the same call goes on from there.
-    pub async fn run(&self, until: Option<&str>) -> Result<Standing> {
+    pub async fn run(&self, until: Option<&str>, consent: bool) -> Result<Standing> {
         if let Some(step) = until {
             self.position(step)?;
         }
-        self.take_up()?;
+        self.take_up(consent)?;
         let result = self.go(until).await;
         // The lock of a closed source doesn't outlive the work.
         if let Some(lock) = self.context.write_lock.lock().await.take() {
@@ -59,11 +62,11 @@ impl Runner {
         self.let_go(result)
     }
 
-    fn take_up(&self) -> Result<()> {
+    fn take_up(&self, consent: bool) -> Result<()> {
         self.context.journal.pause_requested(true)?;
         self.context
             .journal
-            .append(Entry::Resumed { version: env!("CARGO_PKG_VERSION").to_string() })?;
+            .append(Entry::Resumed { version: env!("CARGO_PKG_VERSION").to_string(), consent })?;
         Ok(())
     }
 
@@ -87,6 +90,9 @@ impl Runner {
         for (at, step) in self.steps.iter().enumerate() {
             if self.phase(step.as_ref()) != StepPhase::Verified {
                 self.context.stop.check()?;
+                if step.wants_consent() && !self.context.journal.state().consent {
+                    return Ok(Standing::WantsConsent(step.id().to_string()));
+                }
                 self.context.events.send(Event::StepStarted {
                     step: step.id().to_string(),
                     title: step.title().to_string(),
@@ -187,7 +193,7 @@ impl Runner {
             )
             .next("go on with `daybreak resume`; going back needs the writes of the target brought back to the source"));
         }
-        self.take_up()?;
+        self.take_up(false)?;
         let result = self.undo_down_to(keep).await;
         self.let_go(result)
     }
@@ -209,7 +215,7 @@ impl Runner {
     /// Undoes everything and closes the migration for good.
     pub async fn abort(&self) -> Result<()> {
         self.undo(None).await?;
-        self.take_up()?;
+        self.take_up(false)?;
         self.context.journal.append(Entry::Aborted)?;
         Ok(())
     }

@@ -18,6 +18,8 @@ pub enum Entry {
     Resumed {
         /// daybreak's version.
         version: String,
+        /// Whether the operator agreed to the steps that want consent (the cutover).
+        consent: bool,
     },
     /// A step's run begins (again).
     StepStarted {
@@ -142,6 +144,8 @@ pub struct State {
     pub steps: Vec<(String, StepPhase)>,
     /// Whether the target may have been opened for writes.
     pub past_no_return: bool,
+    /// Whether the operator agreed to the steps that want consent; once given it stays.
+    pub consent: bool,
 }
 
 /// An entry that may not follow.
@@ -156,7 +160,7 @@ pub struct Illegal {
 
 impl Default for State {
     fn default() -> Self {
-        State { phase: Phase::Empty, steps: Vec::new(), past_no_return: false }
+        State { phase: Phase::Empty, steps: Vec::new(), past_no_return: false, consent: false }
     }
 }
 
@@ -197,11 +201,12 @@ impl State {
                 next.phase = P::Planned;
                 next.steps = plan.steps.iter().map(|step| (step.id.clone(), S::Pending)).collect();
             }
-            Entry::Resumed { .. } => {
+            Entry::Resumed { consent, .. } => {
                 if !open {
                     return illegal("there is nothing to go on with");
                 }
                 next.phase = P::Active;
+                next.consent |= consent;
             }
             Entry::StepStarted { step } => {
                 let at = index(step)?;

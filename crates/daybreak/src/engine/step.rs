@@ -48,6 +48,12 @@ pub trait Step: Send + Sync {
     /// How its effects are taken back, in one line: the shadow checklist.
     fn rollback(&self) -> &'static str;
 
+    /// Whether an operator must have agreed before it runs: moving the writes is nothing that a
+    /// program does on its own.
+    fn wants_consent(&self) -> bool {
+        false
+    }
+
     /// Looks whether it could run now. Read-only; may be called at any time.
     async fn check(&self, context: &Context) -> Result<Vec<Finding>>;
 
