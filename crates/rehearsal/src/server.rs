@@ -92,7 +92,10 @@ impl Server {
             Some(dir) => (None, dir.clone()),
             None => {
                 let dir = tempfile::Builder::new().prefix("daybreak-server-").tempdir();
-                let dir = dir.map_err(RehearsalError::file("making a directory in", &std::env::temp_dir()))?;
+                let dir = dir.map_err(RehearsalError::file(
+                    "making a directory in",
+                    &std::env::temp_dir(),
+                ))?;
                 let path = dir.path().to_owned();
                 (Some(dir), path)
             }
@@ -106,7 +109,8 @@ impl Server {
         let mut socket_dir = None;
         if places.socket.as_os_str().len() > SOCKET_PATH_LIMIT {
             let short = tempfile::Builder::new().prefix("db-").tempdir_in("/tmp");
-            let short = short.map_err(RehearsalError::file("making a directory in", Path::new("/tmp")))?;
+            let short =
+                short.map_err(RehearsalError::file("making a directory in", Path::new("/tmp")))?;
             places.socket = short.path().join("mysqld.sock");
             socket_dir = Some(short);
         }
@@ -246,7 +250,9 @@ impl Server {
         let port = self.state.port;
         match self.launch(port, None).await? {
             Launch::Ready => Ok(()),
-            Launch::PortTaken => Err(RehearsalError::NoPort { product: self.options.product, tries: 1 }),
+            Launch::PortTaken => {
+                Err(RehearsalError::NoPort { product: self.options.product, tries: 1 })
+            }
         }
     }
 
@@ -273,20 +279,32 @@ impl Server {
         template::remove(&self.places.init_file)?;
         if !self.state.ready && self.options.role == Role::AuroraStandin {
             let conn = self.connect_root().await?;
-            standin::apply(conn, self.state.port, &self.binaries, &self.state.admin_password).await?;
+            standin::apply(conn, self.state.port, &self.binaries, &self.state.admin_password)
+                .await?;
         }
         self.state.ready = true;
         self.write_state()
     }
 
     /// Starts the process on a port and waits until root can log in.
-    async fn launch(&mut self, port: u16, init_file: Option<&Path>) -> Result<Launch, RehearsalError> {
+    async fn launch(
+        &mut self,
+        port: u16,
+        init_file: Option<&Path>,
+    ) -> Result<Launch, RehearsalError> {
         self.end();
         let log = &self.places.error_log;
         let log_start = std::fs::metadata(log).map_or(0, |metadata| metadata.len());
-        let args = options::arguments(&self.options, &self.binaries, &self.places, port, self.state.server_id);
+        let args = options::arguments(
+            &self.options,
+            &self.binaries,
+            &self.places,
+            port,
+            self.state.server_id,
+        );
         let output = private_file(&self.places.output)?;
-        let errors = output.try_clone().map_err(RehearsalError::file("opening", &self.places.output))?;
+        let errors =
+            output.try_clone().map_err(RehearsalError::file("opening", &self.places.output))?;
         let mut command = Command::new(&self.binaries.mysqld);
         command.args(args).current_dir(&self.places.dir);
         if let Some(init_file) = init_file {
@@ -427,10 +445,16 @@ fn read_state(path: &Path, options: &ServerOptions) -> Result<Option<State>, Reh
         what,
         next: "name another directory, or remove this one".to_owned(),
     };
-    let state: State = serde_json::from_slice(&text)
-        .map_err(|error| other(format!("{} is not what a server left behind: {error}", path.display())))?;
+    let state: State = serde_json::from_slice(&text).map_err(|error| {
+        other(format!("{} is not what a server left behind: {error}", path.display()))
+    })?;
     if state.product != options.product.name() || state.role != format!("{:?}", options.role) {
-        return Err(other(format!("{} belongs to a {} as {}", path.display(), state.product, state.role)));
+        return Err(other(format!(
+            "{} belongs to a {} as {}",
+            path.display(),
+            state.product,
+            state.role
+        )));
     }
     Ok(state.ready.then_some(state))
 }

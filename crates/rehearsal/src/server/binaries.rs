@@ -66,7 +66,8 @@ impl Binaries {
 
 /// Returns the directory in which scripts/get-servers keeps the servers.
 pub fn servers_dir() -> Option<PathBuf> {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let set =
+        |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     set("DAYBREAK_SERVERS")
         .or_else(|| set("XDG_CACHE_HOME").map(|cache| cache.join("daybreak/servers")))
         .or_else(|| set("HOME").map(|home| home.join(".cache/daybreak/servers")))
@@ -88,7 +89,8 @@ pub fn find(product: Product) -> Result<Binaries, RehearsalError> {
     if let Some(servers) = servers_dir() {
         let home = servers.join(product.name());
         if let Ok(stamp) = std::fs::read_to_string(home.join(".complete")) {
-            let version = stamp.lines().find_map(|line| line.strip_prefix("Ver ")).and_then(first_version);
+            let version =
+                stamp.lines().find_map(|line| line.strip_prefix("Ver ")).and_then(first_version);
             let bin = home.join("bin");
             let mysqld = bin.join("mysqld");
             if let Some(version) = version
@@ -129,7 +131,11 @@ fn by_path(product: Product, mysqld: &Path) -> Option<Binaries> {
     let bin = mysqld.parent()?.to_owned();
     // A distribution's server lies in sbin, the other programs in bin beside it.
     let beside = bin.with_file_name("bin");
-    let bin = if bin.file_name().is_some_and(|name| name == "sbin") && beside.is_dir() { beside } else { bin };
+    let bin = if bin.file_name().is_some_and(|name| name == "sbin") && beside.is_dir() {
+        beside
+    } else {
+        bin
+    };
     fits.then(|| Binaries { product, version, mysqld: mysqld.to_owned(), bin })
 }
 

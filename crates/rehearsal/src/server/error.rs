@@ -11,7 +11,9 @@ use super::Product;
 #[non_exhaustive]
 pub enum RehearsalError {
     /// No program of that product was found.
-    #[error("no {product} server was found ({looked})\n  next step: run scripts/get-servers {product}")]
+    #[error(
+        "no {product} server was found ({looked})\n  next step: run scripts/get-servers {product}"
+    )]
     NotFound {
         /// The product that was looked for.
         product: Product,
@@ -19,7 +21,9 @@ pub enum RehearsalError {
         looked: String,
     },
     /// The wish can't be granted by this product.
-    #[error("{product}: {wish} is not supported\n  next step: choose another product or leave it out")]
+    #[error(
+        "{product}: {wish} is not supported\n  next step: choose another product or leave it out"
+    )]
     Unsupported {
         /// The product asked.
         product: Product,
@@ -65,7 +69,9 @@ pub enum RehearsalError {
         source: Option<mysql_async::Error>,
     },
     /// No free port could be had.
-    #[error("no free port for {product} after {tries} tries\n  next step: end what occupies the ports of 127.0.0.1")]
+    #[error(
+        "no free port for {product} after {tries} tries\n  next step: end what occupies the ports of 127.0.0.1"
+    )]
     NoPort {
         /// The product that was to listen.
         product: Product,
@@ -73,7 +79,9 @@ pub enum RehearsalError {
         tries: u32,
     },
     /// A server refused a statement.
-    #[error("{doing} on port {port} was refused\n  next step: see the cause and the server's error log")]
+    #[error(
+        "{doing} on port {port} was refused\n  next step: see the cause and the server's error log"
+    )]
     Sql {
         /// What the statement was for, without its text.
         doing: String,

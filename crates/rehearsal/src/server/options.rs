@@ -205,14 +205,13 @@ pub(super) fn arguments(
         add(format!("--sync-binlog={}", u8::from(options.durable)));
         add("--binlog-format=ROW".to_owned());
         add("--binlog-row-image=FULL".to_owned());
-        if options.product == Product::Mysql97 {
+        if options.product == Product::Mysql97 && version >= (8, 0, 26) {
             add("--log-replica-updates=ON".to_owned());
         } else {
             add("--log-slave-updates=1".to_owned());
         }
     } else if options.product == Product::Mysql97 {
         add("--skip-log-bin".to_owned());
-        add("--skip-log-replica-updates".to_owned());
     }
     add("--relay-log=relay".to_owned());
     if mysql {
@@ -226,7 +225,8 @@ pub(super) fn arguments(
         if mysql {
             // The account `admin` keeps its global rights on everything but the schema `mysql`.
             add("--partial-revokes=ON".to_owned());
-            add("--disabled-storage-engines=MyISAM,MRG_MYISAM,ARCHIVE,BLACKHOLE,FEDERATED".to_owned());
+            add("--disabled-storage-engines=MyISAM,MRG_MYISAM,ARCHIVE,BLACKHOLE,FEDERATED"
+                .to_owned());
         } else {
             add("--enforce-storage-engine=InnoDB".to_owned());
         }

@@ -26,10 +26,16 @@ pub(super) async fn apply(
     let refused = |statement: &str| {
         let name = statement.lines().find(|line| !line.starts_with("--")).unwrap_or_default();
         let name: String = name.chars().take(60).collect();
-        move |source| RehearsalError::Sql { doing: format!("preparing the stand-in ({name} ...)"), port, source }
+        move |source| RehearsalError::Sql {
+            doing: format!("preparing the stand-in ({name} ...)"),
+            port,
+            source,
+        }
     };
     for statement in statements(script) {
-        let text = statement.replace("{admin_password}", admin_password).replace("{definer_privileges}", definer);
+        let text = statement
+            .replace("{admin_password}", admin_password)
+            .replace("{definer_privileges}", definer);
         conn.query_drop(text).await.map_err(refused(statement))?;
     }
     conn.disconnect().await.map_err(refused("disconnecting"))

@@ -15,7 +15,8 @@ use super::{Binaries, Product, RehearsalError, spawn};
 /// Raised when templates made by an older daybreak no longer fit.
 const FORMAT: u32 = 1;
 
-/// The account with which the tools come in over TCP; its password is set at each server's first start.
+/// The account with which the tools come in over TCP, which MariaDB's installer makes by itself; its
+/// password is set at each server's first start.
 const LOCAL_ROOT: &str = "CREATE USER 'root'@'127.0.0.1';\n\
     GRANT ALL PRIVILEGES ON *.* TO 'root'@'127.0.0.1' WITH GRANT OPTION;\n";
 
@@ -31,7 +32,9 @@ pub(super) fn instantiate(binaries: &Binaries, data: &Path) -> Result<(), Rehear
 
 fn provide(binaries: &Binaries) -> Result<PathBuf, RehearsalError> {
     let servers = servers_dir().ok_or_else(|| RehearsalError::Other {
-        what: "none of DAYBREAK_SERVERS, XDG_CACHE_HOME and HOME is set, so templates have no place".to_owned(),
+        what:
+            "none of DAYBREAK_SERVERS, XDG_CACHE_HOME and HOME is set, so templates have no place"
+                .to_owned(),
         next: "set DAYBREAK_SERVERS to a directory with 1 GB to spare".to_owned(),
     })?;
     let templates = servers.join("templates");
@@ -89,20 +92,24 @@ fn initialize_mysql(binaries: &Binaries, dir: &Path, data: &Path) -> Result<(), 
 
 fn initialize_mariadb(binaries: &Binaries, dir: &Path, data: &Path) -> Result<(), RehearsalError> {
     let log = dir.join("initialize.log");
-    let installer = binaries.program("mariadb-install-db").ok_or_else(|| RehearsalError::NotFound {
-        product: binaries.product,
-        looked: format!("no mariadb-install-db in {}", binaries.bin.display()),
-    })?;
+    let installer =
+        binaries.program("mariadb-install-db").ok_or_else(|| RehearsalError::NotFound {
+            product: binaries.product,
+            looked: format!("no mariadb-install-db in {}", binaries.bin.display()),
+        })?;
     // The installer adds --no-defaults itself.
-    let mut args: Vec<OsString> = base_args().into_iter().filter(|arg| arg != "--no-defaults").collect();
+    let mut args: Vec<OsString> =
+        base_args().into_iter().filter(|arg| arg != "--no-defaults").collect();
     args.push(path_arg("--datadir", data));
     args.push("--auth-root-authentication-method=normal".into());
     args.push("--skip-test-db".into());
     args.push("--innodb-log-file-size=8M".into());
     run(&installer, &args, None, &log)?;
     let statements = dir.join("bootstrap.sql");
-    // Bootstrap runs without the grant tables unless they are read first.
-    let text = format!("USE mysql;\nFLUSH PRIVILEGES;\n{LOCAL_ROOT}");
+    // The installer gives this machine's host name a passwordless root, and lets anybody in
+    // without a name: neither is wanted, and the template is the same everywhere without them.
+    let text = "DELETE FROM mysql.global_priv WHERE User = '' OR (User = 'root' AND Host NOT IN ('localhost', '127.0.0.1'));\n\
+        DELETE FROM mysql.proxies_priv WHERE Host NOT IN ('localhost', '127.0.0.1');\n";
     fs::write(&statements, text).map_err(RehearsalError::file("writing", &statements))?;
     let input = File::open(&statements).map_err(RehearsalError::file("reading", &statements))?;
     let mut args = base_args();
@@ -113,7 +120,12 @@ fn initialize_mariadb(binaries: &Binaries, dir: &Path, data: &Path) -> Result<()
 }
 
 /// Runs a program to its end; what it prints joins the log.
-fn run(program: &Path, args: &[OsString], input: Option<File>, log: &Path) -> Result<(), RehearsalError> {
+fn run(
+    program: &Path,
+    args: &[OsString],
+    input: Option<File>,
+    log: &Path,
+) -> Result<(), RehearsalError> {
     let output = OpenOptions::new().create(true).append(true).mode(0o600).open(log);
     let output = output.map_err(RehearsalError::file("opening", log))?;
     let errors = output.try_clone().map_err(RehearsalError::file("opening", log))?;
@@ -126,21 +138,33 @@ fn run(program: &Path, args: &[OsString], input: Option<File>, log: &Path) -> Re
         log: tail(log),
         log_file: log.to_owned(),
     };
-    let mut child = spawn::spawn(command).map_err(|error| failed(format!("could not be started ({error})")))?;
-    let status = child.wait().map_err(|error| failed(format!("could not be waited for ({error})")))?;
-    if status.success() { Ok(()) } else { Err(failed(format!("failed with {status} while preparing a template"))) }
+    let mut child =
+        spawn::spawn(command).map_err(|error| failed(format!("could not be started ({error})")))?;
+    let status =
+        child.wait().map_err(|error| failed(format!("could not be waited for ({error})")))?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(failed(format!("failed with {status} while preparing a template")))
+    }
 }
 
 /// Makes a directory that only its owner can enter, with all that lead to it.
 pub(super) fn private_dir(dir: &Path) -> Result<(), RehearsalError> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(RehearsalError::file("making", dir))
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(RehearsalError::file("making", dir))
 }
 
 /// Removes a file or a directory, or nothing.
 pub(super) fn remove(path: &Path) -> Result<(), RehearsalError> {
     let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     match removed {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(RehearsalError::file("removing", path)(error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(RehearsalError::file("removing", path)(error))
+        }
         _ => Ok(()),
     }
 }

@@ -3,6 +3,7 @@
 --
 -- Kinder than Aurora: MariaDB has no partial revokes, so `admin` can write to the schema `mysql`;
 -- MyISAM is refused only under NO_ENGINE_SUBSTITUTION and becomes InnoDB otherwise.
+-- Harsher: `read_only` binds `admin`, since MariaDB's CONNECTION ADMIN and READ_ONLY ADMIN would open SET GLOBAL.
 -- Missing: the GTID procedures (rds_gtid_purged, until_gtid, skip with GTID), whose sets don't exist here.
 SET SESSION sql_log_bin = 0
 $$
@@ -125,7 +126,7 @@ CREATE USER IF NOT EXISTS 'admin'@'%' IDENTIFIED BY '{admin_password}'
 $$
 GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, PROCESS, REFERENCES, INDEX, ALTER, SHOW DATABASES, CREATE TEMPORARY TABLES,
   LOCK TABLES, EXECUTE, REPLICATION SLAVE, BINLOG MONITOR, SLAVE MONITOR, CREATE VIEW, SHOW VIEW, CREATE ROUTINE, ALTER ROUTINE,
-  CREATE USER, EVENT, TRIGGER, SET USER, CONNECTION ADMIN ON *.* TO 'admin'@'%' WITH GRANT OPTION
+  CREATE USER, EVENT, TRIGGER, SET USER ON *.* TO 'admin'@'%' WITH GRANT OPTION
 $$
 CREATE OR REPLACE DEFINER='rdsadmin'@'localhost' PROCEDURE mysql.rds_set_read_only(IN mode TINYINT) SQL SECURITY DEFINER
 BEGIN

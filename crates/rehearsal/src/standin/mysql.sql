@@ -11,7 +11,8 @@
 -- Harsher than Aurora: no RELOAD at all (Aurora grants it and refuses FTWRL itself), so FLUSH TABLES
 -- and FLUSH LOGS are refused as well; partial_revokes=ON makes `_` and `%` in schema-level GRANTs literal.
 -- Kinder than Aurora: plain-text connections are taken, rds_set_configuration with NULL purges nothing,
--- binlog_format and the like are as the server has them.
+-- a source without TLS is asked for its public key (Aurora wants TLS or mysql_native_password there),
+-- and `admin` can read the replication password in mysql.slave_master_info as any reader of `mysql` can.
 SET SESSION sql_log_bin = 0
 $$
 CREATE USER IF NOT EXISTS 'rdsadmin'@'localhost' IDENTIFIED BY RANDOM PASSWORD ACCOUNT LOCK
