@@ -87,7 +87,10 @@ impl Server {
         if options.role == Role::AuroraStandin && product == Product::Mysql56 {
             return Err(RehearsalError::Unsupported { product, wish: "the Aurora stand-in" });
         }
-        let binaries = find(product)?;
+        let binaries = match &options.mysqld {
+            Some(path) => binaries::at(product, path)?,
+            None => find(product)?,
+        };
         let (dir, kept) = match &options.dir {
             Some(dir) => (None, dir.clone()),
             None => {

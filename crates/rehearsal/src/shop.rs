@@ -4,6 +4,7 @@
 //! whatever the number of threads. Refuses to write into a database that already has tables.
 
 mod load;
+mod plan;
 mod rows;
 mod schema;
 mod values;
@@ -31,17 +32,12 @@ pub struct ShopOptions {
 
 impl ShopOptions {
     /// The smallest shop that still has something of everything.
-    pub const MIN_ROWS: u64 = 300;
+    pub const MIN_ROWS: u64 = 500;
 }
 
 impl Default for ShopOptions {
     fn default() -> Self {
-        Self {
-            rows: 10_000,
-            seed: 1,
-            database: "shop".to_owned(),
-            threads: 2,
-        }
+        Self { rows: 10_000, seed: 1, database: "shop".to_owned(), threads: 2 }
     }
 }
 
@@ -96,9 +92,7 @@ pub async fn generate(
     let started = Instant::now();
     let opts = Opts::from_url(url).map_err(ShopError::Url)?;
     let base = OptsBuilder::from_opts(opts).db_name(None::<String>);
-    let mut conn = Conn::new(base.clone())
-        .await
-        .map_err(server("connecting to the server"))?;
+    let mut conn = Conn::new(base.clone()).await.map_err(server("connecting to the server"))?;
     let dialect = schema::Dialect::of(&mut conn).await?;
     schema::create_database(&mut conn, &options.database, dialect).await?;
     let with_db = base.db_name(Some(options.database.clone()));
@@ -107,18 +101,10 @@ pub async fn generate(
         .map_err(server("selecting the database"))?;
     schema::create_tables(&mut conn, dialect).await?;
 
-    let plan = Arc::new(rows::Plan::new(options.rows, options.seed, dialect));
-    load::load_all(
-        with_db.into(),
-        plan.clone(),
-        options.threads,
-        Arc::new(progress),
-    )
-    .await?;
+    let plan = Arc::new(plan::Plan::new(options.rows, options.seed, dialect));
+    load::load_all(with_db.into(), plan.clone(), options.threads, Arc::new(progress)).await?;
     schema::create_objects(&mut conn, dialect).await?;
-    conn.disconnect()
-        .await
-        .map_err(server("closing the connection"))?;
+    conn.disconnect().await.map_err(server("closing the connection"))?;
 
     let tables = plan.summary();
     Ok(ShopSummary {

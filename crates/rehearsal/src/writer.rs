@@ -14,8 +14,8 @@ mod expected;
 mod handle;
 mod ledger;
 mod rows;
-mod worker;
 mod work;
+mod worker;
 
 use std::{
     path::{Path, PathBuf},
@@ -46,13 +46,7 @@ pub struct WriterOptions {
 impl WriterOptions {
     /// The usual load, with its files in `dir`.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self {
-            dir: dir.into(),
-            database: "shop".to_owned(),
-            workers: 4,
-            rate: 300.0,
-            seed: 1,
-        }
+        Self { dir: dir.into(), database: "shop".to_owned(), workers: 4, rate: 300.0, seed: 1 }
     }
 
     /// Reads `--dir D [--database N] [--workers N] [--rate R] [--seed N]`.
@@ -67,9 +61,7 @@ impl WriterOptions {
         let mut options = Self::new("");
         let mut args = args.into_iter().map(Into::into);
         while let Some(name) = args.next() {
-            let value = args
-                .next()
-                .ok_or_else(|| WriterError::Argument(name.clone()))?;
+            let value = args.next().ok_or_else(|| WriterError::Argument(name.clone()))?;
             let bad = || WriterError::Argument(format!("{name} {value}"));
             match &*name {
                 "--dir" => options.dir = value.into(),
@@ -169,11 +161,7 @@ pub(crate) fn file<'a>(
     what: &'static str,
     path: &'a Path,
 ) -> impl FnOnce(std::io::Error) -> WriterError + 'a {
-    move |source| WriterError::File {
-        what,
-        path: path.to_owned(),
-        source,
-    }
+    move |source| WriterError::File { what, path: path.to_owned(), source }
 }
 
 /// Writes until SIGTERM or `stop` in the control file; then finishes what is under way.
@@ -186,11 +174,9 @@ pub(crate) fn file<'a>(
 pub async fn run(options: WriterOptions) -> Result<(), WriterError> {
     let control = control::Watch::start(&control_path(&options.dir)).await?;
     let (ledger, past) = ledger::Ledger::open(&ledger_path(&options.dir))?;
-    let tally = Arc::new(control::Tally::new(
-        &status_path(&options.dir),
-        past.acknowledged,
-    ));
-    let shared = worker::Shared::prepare(options, control.clone(), ledger, past, tally.clone()).await?;
+    let tally = Arc::new(control::Tally::new(&status_path(&options.dir), past.acknowledged));
+    let shared =
+        worker::Shared::prepare(options, control.clone(), ledger, past, tally.clone()).await?;
     let status = tokio::spawn(control::publish(tally.clone(), control.clone()));
     let mut workers = tokio::task::JoinSet::new();
     for number in 0..shared.options.workers {

@@ -79,12 +79,7 @@ pub fn find(product: Product) -> Result<Binaries, RehearsalError> {
     if product == Product::Mysql97
         && let Some(path) = std::env::var_os("DAYBREAK_MYSQLD").filter(|value| !value.is_empty())
     {
-        let path = PathBuf::from(path);
-        // An explicit wish is granted or refused, never silently replaced.
-        return by_path(product, &path).ok_or_else(|| RehearsalError::Other {
-            what: format!("DAYBREAK_MYSQLD names {}, which is no MySQL 8.0.23+", path.display()),
-            next: "set it to a mysqld 8.0.23 or later, or unset it".to_owned(),
-        });
+        return at(product, &PathBuf::from(path));
     }
     if let Some(servers) = servers_dir() {
         let home = servers.join(product.name());
@@ -114,6 +109,14 @@ pub fn find(product: Product) -> Result<Binaries, RehearsalError> {
     }
     looked.push(format!("no fitting {name} on PATH"));
     Err(RehearsalError::NotFound { product, looked: looked.join(", ") })
+}
+
+/// Takes an explicit path: the wish is granted or refused, never silently replaced.
+pub(super) fn at(product: Product, mysqld: &Path) -> Result<Binaries, RehearsalError> {
+    by_path(product, mysqld).ok_or_else(|| RehearsalError::Other {
+        what: format!("{} is no server that can be {product}", mysqld.display()),
+        next: "name a mysqld 8.0.23 or later (--server, DAYBREAK_MYSQLD), or none".to_owned(),
+    })
 }
 
 /// Asks a program for its version and takes it when it fits the product.

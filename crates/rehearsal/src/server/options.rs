@@ -39,6 +39,8 @@ pub struct ServerOptions {
     pub port: Option<u16>,
     /// A private directory to use, to keep, and to go on from when it holds a server already; a temporary one otherwise.
     pub dir: Option<PathBuf>,
+    /// The server program; found by [`super::find`] otherwise.
+    pub mysqld: Option<PathBuf>,
     /// Further arguments, after all others.
     pub extra_args: Vec<String>,
 }
@@ -56,6 +58,7 @@ impl ServerOptions {
             redo_log_mib: 100,
             port: None,
             dir: None,
+            mysqld: None,
             extra_args: Vec::new(),
         }
     }
@@ -99,6 +102,12 @@ impl ServerOptions {
     /// Sets a directory to use and to keep.
     pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.dir = Some(dir.into());
+        self
+    }
+
+    /// Sets the server program.
+    pub fn mysqld(mut self, path: impl Into<PathBuf>) -> Self {
+        self.mysqld = Some(path.into());
         self
     }
 

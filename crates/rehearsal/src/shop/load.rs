@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use super::{
     ShopError,
-    rows::{Plan, TableRows},
+    plan::{Plan, TableRows},
     server,
     values::RowText,
 };
@@ -50,13 +50,9 @@ pub(super) async fn load_all(
         let (opts, plan, queue) = (opts.clone(), plan.clone(), queue.clone());
         let (done, progress) = (done.clone(), progress.clone());
         tasks.spawn(async move {
-            let mut conn = Conn::new(opts)
-                .await
-                .map_err(server("connecting to load rows"))?;
+            let mut conn = Conn::new(opts).await.map_err(server("connecting to load rows"))?;
             for statement in SESSION {
-                conn.query_drop(*statement)
-                    .await
-                    .map_err(server(*statement))?;
+                conn.query_drop(*statement).await.map_err(server(*statement))?;
             }
             loop {
                 let next = queue.lock().map_err(|_| ShopError::Task)?.pop();
@@ -85,9 +81,7 @@ async fn load_table(
     let writer = tokio::task::spawn_blocking(move || write_statements(&plan, table, &sender));
     let mut open = 0;
     while let Some((statement, rows)) = statements.recv().await {
-        conn.query_drop(statement)
-            .await
-            .map_err(server(format!("loading {name}")))?;
+        conn.query_drop(statement).await.map_err(server(format!("loading {name}")))?;
         open += 1;
         if open == STATEMENTS_A_COMMIT {
             conn.query_drop("COMMIT")
@@ -97,9 +91,7 @@ async fn load_table(
         }
         progress(done.fetch_add(rows, Ordering::Relaxed) + rows, total);
     }
-    conn.query_drop("COMMIT")
-        .await
-        .map_err(server(format!("committing rows of {name}")))?;
+    conn.query_drop("COMMIT").await.map_err(server(format!("committing rows of {name}")))?;
     writer.await.map_err(|_| ShopError::Task)
 }
 

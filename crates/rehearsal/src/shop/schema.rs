@@ -30,12 +30,7 @@ impl Dialect {
             .map_err(server("reading the server's version"))?
             .unwrap_or_default();
         let mut numbers = version.split(|c: char| !c.is_ascii_digit());
-        let mut next = || {
-            numbers
-                .next()
-                .and_then(|n| n.parse::<u32>().ok())
-                .unwrap_or(0)
-        };
+        let mut next = || numbers.next().and_then(|n| n.parse::<u32>().ok()).unwrap_or(0);
         let number = (next(), next(), next());
         Ok(if version.contains("MariaDB") {
             Self::MariaDb
@@ -85,9 +80,9 @@ fn statements(script: &str, dialect: Dialect) -> Vec<String> {
         .map(|part| {
             part.lines()
                 .filter_map(|line| match line.rsplit_once(" -- @") {
-                    Some((text, marker)) => dialect
-                        .keeps(&format!("@{}", marker.trim()))
-                        .then(|| text.to_owned()),
+                    Some((text, marker)) => {
+                        dialect.keeps(&format!("@{}", marker.trim())).then(|| text.to_owned())
+                    }
                     None => Some(line.to_owned()),
                 })
                 .collect::<Vec<_>>()
@@ -109,13 +104,7 @@ fn strip_heading(text: &str) -> String {
 }
 
 fn name_of(statement: &str) -> String {
-    statement
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .chars()
-        .take(70)
-        .collect()
+    statement.lines().next().unwrap_or_default().chars().take(70).collect()
 }
 
 pub(super) async fn create_database(
@@ -123,9 +112,7 @@ pub(super) async fn create_database(
     database: &str,
     dialect: Dialect,
 ) -> Result<(), ShopError> {
-    conn.query_drop("SET NAMES utf8mb4")
-        .await
-        .map_err(server("setting the character set"))?;
+    conn.query_drop("SET NAMES utf8mb4").await.map_err(server("setting the character set"))?;
     let tables: Option<u64> = conn
         .exec_first(
             "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = ?",
@@ -141,11 +128,9 @@ pub(super) async fn create_database(
     conn.query_drop(format!("CREATE DATABASE IF NOT EXISTS {name}"))
         .await
         .map_err(server("creating the database"))?;
-    conn.query_drop(format!(
-        "ALTER DATABASE {name} CHARACTER SET utf8mb4 COLLATE {collation}"
-    ))
-    .await
-    .map_err(server("setting the database's collation"))
+    conn.query_drop(format!("ALTER DATABASE {name} CHARACTER SET utf8mb4 COLLATE {collation}"))
+        .await
+        .map_err(server("setting the database's collation"))
 }
 
 pub(super) async fn create_tables(conn: &mut Conn, dialect: Dialect) -> Result<(), ShopError> {
@@ -153,9 +138,7 @@ pub(super) async fn create_tables(conn: &mut Conn, dialect: Dialect) -> Result<(
         .await
         .map_err(server("setting sql_mode"))?;
     for statement in statements(TABLES, dialect) {
-        conn.query_drop(&statement)
-            .await
-            .map_err(server(name_of(&statement)))?;
+        conn.query_drop(&statement).await.map_err(server(name_of(&statement)))?;
     }
     Ok(())
 }
@@ -169,9 +152,7 @@ pub(super) async fn create_objects(conn: &mut Conn, dialect: Dialect) -> Result<
         conn.query_drop(format!("SET SESSION sql_mode = '{mode}'"))
             .await
             .map_err(server("setting sql_mode"))?;
-        conn.query_drop(text)
-            .await
-            .map_err(server(name_of(text)))?;
+        conn.query_drop(text).await.map_err(server(name_of(text)))?;
     }
     Ok(())
 }
@@ -188,11 +169,7 @@ mod tests {
         assert!(modern.iter().all(|s| !s.contains("-- @")), "{modern:?}");
         assert!(modern.iter().any(|s| s.contains("INVISIBLE")));
         assert!(old.iter().all(|s| !s.contains("GENERATED ALWAYS")));
-        assert!(
-            modern
-                .iter()
-                .all(|s| s.starts_with("CREATE") || s.starts_with("ALTER"))
-        );
+        assert!(modern.iter().all(|s| s.starts_with("CREATE") || s.starts_with("ALTER")));
     }
 
     #[test]

@@ -17,11 +17,7 @@ impl RowText {
     pub(super) fn new(head: &str) -> Self {
         let mut sql = String::with_capacity((1 << 20) + (1 << 17));
         sql.push_str(head);
-        Self {
-            sql,
-            rows: 0,
-            in_row: false,
-        }
+        Self { sql, rows: 0, in_row: false }
     }
 
     pub(super) fn begin_row(&mut self) {
@@ -119,54 +115,68 @@ const GERMAN: &[&str] = &[
     "Straße", "Käse", "größer", "über", "Fuß", "schön", "Haus", "Äpfel", "Öl", "Übung", "und",
     "der", "die", "das",
 ];
-const GREEK: &[&str] = &[
-    "Καλημέρα",
-    "κόσμε",
-    "ελληνικά",
-    "θάλασσα",
-    "ψωμί",
-    "ΐ",
-    "ώρα",
-    "φως",
-];
-const JAPANESE: &[&str] = &[
-    "日本",
-    "語",
-    "です",
-    "カタカナ",
-    "ひらがな",
-    "東京",
-    "ソース",
-    "表示",
-    "髙",
-    "𠮷野家",
-];
+const GREEK: &[&str] = &["Καλημέρα", "κόσμε", "ελληνικά", "θάλασσα", "ψωμί", "ΐ", "ώρα", "φως"];
+const JAPANESE: &[&str] =
+    &["日本", "語", "です", "カタカナ", "ひらがな", "東京", "ソース", "表示", "髙", "𠮷野家"];
 const ARABIC: &[&str] = &["مرحبا", "بالعالم", "كتاب", "شاي", "١٢٣", "العربية"];
-const EMOJI: &[&str] = &[
-    "🙂",
-    "👩‍👩‍👧‍👦",
-    "🏳️‍🌈",
-    "☃",
-    "🚀🚀",
-    "e\u{301}",
-    "\u{200d}",
-    "𝔘",
-];
+const EMOJI: &[&str] = &["🙂", "👩‍👩‍👧‍👦", "🏳️‍🌈", "☃", "🚀🚀", "e\u{301}", "\u{200d}", "𝔘"];
 const ENGLISH: &[&str] = &[
-    "fast", "lamp", "it's", "\"new\"", "blue", "chair", "50%", "under_score", "back\\slash", "a,b",
-    "tab\there", "line\nbreak", "table", "NULL", "\\N", "soft", "wood", "steel", "round", "and",
-    "with", "for",
+    "fast",
+    "lamp",
+    "it's",
+    "\"new\"",
+    "blue",
+    "chair",
+    "50%",
+    "under_score",
+    "back\\slash",
+    "a,b",
+    "tab\there",
+    "line\nbreak",
+    "table",
+    "NULL",
+    "\\N",
+    "soft",
+    "wood",
+    "steel",
+    "round",
+    "and",
+    "with",
+    "for",
 ];
-const LATIN1: &[&str] = &[
-    "café", "naïve", "Ærø", "¿qué?", "ÿ", "façade", "Zürich", "€uro", "100 °C", "©",
-];
+const LATIN1: &[&str] =
+    &["café", "naïve", "Ærø", "¿qué?", "ÿ", "façade", "Zürich", "€uro", "100 °C", "©"];
 const FIRST: &[&str] = &[
-    "Ada", "Jürgen", "Zoë", "Søren", "Μαρία", "太郎", "Noël", "Fatima", "O'Neil", "Ivan", "Łukasz",
-    "Chloé", "Günther", "Renée", "José",
+    "Ada",
+    "Jürgen",
+    "Zoë",
+    "Søren",
+    "Μαρία",
+    "太郎",
+    "Noël",
+    "Fatima",
+    "O'Neil",
+    "Ivan",
+    "Łukasz",
+    "Chloé",
+    "Günther",
+    "Renée",
+    "José",
 ];
 const LAST: &[&str] = &[
-    "Müller", "Smith", "García", "Αντωνίου", "山田", "D'Arcy", "Nowak", "Øvergård", "Şahin",
-    "Lee", "Dvořák", "Weiß", "van der Berg",
+    "Müller",
+    "Smith",
+    "García",
+    "Αντωνίου",
+    "山田",
+    "D'Arcy",
+    "Nowak",
+    "Øvergård",
+    "Şahin",
+    "Lee",
+    "Dvořák",
+    "Weiß",
+    "van der Berg",
 ];
 
 /// The languages of product texts, each with its words.
@@ -239,10 +249,7 @@ pub(super) fn moment(micros: u64, digits: usize) -> String {
     let (h, m, s) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     let fraction = format!("{:06}", of_day % 1_000_000);
     let dot = if digits == 0 { "" } else { "." };
-    format!(
-        "'{year:04}-{month:02}-{day:02} {h:02}:{m:02}:{s:02}{dot}{}'",
-        &fraction[..digits]
-    )
+    format!("'{year:04}-{month:02}-{day:02} {h:02}:{m:02}:{s:02}{dot}{}'", &fraction[..digits])
 }
 
 /// The calendar date, so many days after 2022-01-01 (Hinnant's algorithm).
@@ -254,16 +261,8 @@ fn civil(days: u64) -> (u64, u64, u64) {
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted = (5 * of_year + 2) / 153;
     let day = of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 {
-        shifted + 3
-    } else {
-        shifted - 9
-    };
-    (
-        year_of_era + era * 400 + u64::from(month <= 2),
-        month,
-        day,
-    )
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]

@@ -5,18 +5,52 @@
 use rand::{Rng, rngs::StdRng};
 
 use super::{
-    rows::Plan,
+    plan::Plan,
     schema::Dialect,
     values::{RowText, any_script, latin1, nasty_bytes, push_hex, push_quoted},
 };
 
 const COLUMNS: &[&str] = &[
-    "id", "c_tinyint", "c_utinyint", "c_smallint", "c_usmallint", "c_mediumint", "c_umediumint",
-    "c_int", "c_uint", "c_bigint", "c_ubigint", "c_decimal", "c_money", "c_float", "c_double",
-    "c_bit1", "c_bit64", "c_date", "c_time", "c_datetime", "c_timestamp", "c_year", "c_char",
-    "c_varchar", "c_latin1", "c_ucs2", "c_binary", "c_varbinary", "c_tinytext", "c_text",
-    "c_mediumtext", "c_longtext", "c_tinyblob", "c_blob", "c_mediumblob", "c_longblob", "c_enum",
-    "c_set", "c_json", "c_point",
+    "id",
+    "c_tinyint",
+    "c_utinyint",
+    "c_smallint",
+    "c_usmallint",
+    "c_mediumint",
+    "c_umediumint",
+    "c_int",
+    "c_uint",
+    "c_bigint",
+    "c_ubigint",
+    "c_decimal",
+    "c_money",
+    "c_float",
+    "c_double",
+    "c_bit1",
+    "c_bit64",
+    "c_date",
+    "c_time",
+    "c_datetime",
+    "c_timestamp",
+    "c_year",
+    "c_char",
+    "c_varchar",
+    "c_latin1",
+    "c_ucs2",
+    "c_binary",
+    "c_varbinary",
+    "c_tinytext",
+    "c_text",
+    "c_mediumtext",
+    "c_longtext",
+    "c_tinyblob",
+    "c_blob",
+    "c_mediumblob",
+    "c_longblob",
+    "c_enum",
+    "c_set",
+    "c_json",
+    "c_point",
 ];
 
 /// Extremes of each type as SQL expressions, in the order of the columns after `id`.
@@ -38,14 +72,45 @@ const EXTREMES: &[&[&str]] = &[
         "0.000000000000000000000000000001",
     ],
     &["-9999999999", "9999999999", "0"],
-    &["-0e0", "3.40282346e38", "-3.40282346e38", "1.17549435e-38", "1.4e-45", "16777217", "0.1", "8388608.5", "1.0000001"],
-    &["-0e0", "1.7976931348623157e308", "-1.7976931348623157e308", "2.2250738585072014e-308", "5e-324", "0.1", "0.30000000000000004", "9007199254740993", "123456789.12345679"],
+    &[
+        "-0e0",
+        "3.40282346e38",
+        "-3.40282346e38",
+        "1.17549435e-38",
+        "1.4e-45",
+        "16777217",
+        "0.1",
+        "8388608.5",
+        "1.0000001",
+    ],
+    &[
+        "-0e0",
+        "1.7976931348623157e308",
+        "-1.7976931348623157e308",
+        "2.2250738585072014e-308",
+        "5e-324",
+        "0.1",
+        "0.30000000000000004",
+        "9007199254740993",
+        "123456789.12345679",
+    ],
     &["b'0'", "b'1'"],
     &["x'ffffffffffffffff'", "b'0'", "x'3132333435363738'", "x'8000000000000000'"],
     &["'1000-01-01'", "'9999-12-31'", "'0000-00-00'", "'2024-02-29'", "'2024-00-00'"],
     &["'-838:59:59.000000'", "'838:59:59.000000'", "'00:00:00.000001'", "'-00:00:00.500000'"],
-    &["'1000-01-01 00:00:00.000000'", "'9999-12-31 23:59:59.999999'", "'0000-00-00 00:00:00'", "'2024-03-31 02:30:00.123456'"],
-    &["'1970-01-01 00:00:01.000000'", "'2038-01-19 03:14:07.999999'", "'0000-00-00 00:00:00'", "'2024-10-27 00:30:00.5'", "'2024-10-27 01:30:00.5'"],
+    &[
+        "'1000-01-01 00:00:00.000000'",
+        "'9999-12-31 23:59:59.999999'",
+        "'0000-00-00 00:00:00'",
+        "'2024-03-31 02:30:00.123456'",
+    ],
+    &[
+        "'1970-01-01 00:00:01.000000'",
+        "'2038-01-19 03:14:07.999999'",
+        "'0000-00-00 00:00:00'",
+        "'2024-10-27 00:30:00.5'",
+        "'2024-10-27 01:30:00.5'",
+    ],
     &["1901", "2155", "0"],
     &["''", "'a  '", "'ß'", "'\\\\'"],
     &["''", "' lead and trail  '", "'\\\\N'", "'NULL'", "'a,b\\tc\\nd\\r\\0e\\Z'", "'🙂'"],
@@ -64,7 +129,13 @@ const EXTREMES: &[&[&str]] = &[
     &["''", "'a'", "'B'", "'c,d'", "'e\\'f'"],
     &["''", "'r'", "'r,w,x,ä'", "'x'"],
     &[
-        r#"'{}'"#, r#"'[]'"#, r#"'null'"#, r#"'"a string"'"#, r#"'-0.0'"#, r#"'18446744073709551615'"#, r#"'1.7976931348623157e308'"#,
+        r#"'{}'"#,
+        r#"'[]'"#,
+        r#"'null'"#,
+        r#"'"a string"'"#,
+        r#"'-0.0'"#,
+        r#"'18446744073709551615'"#,
+        r#"'1.7976931348623157e308'"#,
         r#"'{"b":1,"a":[1,2.50,"\\\\u0000",{"deep":[[[]]]}],"":"empty key","é":"\\\\ud83d\\\\ude42"}'"#,
         r#"'["\\\\\\"quoted\\\\\\"","\\\\\\\\"]'"#,
     ],
@@ -155,9 +226,5 @@ fn random(name: &str, rng: &mut StdRng) -> Option<String> {
 /// A number of any size, drawn over its bits; 0 for what SQL has no literal for.
 fn finite(rng: &mut StdRng, draw: impl Fn(&mut StdRng) -> f64) -> String {
     let number = draw(rng);
-    if number.is_finite() {
-        format!("{number:e}")
-    } else {
-        "0".to_owned()
-    }
+    if number.is_finite() { format!("{number:e}") } else { "0".to_owned() }
 }

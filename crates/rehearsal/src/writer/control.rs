@@ -100,10 +100,8 @@ impl Watch {
             stop: last.stop,
             gap_mark: last.gap_mark,
         };
-        let watch = Self {
-            sender: Arc::new(watch::Sender::new(first)),
-            look_now: Arc::new(Notify::new()),
-        };
+        let watch =
+            Self { sender: Arc::new(watch::Sender::new(first)), look_now: Arc::new(Notify::new()) };
         let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
             .map_err(|e| WriterError::Ended(e.to_string()))?;
         let (path, task) = (path.to_owned(), watch.clone());
@@ -211,11 +209,7 @@ pub(super) fn unix_millis() -> u64 {
 
 impl Tally {
     pub(super) fn new(path: &Path, committed: u64) -> Self {
-        let status = Status {
-            committed,
-            pid: std::process::id(),
-            ..Status::default()
-        };
+        let status = Status { committed, pid: std::process::id(), ..Status::default() };
         Self {
             path: path.to_owned(),
             inner: Mutex::new(Inner {
@@ -274,9 +268,8 @@ impl Tally {
             if target.paused {
                 inner.last_commit = None;
             }
-            inner.status.current_gap_ms = inner
-                .last_commit
-                .map_or(0.0, |(at, _)| at.elapsed().as_secs_f64() * 1000.0);
+            inner.status.current_gap_ms =
+                inner.last_commit.map_or(0.0, |(at, _)| at.elapsed().as_secs_f64() * 1000.0);
             inner.status.paused = target.paused;
             inner.status.endpoint = target.endpoint();
             inner.status.at = unix_millis();

@@ -171,19 +171,11 @@ pub(super) struct Change {
 
 impl Change {
     pub(super) fn write(table: &Table, key: Vec<String>, values: Values) -> Self {
-        Self {
-            t: table.name.to_owned(),
-            k: key,
-            v: Some(values),
-        }
+        Self { t: table.name.to_owned(), k: key, v: Some(values) }
     }
 
     pub(super) fn delete(table: &Table, key: Vec<String>) -> Self {
-        Self {
-            t: table.name.to_owned(),
-            k: key,
-            v: None,
-        }
+        Self { t: table.name.to_owned(), k: key, v: None }
     }
 }
 
@@ -275,11 +267,7 @@ pub(super) fn update(table: &Table, key: &[String], values: &Values) -> String {
 
 /// A DELETE by key.
 pub(super) fn delete(table: &Table, key: &[String]) -> String {
-    format!(
-        "DELETE FROM {} WHERE {}",
-        table.name,
-        key_condition(table, key)
-    )
+    format!("DELETE FROM {} WHERE {}", table.name, key_condition(table, key))
 }
 
 /// Whether two values of a column are the same.
@@ -322,7 +310,10 @@ mod tests {
     fn statements() {
         let table = Table::named("stock").expect("known");
         let key = vec!["north".to_owned(), "7".to_owned()];
-        let values = Values::from([("flags".to_owned(), None), ("quantity".to_owned(), Some("3".to_owned()))]);
+        let values = Values::from([
+            ("flags".to_owned(), None),
+            ("quantity".to_owned(), Some("3".to_owned())),
+        ]);
         assert_eq!(
             insert(table, &key, &values),
             "INSERT INTO stock (`warehouse`,`product_id`,`flags`,`quantity`) VALUES ('north',7,NULL,3)"
@@ -331,6 +322,9 @@ mod tests {
             update(table, &key, &values),
             "UPDATE stock SET `flags`=NULL,`quantity`=3 WHERE `warehouse`='north' AND `product_id`=7"
         );
-        assert_eq!(delete(table, &key), "DELETE FROM stock WHERE `warehouse`='north' AND `product_id`=7");
+        assert_eq!(
+            delete(table, &key),
+            "DELETE FROM stock WHERE `warehouse`='north' AND `product_id`=7"
+        );
     }
 }
