@@ -1,0 +1,4 @@
+//! Proves that both sides hold the same: checksums computed inside both servers at once, bisected to
+//! the keys that differ.
+
+pub mod hash;
