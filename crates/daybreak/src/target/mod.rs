@@ -1,1 +1,5 @@
 //! Where the data go: definitions, rows, indexes, objects.
+
+pub mod ledger;
+pub mod load;
+pub mod rows;
