@@ -1,12 +1,38 @@
 //! Keeps a server from taking writes for as long as a connection lives, and no longer.
+//!
+//! Asking for such a lock is itself dangerous: while it waits for one long transaction, every writer
+//! queues behind it. So each try is bounded by a fraction of a second, then withdrawn and repeated
+//! later; who is surely in the way is waited for without asking. The lock ends with its connection,
+//! and the connection ends by itself when this machine does.
 
-use std::time::{Duration, Instant};
+mod blockers;
+mod kept;
 
-use crate::{
-    error::Result,
-    event::Events,
-    mysql::{ServerUrl, Session, TableName},
+use std::{
+    pin::pin,
+    time::{Duration, Instant},
 };
+
+use rand::Rng as _;
+use tokio::sync::MutexGuard;
+
+use self::blockers::Blockers;
+pub(crate) use self::kept::Kept;
+use crate::{
+    error::{Error, Kind, Result},
+    event::Events,
+    mysql::{ServerUrl, Session, Side, TableName},
+};
+
+/// The least pause between two tries: writers that queued must get through meanwhile.
+const PAUSE: Duration = Duration::from_millis(150);
+
+/// The longest pause between two tries.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Every how many tries the lock is asked for although somebody seems to be in the way: a `SLEEP()`
+/// or a transaction elsewhere only looks so.
+const ASK_ANYWAY: u32 = 5;
 
 /// How the writes are kept out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -18,31 +44,144 @@ pub enum LockMethod {
     TableLocks,
 }
 
+impl LockMethod {
+    fn other(self) -> Self {
+        match self {
+            LockMethod::GlobalReadLock => LockMethod::TableLocks,
+            LockMethod::TableLocks => LockMethod::GlobalReadLock,
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            LockMethod::GlobalReadLock => "FLUSH TABLES WITH READ LOCK",
+            LockMethod::TableLocks => "LOCK TABLES ... READ",
+        }
+    }
+
+    fn statement(self, tables: &[TableName]) -> String {
+        match self {
+            LockMethod::GlobalReadLock => self.words().to_string(),
+            LockMethod::TableLocks => {
+                let names: Vec<String> =
+                    tables.iter().map(|table| format!("{} READ", table.sql())).collect();
+                format!("LOCK TABLES {}", names.join(", "))
+            }
+        }
+    }
+}
+
 /// A lock on writes, held by a connection.
+///
+/// Dropping it cuts the connection, which opens the server again.
 pub struct WriteLock {
-    session: Session,
+    kept: Kept,
     since: Instant,
     method: LockMethod,
+    place: String,
 }
 
 impl WriteLock {
-    /// placeholder, being written
+    /// Stops writes on a server. No single try keeps writers waiting for much longer than `wait`;
+    /// there are up to `attempts` of them.
+    ///
+    /// `FLUSH TABLES WITH READ LOCK` where the account may and no long statement is in its way, else
+    /// `LOCK TABLES ... READ` on `tables` (base tables only).
+    ///
+    /// # Errors
+    /// `LockWait`, naming who was in the way, when all tries are used up; `Privilege` when the account
+    /// may do neither.
     pub async fn acquire(
-        _url: &ServerUrl,
-        _tables: &[TableName],
-        _wait: Duration,
-        _attempts: u32,
-        _events: &Events,
+        url: &ServerUrl,
+        tables: &[TableName],
+        wait: Duration,
+        attempts: u32,
+        events: &Events,
     ) -> Result<Self> {
-        Err(crate::error::Error::new(crate::error::Kind::Bug, "being written"))
+        let mut watcher = Session::open(url, Side::Source).await?;
+        let mut holder = open_holder(url, wait).await?;
+        let place = holder.place().to_string();
+        let mut allowed = Allowed { global: true, tables: !tables.is_empty() };
+        let mut preferred = LockMethod::GlobalReadLock;
+        let mut seen = Blockers::default();
+        for attempt in 1..=attempts.max(1) {
+            if attempt > 1 {
+                pause(attempt).await;
+            }
+            let now = Blockers::look(&mut watcher, &[holder.id()]).await?;
+            let free = |method: LockMethod| allowed.is(method) && now.leave_room_for(method);
+            let mut method = match [preferred, preferred.other()].into_iter().find(|m| free(*m)) {
+                Some(method) => method,
+                None if attempt % ASK_ANYWAY == 0 => allowed.first(preferred),
+                None => {
+                    events.detail(format!(
+                        "the lock isn't asked for yet, to keep writers from queueing behind {now}"
+                    ));
+                    seen = now;
+                    continue;
+                }
+            };
+            loop {
+                let statement = method.statement(tables);
+                match ask(&mut holder, &mut watcher, &statement, wait).await? {
+                    Answer::Locked(since) => {
+                        events.detail(format!(
+                            "writes are stopped by {} (try {attempt}, granted in {:.1} ms)",
+                            method.words(),
+                            since.elapsed().as_secs_f64() * 1e3
+                        ));
+                        watcher.close().await;
+                        let kept = Kept::new(holder).await?;
+                        return Ok(WriteLock { kept, since, method, place });
+                    }
+                    Answer::Denied(error) => {
+                        allowed.deny(method);
+                        if !allowed.any() {
+                            return Err(Error::new(
+                                Kind::Privilege,
+                                "the account may not stop writes for the moment of a snapshot",
+                            )
+                            .because(error)
+                            .at(&place)
+                            .next(
+                                "grant it RELOAD (or FLUSH_TABLES), or LOCK TABLES and SELECT on \
+                                 every database that is migrated",
+                            ));
+                        }
+                        events.detail(format!("the account may not use {}", method.words()));
+                        method = method.other();
+                        preferred = method;
+                    }
+                    Answer::Waited { holder_usable } => {
+                        seen = Blockers::look(&mut watcher, &[holder.id()]).await?;
+                        events.detail(format!(
+                            "{} was not granted within {} ms (try {attempt} of {attempts}); in the way: {seen}",
+                            method.words(),
+                            wait.as_millis()
+                        ));
+                        preferred = allowed.first(method.other());
+                        if !holder_usable {
+                            holder = open_holder(url, wait).await?;
+                        }
+                        break;
+                    }
+                }
+            }
+        }
+        Err(Error::new(
+            Kind::LockWait,
+            format!("writes could not be stopped in {attempts} tries of {} ms each: in the way are {seen}", wait.as_millis()),
+        )
+        .at(&place)
+        .next("end these connections' work, or wait for it, then `daybreak resume`; a longer copy.lock_wait makes writers wait longer"))
     }
 
-    /// The connection that holds the lock.
-    pub fn session(&mut self) -> &mut Session {
-        &mut self.session
+    /// The connection that holds the lock. Begin no transaction on it: that would end table locks.
+    pub async fn session(&mut self) -> MutexGuard<'_, Session> {
+        self.kept.session().await
     }
 
-    /// When the lock was asked for.
+    /// When the statement that got the lock was sent: writers may have waited since.
     pub fn since(&self) -> Instant {
         self.since
     }
@@ -52,8 +191,125 @@ impl WriteLock {
         self.method
     }
 
+    /// Asks the server whether the lock is still there. (A connection of its own keeps it from being
+    /// given up for idleness.)
+    ///
+    /// # Errors
+    /// `ConnectionLost` when its connection is gone, and with it the lock.
+    pub async fn still_held(&mut self) -> Result<()> {
+        let answer = self.kept.session().await.execute("DO 1").await;
+        answer.map(drop).map_err(|error| {
+            Error::new(Kind::ConnectionLost, "the lock that kept writes out is lost")
+                .because(error)
+                .at(&self.place)
+        })
+    }
+
     /// Lets writes in again; returns how long they were kept out.
     pub async fn release(self) -> Result<Duration> {
-        Ok(self.since.elapsed())
+        let answer = self.kept.session().await.execute("UNLOCK TABLES").await;
+        let held = self.since.elapsed();
+        // A connection that fails here is dropped below, and the lock with it.
+        if let Err(error) = answer {
+            tracing::debug!(%error, "UNLOCK TABLES");
+        }
+        Ok(held)
     }
+}
+
+impl std::fmt::Debug for WriteLock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "WriteLock({:?} on {})", self.method, self.place)
+    }
+}
+
+/// Which ways the account may use.
+#[derive(Debug, Clone, Copy)]
+struct Allowed {
+    global: bool,
+    tables: bool,
+}
+
+impl Allowed {
+    fn is(self, method: LockMethod) -> bool {
+        match method {
+            LockMethod::GlobalReadLock => self.global,
+            LockMethod::TableLocks => self.tables,
+        }
+    }
+
+    fn deny(&mut self, method: LockMethod) {
+        match method {
+            LockMethod::GlobalReadLock => self.global = false,
+            LockMethod::TableLocks => self.tables = false,
+        }
+    }
+
+    fn any(self) -> bool {
+        self.global || self.tables
+    }
+
+    fn first(self, preferred: LockMethod) -> LockMethod {
+        if self.is(preferred) { preferred } else { preferred.other() }
+    }
+}
+
+enum Answer {
+    Locked(Instant),
+    Waited { holder_usable: bool },
+    Denied(Error),
+}
+
+async fn open_holder(url: &ServerUrl, wait: Duration) -> Result<Session> {
+    let mut session = Session::open(url, Side::Source).await?;
+    // The server's own bound is whole seconds: a second line behind the KILL.
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    session.execute(format!("SET SESSION lock_wait_timeout = {}", seconds.max(1))).await?;
+    Ok(session)
+}
+
+/// Sends the statement, and withdraws it after `wait`.
+async fn ask(
+    holder: &mut Session,
+    watcher: &mut Session,
+    statement: &str,
+    wait: Duration,
+) -> Result<Answer> {
+    let id = holder.id();
+    let since = Instant::now();
+    let mut asking = pin!(holder.execute(statement));
+    let answer = match tokio::time::timeout(wait, &mut asking).await {
+        Ok(answer) => answer,
+        Err(_) => {
+            // An account may always end its own statements.
+            let killed = watcher.execute(format!("KILL QUERY {id}")).await;
+            match tokio::time::timeout(Duration::from_secs(5), &mut asking).await {
+                // Granted in the last moment: it counts.
+                Ok(answer) => answer,
+                Err(_) => {
+                    killed?;
+                    return Ok(Answer::Waited { holder_usable: false });
+                }
+            }
+        }
+    };
+    match answer {
+        Ok(_) => Ok(Answer::Locked(since)),
+        Err(error) => match error.code() {
+            // Withdrawn, or the server's own bound.
+            Some(1317 | 1205) => Ok(Answer::Waited { holder_usable: true }),
+            // Managed servers refuse the global lock as "access denied" (1045).
+            Some(1045 | 1227 | 1044 | 1142) => Ok(Answer::Denied(error)),
+            _ if error.kind() == Kind::ConnectionLost => {
+                Ok(Answer::Waited { holder_usable: false })
+            }
+            _ => Err(error),
+        },
+    }
+}
+
+async fn pause(attempt: u32) {
+    let longest = (PAUSE * attempt).min(LONGEST_PAUSE);
+    let millis = rand::rng().random_range(PAUSE.as_millis() as u64..=longest.as_millis() as u64);
+    tokio::time::sleep(Duration::from_millis(millis)).await;
 }

@@ -1,0 +1,330 @@
+//! Rows out of the source as bytes that `LOAD DATA` takes back in, without a value being decoded.
+//!
+//! Most values travel as the server writes them, in the column's own character set. A type whose
+//! text isn't the whole value gets a form that is; a type that isn't known is refused.
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use mysql_async::{Value, prelude::Queryable as _};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    error::{Error, Kind, Result},
+    mysql::{Column, Session, Table, quote},
+};
+
+/// How many bytes are handed over at once.
+const BATCH: usize = 1 << 20;
+
+/// How many batches may wait for the target.
+pub const BATCHES_AHEAD: usize = 3;
+
+/// What the reader hands to the loader. Reading that ends without [`Batch::End`] failed.
+#[derive(Debug)]
+pub enum Batch {
+    /// Whole or partial lines.
+    Rows(Bytes),
+    /// All rows were handed over.
+    End,
+}
+
+/// How a column's value makes a field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Cell {
+    /// One result column, as it is.
+    Plain,
+    /// Two result columns: the text, and the number. An ENUM that holds no member (number 0) reads as
+    /// '' like a member that is called so; a number that no member is called tells the server.
+    Enum { nothing: Vec<u8> },
+}
+
+/// How a table's rows are read and loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowForm {
+    select: String,
+    load: String,
+    cells: Vec<Cell>,
+}
+
+impl RowForm {
+    /// The form for a table's stored columns.
+    ///
+    /// # Errors
+    /// `Unsupported` for a type that isn't known.
+    pub fn of(table: &Table) -> Result<Self> {
+        let (mut select, mut fields, mut sets, mut cells) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for (at, column) in table.stored_columns().enumerate() {
+            let name = quote(&column.name);
+            let variable = format!("@v{at}");
+            match column.data_type.as_str() {
+                // The text of a FLOAT has six digits; as a DOUBLE it has all. (`+ 0e0` would lose the
+                // sign of -0.)
+                "float" => {
+                    select.push(format!("{name} * 1e0"));
+                    fields.push(name);
+                    cells.push(Cell::Plain);
+                }
+                // LOAD DATA takes no JSON in the character set binary.
+                "json" => {
+                    select.push(name.clone());
+                    sets.push(format!("{name} = CONVERT({variable} USING utf8mb4)"));
+                    fields.push(variable);
+                    cells.push(Cell::Plain);
+                }
+                // By number: an empty SET and a member that is called '' have the same text.
+                "set" => {
+                    select.push(format!("CAST({name} AS UNSIGNED)"));
+                    sets.push(format!("{name} = CAST({variable} AS UNSIGNED)"));
+                    fields.push(variable);
+                    cells.push(Cell::Plain);
+                }
+                "enum" => {
+                    select.push(format!("{name}, CAST({name} AS UNSIGNED)"));
+                    fields.push(name);
+                    cells.push(Cell::Enum { nothing: no_member(column) });
+                }
+                other if is_plain(other) => {
+                    select.push(name.clone());
+                    fields.push(name);
+                    cells.push(Cell::Plain);
+                }
+                other => {
+                    return Err(Error::new(
+                        Kind::Unsupported,
+                        format!("columns of type {other} aren't copied: nobody has proved yet that they arrive as they were"),
+                    )
+                    .at(format!("{}.{}", table.name, column.name))
+                    .next("exclude the table, or change the column's type"));
+                }
+            }
+        }
+        if cells.is_empty() {
+            // A row without stored columns is still a row.
+            select.push("'-'".to_string());
+            fields.push("@v0".to_string());
+            cells.push(Cell::Plain);
+        }
+        let set =
+            if sets.is_empty() { String::new() } else { format!(" SET {}", sets.join(", ")) };
+        Ok(RowForm {
+            select: select.join(", "),
+            load: format!("({}){set}", fields.join(", ")),
+            cells,
+        })
+    }
+
+    /// The expressions to select.
+    pub fn select_list(&self) -> &str {
+        &self.select
+    }
+
+    /// The fields, and what becomes of them: the end of a LOAD DATA statement.
+    pub fn load_list(&self) -> &str {
+        &self.load
+    }
+
+    /// Appends one row as one line.
+    fn write(&self, row: &mysql_async::Row, out: &mut BytesMut) -> Result<()> {
+        let mut at = 0;
+        for (n, cell) in self.cells.iter().enumerate() {
+            if n > 0 {
+                out.put_u8(b'\t');
+            }
+            match (cell, bytes(row, at)?) {
+                (_, None) => out.put_slice(b"\\N"),
+                (Cell::Plain, Some(value)) => escape(value, out),
+                (Cell::Enum { nothing }, Some(value)) => {
+                    let number = bytes(row, at + 1)?;
+                    escape(if number == Some(b"0") { nothing } else { value }, out);
+                }
+            }
+            at += match cell {
+                Cell::Plain => 1,
+                Cell::Enum { .. } => 2,
+            };
+        }
+        out.put_u8(b'\n');
+        Ok(())
+    }
+}
+
+/// Types whose text in the column's own character set (or whose bytes) is the whole value.
+fn is_plain(data_type: &str) -> bool {
+    matches!(
+        data_type,
+        "tinyint"
+            | "smallint"
+            | "mediumint"
+            | "int"
+            | "bigint"
+            | "decimal"
+            | "double"
+            | "bit"
+            | "year"
+            | "date"
+            | "time"
+            | "datetime"
+            | "timestamp"
+            | "char"
+            | "varchar"
+            | "tinytext"
+            | "text"
+            | "mediumtext"
+            | "longtext"
+            | "binary"
+            | "varbinary"
+            | "tinyblob"
+            | "blob"
+            | "mediumblob"
+            | "longblob"
+            | "geometry"
+            | "point"
+            | "linestring"
+            | "polygon"
+            | "multipoint"
+            | "multilinestring"
+            | "multipolygon"
+            | "geometrycollection"
+            | "geomcollection"
+            | "vector"
+            | "uuid"
+            | "inet4"
+            | "inet6"
+    )
+}
+
+/// A zero that is no member's name, in the column's character set.
+fn no_member(column: &Column) -> Vec<u8> {
+    // The definition quotes each member; at most five zeros are read as a number.
+    let zeros = (1..=5)
+        .map(|count| "0".repeat(count))
+        .find(|zeros| !column.column_type.contains(&format!("'{zeros}'")))
+        .unwrap_or_else(|| "0".to_string());
+    let pad = match column.charset.as_deref() {
+        Some("ucs2" | "utf16") => &b"\0"[..],
+        Some("utf32") => &b"\0\0\0"[..],
+        _ => &b""[..],
+    };
+    let after: &[u8] = if column.charset.as_deref() == Some("utf16le") { b"\0" } else { b"" };
+    zeros.bytes().flat_map(|zero| [pad, &[zero], after].concat()).collect()
+}
+
+fn bytes(row: &mysql_async::Row, at: usize) -> Result<Option<&[u8]>> {
+    match row.as_ref(at) {
+        Some(Value::Bytes(bytes)) => Ok(Some(bytes)),
+        Some(Value::NULL) => Ok(None),
+        _ => Err(Error::new(Kind::Bug, "a row has another shape than was asked for")),
+    }
+}
+
+/// Escapes a value for `FIELDS TERMINATED BY '\t' ESCAPED BY '\\' LINES TERMINATED BY '\n'`.
+fn escape(mut value: &[u8], out: &mut BytesMut) {
+    out.reserve(value.len() + 16);
+    let special = |byte: &u8| matches!(byte, b'\\' | b'\t' | b'\n' | 0);
+    while let Some(at) = value.iter().position(special) {
+        out.put_slice(&value[..at]);
+        out.put_slice(match value[at] {
+            b'\t' => b"\\t",
+            b'\n' => b"\\n",
+            0 => b"\\0",
+            _ => b"\\\\",
+        });
+        value = &value[at + 1..];
+    }
+    out.put_slice(value);
+}
+
+/// What was read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Read {
+    /// Rows.
+    pub rows: u64,
+    /// Bytes handed over.
+    pub bytes: u64,
+}
+
+/// Reads the rows of a query and hands them over in batches; `halt` ends it early. `moved` is told of
+/// each batch: rows and bytes.
+///
+/// # Errors
+/// What the server said. Whoever receives sees the channel end without [`Batch::End`].
+pub async fn read_rows(
+    session: &mut Session,
+    form: &RowForm,
+    query: &str,
+    batches: mpsc::Sender<Batch>,
+    halt: &CancellationToken,
+    moved: &(dyn Fn(u64, u64) + Send + Sync),
+) -> Result<Read> {
+    let place = session.place().to_string();
+    let failed = |error: mysql_async::Error| Error::from(error).at(&place);
+    let halted = || Error::new(Kind::Interrupted, "reading was ended early").at(&place);
+    let mut read = Read::default();
+    let mut since_batch = 0;
+    let mut buffer = BytesMut::with_capacity(BATCH + BATCH / 4);
+    let mut result = session.conn().query_iter(query).await.map_err(failed)?;
+    let send = async |batch: Batch| {
+        tokio::select! {
+            sent = batches.send(batch) => sent.map_err(|_| halted()),
+            () = halt.cancelled() => Err(halted()),
+        }
+    };
+    while let Some(row) = result.next().await.map_err(failed)? {
+        form.write(&row, &mut buffer).map_err(|error| error.at(&place))?;
+        read.rows += 1;
+        since_batch += 1;
+        while buffer.len() >= BATCH {
+            // A single huge row leaves in pieces as well: no packet may exceed the server's limit.
+            let piece = buffer.split_to(BATCH).freeze();
+            read.bytes += BATCH as u64;
+            send(Batch::Rows(piece)).await?;
+            moved(since_batch, BATCH as u64);
+            since_batch = 0;
+        }
+    }
+    if !buffer.is_empty() {
+        let length = buffer.len() as u64;
+        read.bytes += length;
+        send(Batch::Rows(buffer.freeze())).await?;
+        moved(since_batch, length);
+    }
+    send(Batch::End).await?;
+    Ok(read)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn escaped(value: &[u8]) -> Vec<u8> {
+        let mut out = BytesMut::new();
+        escape(value, &mut out);
+        out.to_vec()
+    }
+
+    #[test]
+    fn values_are_escaped() {
+        assert_eq!(escaped(b"a\tb\nc\\d\0e"), b"a\\tb\\nc\\\\d\\0e");
+        assert_eq!(escaped(b"\\N"), b"\\\\N");
+        assert_eq!(escaped(b""), b"");
+    }
+
+    #[test]
+    fn no_member_is_called_like_the_zero() {
+        let column = |column_type: &str, charset: &str| Column {
+            name: "e".into(),
+            data_type: "enum".into(),
+            column_type: column_type.into(),
+            nullable: true,
+            charset: Some(charset.into()),
+            collation: None,
+            generated: false,
+            auto_increment: false,
+            extra: String::new(),
+        };
+        assert_eq!(no_member(&column("enum('a','')", "latin1")), b"0");
+        assert_eq!(no_member(&column("enum('0','00')", "utf8mb4")), b"000");
+        assert_eq!(no_member(&column("enum('a')", "utf32")), b"\0\0\x000");
+    }
+}

@@ -1,0 +1,235 @@
+//! One pass over all tables from one snapshot: what the ledger has is kept, proved or replaced, what
+//! it lacks is copied.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{Mutex, mpsc},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Progress, STEP, by_table, ledger_of,
+    queue::{Planner, TableWork, is_sound},
+    worker::{Shared, Worker, loader},
+};
+use crate::{
+    engine::{Context, StepPhase},
+    error::{Error, Kind, Result},
+    mysql::{ChunkKey, Session, TableName},
+    source::snapshot::{Snapshot, SnapshotRequest},
+    target::{
+        ledger::{Ledger, SnapshotId},
+        schema,
+    },
+};
+
+/// How often progress is told.
+const TELL_EVERY: Duration = Duration::from_millis(200);
+
+/// How long workers may take to end in good order after a failure elsewhere.
+const END_LIMIT: Duration = Duration::from_secs(30);
+
+/// Takes a snapshot and makes the target as it is.
+pub(super) async fn run(context: &Context) -> Result<()> {
+    let threads = context.config.copy.threads.max(1);
+    let snapshot = {
+        let mut held = context.write_lock.lock().await;
+        Snapshot::take(SnapshotRequest {
+            url: &context.config.source,
+            selection: &context.config.select,
+            // One for the planner.
+            sessions: threads + 1,
+            copy: &context.config.copy,
+            events: &context.events,
+            held: held.as_mut(),
+        })
+        .await?
+    };
+    let Snapshot { mut sessions, record, catalog, backup_lock, mut created } = snapshot;
+    context.journal.record(&step_at_work(context), "snapshot", &record)?;
+    context.journal.measure("snapshot_stall_millis", record.stall_millis)?;
+    context.events.detail(format!(
+        "the snapshot is of {}; writes were kept out for {:.1} ms",
+        record.coordinates, record.stall_millis
+    ));
+    let snapshot_id = SnapshotId::of(&record.coordinates, &record.taken_at.to_string());
+
+    note_tables(context, catalog.tables.iter().map(|table| &table.name))?;
+    let ledger = ledger_of(context)?;
+    let mut target = loader(&context.config.target).await?;
+    ledger.create(&mut target).await?;
+    let mut source = context.source().await?;
+    let recreated = schema::bring_in_line(context, &mut source, &mut target, &catalog).await?;
+    source.close().await;
+    for table in &recreated {
+        ledger.forget(&mut target, table).await?;
+    }
+
+    let total = catalog.tables.iter().map(|table| table.rows_estimate).sum();
+    let mut chunks = by_table(ledger.read(&mut target).await?);
+    let with_triggers = tables_with_triggers(&mut target).await?;
+    let mut works = Vec::with_capacity(catalog.tables.len());
+    for table in catalog.tables {
+        let mut known = chunks.remove(&table.name).unwrap_or_default();
+        if !is_sound(&known, ChunkKey::of(&table).as_ref()) {
+            context.events.detail(format!("{}: the ledger can't be used, all is copied", table.name));
+            ledger.forget(&mut target, &table.name).await?;
+            known.clear();
+        }
+        let mut work = TableWork::new(table, known)?;
+        work.created = created.remove(&work.table.name);
+        work.has_triggers = with_triggers.contains(&work.table.name);
+        works.push(Arc::new(work));
+    }
+    forget_the_rest(context, &ledger, &mut target, chunks.into_keys().collect()).await?;
+    // The largest first: the last to end is what all wait for.
+    works.sort_by_key(|work| std::cmp::Reverse(work.table.data_bytes));
+
+    let planner_reader = sessions
+        .pop()
+        .ok_or_else(|| Error::new(Kind::Bug, "a snapshot came without connections"))?;
+    let halt = CancellationToken::new();
+    let shared = Arc::new(Shared {
+        target: context.config.target.clone(),
+        ledger,
+        snapshot: snapshot_id.clone(),
+        journal: context.journal.clone(),
+        progress: Progress::default(),
+        stop: context.stop.clone(),
+        halt: halt.clone(),
+    });
+    let planner = Planner {
+        reader: planner_reader,
+        target,
+        chunk_bytes: context.config.copy.chunk_bytes,
+        snapshot: snapshot_id,
+        journal: context.journal.clone(),
+        halt,
+    };
+    let mut tasks = JoinSet::new();
+    let (jobs, taken) = mpsc::channel(2 * threads);
+    let taken = Arc::new(Mutex::new(taken));
+    tasks.spawn(planner.run(works, jobs));
+    for reader in sessions {
+        tasks.spawn(Worker::new(shared.clone(), reader).run(taken.clone()));
+    }
+    drop(taken);
+    let result = attend(context, &shared, tasks, total).await;
+    drop(backup_lock);
+    result?;
+    let rows = shared.progress.rows.load(std::sync::atomic::Ordering::Relaxed);
+    context.journal.measure("rows_copied", rows as f64)
+}
+
+/// Waits for all tasks. The first failure, or a stop, ends the others.
+async fn attend(
+    context: &Context,
+    shared: &Shared,
+    mut tasks: JoinSet<Result<()>>,
+    total: u64,
+) -> Result<()> {
+    let mut first: Option<Error> = None;
+    let mut tell = tokio::time::interval(TELL_EVERY);
+    tell.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let end = tokio::time::sleep(Duration::MAX);
+    tokio::pin!(end);
+    loop {
+        let ended = tokio::select! {
+            ended = tasks.join_next() => ended,
+            _ = tell.tick() => {
+                shared.progress.send(total, &context.events);
+                continue;
+            }
+            () = context.stop.stopped(), if !shared.halt.is_cancelled() => {
+                shared.halt.cancel();
+                end.as_mut().reset(tokio::time::Instant::now() + END_LIMIT);
+                continue;
+            }
+            () = &mut end => {
+                // Connections that hang are cut; what they did isn't committed.
+                tasks.abort_all();
+                end.as_mut().reset(tokio::time::Instant::now() + END_LIMIT);
+                continue;
+            }
+        };
+        let failed = match ended {
+            None => break,
+            Some(Ok(Ok(()))) => continue,
+            Some(Ok(Err(error))) => error,
+            Some(Err(join)) if join.is_cancelled() => continue,
+            Some(Err(join)) => Error::new(Kind::Bug, "a worker broke down").because(join),
+        };
+        if !shared.halt.is_cancelled() {
+            shared.halt.cancel();
+            end.as_mut().reset(tokio::time::Instant::now() + END_LIMIT);
+        }
+        // Being told to end is a consequence, never the cause.
+        let told = failed.kind() == Kind::Interrupted;
+        if first.as_ref().is_none_or(|first| first.kind() == Kind::Interrupted && !told) {
+            first = Some(failed);
+        }
+    }
+    shared.progress.send(total, &context.events);
+    match first {
+        Some(error) if error.kind() != Kind::Interrupted => Err(error),
+        other => {
+            context.stop.check()?;
+            other.map_or(Ok(()), Err)
+        }
+    }
+}
+
+/// The step in whose name a snapshot is recorded: this one, or the one that found the copy outdated.
+fn step_at_work(context: &Context) -> String {
+    let state = context.journal.state();
+    match (state.step(STEP), state.current()) {
+        (Some(StepPhase::Started | StepPhase::Finished), _) | (_, None) => STEP.to_string(),
+        (_, Some((step, _))) => step.to_string(),
+    }
+}
+
+/// Writes down, before anything is done to them, which tables will hold rows: what undo empties and
+/// verification counts.
+fn note_tables<'a>(
+    context: &Context,
+    tables: impl Iterator<Item = &'a TableName>,
+) -> Result<()> {
+    let now: Vec<TableName> = tables.cloned().collect();
+    let noted: Option<Vec<TableName>> = context.journal.recall(STEP, "tables")?;
+    // Later steps, which find the copy outdated, begin no tables: writes were stopped since.
+    if noted.as_ref() != Some(&now) && step_at_work(context) == STEP {
+        context.journal.record(STEP, "tables", &now)?;
+    }
+    Ok(())
+}
+
+/// Tables that the source no longer has: their lines go, so that nobody counts them. (Their rows are
+/// the schema step's to drop.)
+async fn forget_the_rest(
+    context: &Context,
+    ledger: &Ledger,
+    target: &mut Session,
+    tables: Vec<TableName>,
+) -> Result<()> {
+    for table in tables {
+        context.events.warn(format!("{table} is gone from the source since it was copied"));
+        ledger.forget(target, &table).await?;
+    }
+    Ok(())
+}
+
+async fn tables_with_triggers(target: &mut Session) -> Result<Vec<TableName>> {
+    let rows = target
+        .rows(
+            "SELECT DISTINCT EVENT_OBJECT_SCHEMA AS D, EVENT_OBJECT_TABLE AS T \
+             FROM information_schema.TRIGGERS",
+        )
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(TableName::new(target.field::<String>(row, "D")?, target.field::<String>(row, "T")?))
+        })
+        .collect()
+}

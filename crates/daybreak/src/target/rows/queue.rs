@@ -1,0 +1,336 @@
+//! What is left to do for each table, cut into ranges while they are being worked off.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::worker::source_lost;
+use crate::{
+    engine::{Journal, TableResult},
+    error::Result,
+    mysql::{ChunkKey, KeyRange, KeyTuple, Session, Table},
+    source::{read::RowForm, snapshot::SAVEPOINT},
+    target::{
+        ledger::{Chunk, Rank, SnapshotId},
+        load,
+    },
+};
+
+/// The fewest and the most rows of a chunk.
+const CHUNK_ROWS: (u64, u64) = (1_000, 1_000_000);
+
+/// The size of a row of which the server knows none.
+const UNKNOWN_ROW_BYTES: u64 = 256;
+
+/// A stretch of a table, in key order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Part {
+    /// On the target, as the ledger says.
+    Known(Chunk),
+    /// Not yet; between these two.
+    Gap { range: KeyRange, left: Option<Rank>, right: Option<Rank> },
+}
+
+/// Whether chunks of a table, by rank, can be of one cutting: open only at the table's ends, and cut
+/// at keys of the key's length.
+pub(super) fn is_sound(chunks: &[Chunk], key: Option<&ChunkKey>) -> bool {
+    let width = key.map_or(0, |key| key.columns.len());
+    let bound = |bound: &Option<KeyTuple>, may_be_open: bool| match bound {
+        Some(tuple) => width > 0 && tuple.0.len() == width,
+        None => may_be_open,
+    };
+    chunks.iter().enumerate().all(|(at, chunk)| {
+        bound(&chunk.range.after, at == 0) && bound(&chunk.range.up_to, at + 1 == chunks.len())
+    })
+}
+
+/// Whether chunks of a table, by rank, cover every key that there is or could be.
+pub(super) fn tiles(chunks: &[Chunk]) -> bool {
+    let ends = (chunks.first(), chunks.last());
+    let (Some(first), Some(last)) = ends else { return false };
+    first.range.after.is_none()
+        && last.range.up_to.is_none()
+        && chunks.windows(2).all(|pair| {
+            pair[0].range.up_to.is_some() && pair[0].range.up_to == pair[1].range.after
+        })
+}
+
+/// The whole table as known stretches and the gaps between them.
+pub(super) fn parts(chunks: Vec<Chunk>) -> Vec<Part> {
+    let mut parts = Vec::new();
+    let (mut at, mut left, mut closed) = (None, None, false);
+    for chunk in chunks {
+        if chunk.range.after != at {
+            parts.push(Part::Gap {
+                range: KeyRange { after: at, up_to: chunk.range.after.clone() },
+                left: left.take(),
+                right: Some(chunk.rank.clone()),
+            });
+        }
+        at = chunk.range.up_to.clone();
+        left = Some(chunk.rank.clone());
+        closed = at.is_none();
+        parts.push(Part::Known(chunk));
+    }
+    if !closed {
+        parts.push(Part::Gap { range: KeyRange { after: at, up_to: None }, left, right: None });
+    }
+    parts
+}
+
+/// A table and what is to be done for it.
+pub(super) struct TableWork {
+    pub(super) table: Table,
+    pub(super) key: Option<ChunkKey>,
+    pub(super) form: RowForm,
+    pub(super) load: String,
+    /// When the table was created, as the snapshot saw it.
+    pub(super) created: Option<String>,
+    /// Triggers on the target would fire while rows are replaced.
+    pub(super) has_triggers: bool,
+    pub(super) parts: Vec<Part>,
+    pub(super) tally: Tally,
+}
+
+impl TableWork {
+    pub(super) fn new(table: Table, chunks: Vec<Chunk>) -> Result<Self> {
+        let form = RowForm::of(&table)?;
+        Ok(TableWork {
+            key: ChunkKey::of(&table),
+            load: load::statement(&table, &form),
+            form,
+            created: None,
+            has_triggers: false,
+            parts: parts(chunks),
+            tally: Tally::default(),
+            table,
+        })
+    }
+
+    /// How many rows make a chunk of about so many bytes.
+    fn chunk_rows(&self, chunk_bytes: u64) -> u64 {
+        let average = match self.table.rows_estimate {
+            0 => UNKNOWN_ROW_BYTES,
+            rows => (self.table.data_bytes / rows).max(1),
+        };
+        (chunk_bytes / average).clamp(CHUNK_ROWS.0, CHUNK_ROWS.1)
+    }
+
+    /// The predicate of a range; the whole table where there is no key.
+    pub(super) fn predicate(&self, range: &KeyRange) -> String {
+        self.key.as_ref().map_or_else(|| "TRUE".to_string(), |key| range.predicate(key))
+    }
+
+    /// A range for people.
+    pub(super) fn describe(&self, range: &KeyRange) -> String {
+        self.key.as_ref().map_or_else(|| "all rows".to_string(), |key| range.describe(key))
+    }
+}
+
+/// What was done for a table.
+#[derive(Default)]
+pub(super) struct Tally {
+    rows: AtomicU64,
+    bytes: AtomicU64,
+    /// Ranges handed out and not yet done, and one more while they are being cut.
+    open: AtomicU64,
+    begun: std::sync::OnceLock<Instant>,
+}
+
+impl Tally {
+    fn hand_out(&self) {
+        self.begun.get_or_init(Instant::now);
+        self.open.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Counts what is on the target; true when with it the table is complete.
+    fn done(&self, rows: u64, bytes: u64) -> bool {
+        self.rows.fetch_add(rows, Ordering::SeqCst);
+        self.bytes.fetch_add(bytes, Ordering::SeqCst);
+        self.open.fetch_sub(1, Ordering::SeqCst) == 1
+    }
+
+    fn result(&self, table: &Table) -> TableResult {
+        TableResult {
+            table: table.name.to_string(),
+            rows: self.rows.load(Ordering::SeqCst),
+            bytes: self.bytes.load(Ordering::SeqCst),
+            copy_millis: self.begun.get().map_or(0, |begun| begun.elapsed().as_millis() as u64),
+            verified: None,
+        }
+    }
+}
+
+impl TableWork {
+    /// Counts rows that are on the target, and notes the table's result once it is complete.
+    pub(super) fn done(&self, rows: u64, bytes: u64, journal: &Journal) -> Result<()> {
+        if self.tally.done(rows, bytes) {
+            journal.put_table(&self.tally.result(&self.table))?;
+        }
+        Ok(())
+    }
+}
+
+/// Something for a worker to do.
+pub(super) enum Task {
+    /// A range that is not (or no more) on the target. `replace`: rows of it may be there.
+    Copy { range: KeyRange, rank: Rank, replace: bool },
+    /// A chunk that an earlier snapshot brought: keep it if it still is as the source is.
+    Prove(Chunk),
+    /// A chunk that nothing was written since: keep it.
+    Keep(Chunk),
+}
+
+/// A task and its table.
+pub(super) struct Job {
+    pub(super) work: Arc<TableWork>,
+    pub(super) task: Task,
+}
+
+/// Walks all tables, on a connection of the snapshot, and hands out ranges as they are cut.
+pub(super) struct Planner {
+    pub(super) reader: Session,
+    pub(super) target: Session,
+    pub(super) chunk_bytes: u64,
+    pub(super) snapshot: SnapshotId,
+    pub(super) journal: Arc<Journal>,
+    pub(super) halt: CancellationToken,
+}
+
+impl Planner {
+    /// Hands out everything. Returns early when nobody takes jobs any more.
+    pub(super) async fn run(
+        mut self,
+        works: Vec<Arc<TableWork>>,
+        jobs: mpsc::Sender<Job>,
+    ) -> Result<()> {
+        for work in works {
+            if !self.table(&work, &jobs).await? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// One table; false when nobody takes jobs any more.
+    async fn table(&mut self, work: &Arc<TableWork>, jobs: &mpsc::Sender<Job>) -> Result<bool> {
+        // What is there without being in the ledger is no row of this copy.
+        let probe = format!("SELECT 1 FROM {} LIMIT 1", work.table.name.sql());
+        let replace = self.target.row(probe).await?.is_some();
+        // Counts as one open range, so that the table isn't complete before all of it is cut.
+        work.tally.hand_out();
+        for part in &work.parts {
+            let taken = match part {
+                Part::Known(chunk) if chunk.snapshot == self.snapshot => {
+                    self.give(work, Task::Keep(chunk.clone()), jobs).await
+                }
+                Part::Known(chunk) => self.give(work, Task::Prove(chunk.clone()), jobs).await,
+                Part::Gap { range, left, right } => {
+                    let bounds = (left.as_ref(), right.as_ref());
+                    self.gap(work, range, bounds, replace, jobs).await?
+                }
+            };
+            if !taken {
+                return Ok(false);
+            }
+        }
+        self.reader
+            .execute(format!("ROLLBACK TO SAVEPOINT {SAVEPOINT}"))
+            .await
+            .map_err(source_lost)?;
+        work.done(0, 0, &self.journal)?;
+        Ok(true)
+    }
+
+    async fn gap(
+        &mut self,
+        work: &Arc<TableWork>,
+        gap: &KeyRange,
+        (left, right): (Option<&Rank>, Option<&Rank>),
+        replace: bool,
+        jobs: &mpsc::Sender<Job>,
+    ) -> Result<bool> {
+        let rows = work.chunk_rows(self.chunk_bytes);
+        let mut rest = gap.clone();
+        for n in 1.. {
+            let cut = match &work.key {
+                Some(key) => {
+                    key.walk(&mut self.reader, &work.table, &rest, rows).await.map_err(source_lost)?
+                }
+                None => None,
+            };
+            let range = match cut.filter(|cut| Some(cut) != rest.up_to.as_ref()) {
+                Some(cut) => {
+                    let range = KeyRange { after: rest.after.take(), up_to: Some(cut.clone()) };
+                    rest.after = Some(cut);
+                    range
+                }
+                None => {
+                    let rank = Rank::between(left, right, n);
+                    return Ok(self.give(work, Task::Copy { range: rest, rank, replace }, jobs).await);
+                }
+            };
+            let rank = Rank::between(left, right, n);
+            if !self.give(work, Task::Copy { range, rank, replace }, jobs).await {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn give(&self, work: &Arc<TableWork>, task: Task, jobs: &mpsc::Sender<Job>) -> bool {
+        work.tally.hand_out();
+        tokio::select! {
+            sent = jobs.send(Job { work: work.clone(), task }) => sent.is_ok(),
+            () = self.halt.cancelled() => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mysql::{Coordinates, GtidSet, TableName};
+
+    fn chunk(rank: &Rank, after: Option<u32>, up_to: Option<u32>) -> Chunk {
+        let tuple = |value: Option<u32>| value.map(|value| KeyTuple(vec![value.to_string()]));
+        Chunk {
+            table: TableName::new("d", "t"),
+            rank: rank.clone(),
+            range: KeyRange { after: tuple(after), up_to: tuple(up_to) },
+            rows: 1,
+            bytes: 1,
+            snapshot: SnapshotId::of(&Coordinates { file: None, gtids: GtidSet::default() }, ""),
+        }
+    }
+
+    #[test]
+    fn gaps_are_what_the_ledger_lacks() {
+        let ranks: Vec<Rank> = (1..=4).map(|n| Rank::between(None, None, n)).collect();
+        let (second, fourth) = (chunk(&ranks[1], Some(10), Some(20)), chunk(&ranks[3], Some(30), None));
+        let found = parts(vec![second.clone(), fourth.clone()]);
+        let gap = |part: &Part| match part {
+            Part::Gap { range, .. } => Some((range.after.clone(), range.up_to.clone())),
+            Part::Known(_) => None,
+        };
+        assert_eq!(gap(&found[0]), Some((None, second.range.after.clone())));
+        assert_eq!(found[1], Part::Known(second.clone()));
+        assert_eq!(gap(&found[2]), Some((second.range.up_to.clone(), fourth.range.after.clone())));
+        assert_eq!(found.len(), 4);
+        assert!(!tiles(&[second.clone(), fourth.clone()]));
+        let all = [
+            chunk(&ranks[0], None, Some(10)),
+            second,
+            chunk(&ranks[2], Some(20), Some(30)),
+            fourth,
+        ];
+        assert!(tiles(&all) && !tiles(&all[..3]) && !tiles(&all[1..]) && !tiles(&[]));
+        assert_eq!(parts(all.to_vec()).len(), 4);
+        assert_eq!(parts(Vec::new()).len(), 1);
+    }
+}

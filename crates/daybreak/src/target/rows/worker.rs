@@ -1,0 +1,357 @@
+//! One worker: a connection of the snapshot, a connection to the target, and a range at a time from
+//! one to the other, exactly once.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::{Mutex, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Progress,
+    queue::{Job, TableWork, Task},
+};
+use crate::{
+    engine::{Journal, StopSignal},
+    error::{Error, Kind, Result, Retry},
+    mysql::{KeyRange, ServerUrl, Session, Side, quote},
+    source::{
+        read::{self, BATCHES_AHEAD, Read},
+        snapshot::{self, SAVEPOINT},
+    },
+    sync::verify::hash::chunk_sum,
+    target::{
+        ledger::{Chunk, Ledger, Rank, SnapshotId},
+        load,
+    },
+};
+
+/// How often a chunk is tried when the target fails in a passing way.
+const ATTEMPTS: u32 = 6;
+
+/// What all workers share.
+pub(super) struct Shared {
+    pub(super) target: ServerUrl,
+    pub(super) ledger: Ledger,
+    pub(super) snapshot: SnapshotId,
+    pub(super) journal: Arc<Journal>,
+    pub(super) progress: Progress,
+    pub(super) stop: StopSignal,
+    /// Ends all work, after a failure or when a stop is asked for.
+    pub(super) halt: CancellationToken,
+}
+
+/// Opens a connection to the target and sets it up for loading.
+pub(super) async fn loader(url: &ServerUrl) -> Result<Session> {
+    let mut session = Session::open(url, Side::Target).await?;
+    session
+        .execute(
+            "SET SESSION foreign_key_checks = 0, unique_checks = 0, wait_timeout = 604800, \
+             innodb_lock_wait_timeout = 120",
+        )
+        .await?;
+    Ok(session)
+}
+
+/// Where an attempt failed, which decides what may be tried again.
+enum Failure {
+    Source(Error),
+    Target(Error),
+    /// Nothing that another try could change.
+    Final(Error),
+}
+
+/// An error on a connection of the snapshot: whatever says that the view can't be read any more
+/// becomes `SnapshotLost`.
+pub(super) fn source_lost(error: Error) -> Error {
+    // 1412 is said in so many words; a table or column that isn't there any more says the same.
+    let gone = matches!(error.code(), Some(1054 | 1146 | 1049));
+    if gone || matches!(error.kind(), Kind::ConnectionLost | Kind::Connect) {
+        Error::new(Kind::SnapshotLost, "the snapshot can't be read any more").because(error)
+    } else {
+        error
+    }
+}
+
+/// A worker.
+pub(super) struct Worker {
+    shared: Arc<Shared>,
+    reader: Session,
+    target: Option<Session>,
+    /// A connection of ours that was cut off and may still be at work on the server.
+    cut_off: Option<u32>,
+}
+
+impl Worker {
+    pub(super) fn new(shared: Arc<Shared>, reader: Session) -> Self {
+        Worker { shared, reader, target: None, cut_off: None }
+    }
+
+    /// Works until there are no more jobs, or all work ends.
+    pub(super) async fn run(mut self, jobs: Arc<Mutex<mpsc::Receiver<Job>>>) -> Result<()> {
+        loop {
+            self.shared.stop.check()?;
+            let job = tokio::select! {
+                job = async { jobs.lock().await.recv().await } => job,
+                () = self.shared.halt.cancelled() => None,
+            };
+            let Some(Job { work, task }) = job else { return Ok(()) };
+            self.job(&work, task).await?;
+            self.reader
+                .execute(format!("ROLLBACK TO SAVEPOINT {SAVEPOINT}"))
+                .await
+                .map_err(source_lost)?;
+        }
+    }
+
+    async fn job(&mut self, work: &TableWork, task: Task) -> Result<()> {
+        self.shared.progress.now(&work.table.name);
+        let (rows, bytes) = match task {
+            Task::Keep(chunk) => {
+                self.shared.progress.moved(chunk.rows, 0);
+                (chunk.rows, chunk.bytes)
+            }
+            Task::Prove(chunk) => {
+                let proved = self.with_retry(async |worker, _| worker.prove(work, &chunk).await);
+                if proved.await? {
+                    self.shared.progress.moved(chunk.rows, 0);
+                    (chunk.rows, chunk.bytes)
+                } else {
+                    let read = self.copy(work, &chunk.range, &chunk.rank, true).await?;
+                    (read.rows, read.bytes)
+                }
+            }
+            Task::Copy { range, rank, replace } => {
+                let read = self.copy(work, &range, &rank, replace).await?;
+                (read.rows, read.bytes)
+            }
+        };
+        work.done(rows, bytes, &self.shared.journal)
+    }
+
+    async fn copy(
+        &mut self,
+        work: &TableWork,
+        range: &KeyRange,
+        rank: &Rank,
+        replace: bool,
+    ) -> Result<Read> {
+        self.with_retry(async |worker, again| {
+            worker.attempt(work, range, rank, replace, again).await
+        })
+        .await
+        .map_err(|error| error.at(format!("{}, {}", work.table.name, work.describe(range))))
+    }
+
+    /// Does something until it works or can't. The second argument of `what` says that an earlier try
+    /// may have gone through unheard.
+    async fn with_retry<T>(
+        &mut self,
+        mut what: impl AsyncFnMut(&mut Self, bool) -> Result<T, Failure>,
+    ) -> Result<T> {
+        for attempt in 1.. {
+            let failure = match what(self, attempt > 1).await {
+                Ok(done) => return Ok(done),
+                Err(failure) => failure,
+            };
+            self.roll_back().await;
+            let error = match failure {
+                Failure::Final(error) => return Err(error),
+                Failure::Source(error) => source_lost(error),
+                Failure::Target(error) => error,
+            };
+            self.shared.stop.check()?;
+            if error.kind().retry() != Retry::Again
+                || attempt >= ATTEMPTS
+                || self.shared.halt.is_cancelled()
+            {
+                return Err(error);
+            }
+            tracing::info!(%error, attempt, "a chunk is tried again");
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(100 << attempt)) => {}
+                () = self.shared.halt.cancelled() => return Err(error),
+            }
+        }
+        Err(Error::new(Kind::Bug, "counting ended"))
+    }
+
+    /// Ends what is open on the target. A connection that doesn't answer is given up, and its number
+    /// remembered: the server may still be at work for it.
+    async fn roll_back(&mut self) {
+        let Some(mut target) = self.target.take() else { return };
+        let answer = tokio::time::timeout(Duration::from_secs(10), target.execute("ROLLBACK"));
+        match answer.await {
+            Ok(Ok(_)) => self.target = Some(target),
+            _ => self.cut_off = Some(target.id()),
+        }
+    }
+
+    async fn target(&mut self) -> Result<&mut Session, Failure> {
+        if self.target.is_none() {
+            let mut session = loader(&self.shared.target).await.map_err(Failure::Target)?;
+            if let Some(id) = self.cut_off.take() {
+                // It is gone already as a rule (1094); if not, its locks would be waited for.
+                if let Err(error) = session.execute(format!("KILL {id}")).await {
+                    tracing::debug!(%error, "KILL of a connection that was cut off");
+                }
+            }
+            self.target = Some(session);
+        }
+        self.target
+            .as_mut()
+            .ok_or_else(|| Failure::Final(Error::new(Kind::Bug, "no connection after opening one")))
+    }
+
+    /// Whether a chunk of an earlier snapshot is still as the source is; if so, it is of this one too.
+    async fn prove(&mut self, work: &TableWork, chunk: &Chunk) -> Result<bool, Failure> {
+        self.target().await?;
+        let Worker { shared, reader, target: Some(target), .. } = self else {
+            return Err(Failure::Final(Error::new(Kind::Bug, "no connection to prove with")));
+        };
+        let key = work.key.as_ref();
+        let (here, there) = tokio::join!(
+            chunk_sum(reader, &work.table, key, &chunk.range),
+            chunk_sum(target, &work.table, key, &chunk.range)
+        );
+        let (here, there) = (here.map_err(Failure::Source)?, there.map_err(Failure::Target)?);
+        if here != there {
+            return Ok(false);
+        }
+        same_table(reader, work).await?;
+        let proved = Chunk { snapshot: shared.snapshot.clone(), ..chunk.clone() };
+        shared.ledger.put(target, &proved).await.map_err(Failure::Target)?;
+        Ok(true)
+    }
+
+    /// Copies a range in one transaction, its line in the ledger included.
+    async fn attempt(
+        &mut self,
+        work: &TableWork,
+        range: &KeyRange,
+        rank: &Rank,
+        replace: bool,
+        again: bool,
+    ) -> Result<Read, Failure> {
+        self.target().await?;
+        let Worker { shared, reader, target: Some(target), .. } = self else {
+            return Err(Failure::Final(Error::new(Kind::Bug, "no connection to load with")));
+        };
+        target.execute("START TRANSACTION").await.map_err(Failure::Target)?;
+        if again {
+            // The commit of the try before may have gone through.
+            let claimed = shared.ledger.claim(target, &work.table.name, range).await;
+            if let Some((rows, bytes, snapshot)) = claimed.map_err(Failure::Target)?
+                && snapshot == shared.snapshot
+            {
+                target.execute("ROLLBACK").await.map_err(Failure::Target)?;
+                return Ok(Read { rows, bytes });
+            }
+        }
+        let predicate = work.predicate(range);
+        if replace || again {
+            if work.has_triggers {
+                return Err(Failure::Final(triggers_in_the_way(work)));
+            }
+            let delete = format!("DELETE FROM {} WHERE {predicate}", work.table.name.sql());
+            target.execute(delete).await.map_err(Failure::Target)?;
+        }
+        let read = transfer(shared, reader, target, work, &predicate).await?;
+        same_table(reader, work).await?;
+        let chunk = Chunk {
+            table: work.table.name.clone(),
+            rank: rank.clone(),
+            range: range.clone(),
+            rows: read.rows,
+            bytes: read.bytes,
+            snapshot: shared.snapshot.clone(),
+        };
+        shared.ledger.put(target, &chunk).await.map_err(Failure::Target)?;
+        target.execute("COMMIT").await.map_err(Failure::Target)?;
+        Ok(read)
+    }
+}
+
+/// Reads and loads at once, and demands that what arrived is what was sent.
+async fn transfer(
+    shared: &Shared,
+    reader: &mut Session,
+    target: &mut Session,
+    work: &TableWork,
+    predicate: &str,
+) -> Result<Read, Failure> {
+    let (index, order) = match &work.key {
+        Some(key) => (
+            format!(" FORCE INDEX ({})", quote(&key.index)),
+            format!(" ORDER BY {}", key.column_list()),
+        ),
+        None => (String::new(), String::new()),
+    };
+    let query = format!(
+        "SELECT {} FROM {}{index} WHERE {predicate}{order}",
+        work.form.select_list(),
+        work.table.name.sql(),
+    );
+    let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
+    let halt = shared.halt.child_token();
+    let moved = |rows, bytes| shared.progress.moved(rows, bytes);
+    let reading = read::read_rows(reader, &work.form, &query, sender, &halt, &moved);
+    let loading = async {
+        let loaded = load::load(target, &work.load, receiver).await;
+        if loaded.is_err() {
+            // Nobody takes rows any more.
+            halt.cancel();
+        }
+        loaded
+    };
+    let (read, loaded) = tokio::join!(reading, loading);
+    let (read, outcome) = match (read, loaded) {
+        (Ok(read), Ok(outcome)) => (read, outcome),
+        (Ok(_), Err(error)) => return Err(Failure::Target(error)),
+        (Err(halted), Err(error)) if halted.kind() == Kind::Interrupted => {
+            return Err(if shared.halt.is_cancelled() {
+                Failure::Final(halted)
+            } else {
+                Failure::Target(error)
+            });
+        }
+        (Err(error), _) => return Err(Failure::Source(error)),
+    };
+    if outcome.warnings == 0 && outcome.affected == read.rows {
+        return Ok(read);
+    }
+    let warning = match outcome.warnings {
+        0 => None,
+        _ => load::first_warning(target).await.map_err(Failure::Target)?,
+    };
+    let mut what = format!("{} rows were sent, {} arrived", read.rows, outcome.affected);
+    if outcome.warnings > 0 {
+        what = format!("{what}, with {} warnings", outcome.warnings);
+    }
+    if let Some(warning) = warning {
+        what = format!("{what}; the first is {warning}");
+    }
+    Err(Failure::Final(Error::new(Kind::NotExact, what).at(target.place())))
+}
+
+/// Whether the table that was just read is the one that the snapshot saw, not another one that took
+/// its name (an online schema change). Asked under the metadata lock of that read.
+async fn same_table(reader: &mut Session, work: &TableWork) -> Result<(), Failure> {
+    let now =
+        snapshot::created_now(reader, &work.table.name).await.map_err(Failure::Source)?;
+    if work.created.as_deref().is_none_or(|then| then == now) {
+        return Ok(());
+    }
+    Err(Failure::Source(
+        Error::new(Kind::SnapshotLost, "another table has taken the name of the one in the snapshot")
+            .at(&work.table.name),
+    ))
+}
+
+fn triggers_in_the_way(work: &TableWork) -> Error {
+    Error::new(
+        Kind::State,
+        "the source changed after the copy, and the table's triggers on the target would fire while its rows are replaced",
+    )
+    .at(&work.table.name)
+    .next("`daybreak undo --to indexes`, then `daybreak resume`")
+}
