@@ -298,12 +298,12 @@ impl Report {
 
     /// Adds the proof of a rehearsal's writer, shown as a section of its own.
     ///
-    /// Any object will do. Known fields: `passed` (false turns the verdict), `acknowledged_commits`,
-    /// `rows_checked`, `longest_gap_millis` (the longest that the application waited for a commit)
-    /// and `findings` (what is wrong, one line each).
+    /// Any object will do. Known fields: `passed`, `all_on_target` and `source_closed` (one of them
+    /// false turns the verdict), `acknowledged_commits`, `rows_checked`, `longest_gap_millis` (the
+    /// longest that the application waited for a commit) and `findings` (what is wrong).
     #[must_use]
     pub fn with_rehearsal(mut self, proof: Value) -> Self {
-        if proof.get("passed").and_then(Value::as_bool) == Some(false) {
+        if verdict::passed(&proof) == Some(false) {
             verdict::disprove(&mut self.verdict);
         }
         self.with_extra("rehearsal", proof)

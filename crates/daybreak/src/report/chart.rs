@@ -135,7 +135,7 @@ pub(super) fn timeline(page: &mut Page, report: &Report) {
     for (class, word) in [
         ("run", "done"),
         ("open", "at work"),
-        ("failed", "failed, tried again later"),
+        ("failed", "failed"),
         ("stopped", "stopped before its end"),
         ("undo", "taken back"),
     ] {
@@ -198,7 +198,7 @@ fn scale(page: &mut Page, axis: &Axis, from: Option<Timestamp>, to: Option<Times
     let (Some(from), Some(to)) = (from, to) else { return };
     page.raw("<div class=\"scale\"><span></span><span class=\"marks\">");
     page.wrap("<b class=\"first\">", figures::clock(from), "</b>");
-    let mut free = 30.0;
+    let mut free = 27.0;
     for (left, right, millis) in axis.pauses() {
         let middle = f64::midpoint(left, right) / WIDTH * 100.0;
         if middle < free || middle > 70.0 {

@@ -220,7 +220,7 @@ impl Reader<'_> {
     fn take(&mut self, at: Timestamp, entry: &Entry) {
         match entry {
             Entry::Planned { .. } => self.moment(at, "planned", None, None),
-            Entry::Resumed { version } => {
+            Entry::Resumed { version, .. } => {
                 if self.at_work.is_some() {
                     let alive = self.last_sign_of_life(Some(at));
                     self.close(alive, RunEnd::Lost);

@@ -437,8 +437,14 @@ fn leftovers(page: &mut Page, report: &Report) {
 }
 
 fn extra(page: &mut Page, report: &Report) {
-    const FIRST: [&str; 4] =
-        ["passed", "acknowledged_commits", "rows_checked", "longest_gap_millis"];
+    const FIRST: [&str; 6] = [
+        "passed",
+        "all_on_target",
+        "source_closed",
+        "acknowledged_commits",
+        "rows_checked",
+        "longest_gap_millis",
+    ];
     for (name, data) in &report.extra {
         let heading = match name.as_str() {
             "rehearsal" => "Rehearsal: the writer's proof".to_string(),

@@ -1,9 +1,11 @@
 //! The report on one screen: what the command prints at the end.
 
+use serde_json::Value;
+
 use super::{
     Report,
     figures::{bytes, clock, count, millis, tame, things},
-    following, route, value,
+    following, route, value, verdict,
 };
 use crate::engine::Severity;
 
@@ -105,14 +107,21 @@ fn facts(report: &Report) -> Vec<(&'static str, String, usize)> {
         }
         say("took", text, 1);
     }
-    if let Some(rehearsal) = report.extra.get("rehearsal").and_then(|proof| proof.as_object()) {
-        let scalars = rehearsal.iter().filter(|(_, one)| !one.is_array() && !one.is_object());
-        let text: Vec<String> = scalars
-            .map(|(name, one)| {
-                format!("{} {}", value::label(name).to_lowercase(), value::scalar(name, one))
-            })
-            .collect();
-        say("rehearsal", text.join(", "), 2);
+    if let Some(proof) = report.extra.get("rehearsal") {
+        let mut text = match verdict::passed(proof) {
+            Some(true) => vec!["passed".to_string()],
+            Some(false) => vec!["FAILED".to_string()],
+            None => Vec::new(),
+        };
+        let fields = proof.as_object().into_iter().flatten();
+        text.extend(
+            fields
+                .filter(|(name, one)| !verdict::PROOFS.contains(&name.as_str()) && is_scalar(one))
+                .map(|(name, one)| {
+                    format!("{} {}", value::label(name).to_lowercase(), value::scalar(name, one))
+                }),
+        );
+        say("rehearsal", text.join(", "), 3);
     }
     if !report.findings.is_empty() {
         let number = |severity| {
@@ -132,7 +141,7 @@ fn facts(report: &Report) -> Vec<(&'static str, String, usize)> {
     if !report.not_migrated.is_empty() {
         let names: Vec<String> =
             report.not_migrated.iter().map(|one| format!("{} {}", one.kind, one.name)).collect();
-        say("not migrated", format!("{}: {}", names.len(), names.join(", ")), 3);
+        say("not moved", format!("{}: {}", names.len(), names.join(", ")), 3);
     }
     if !report.left_on_source.is_empty() {
         let names: Vec<&str> = report.left_on_source.iter().map(|one| one.name.as_str()).collect();
@@ -149,6 +158,10 @@ fn facts(report: &Report) -> Vec<(&'static str, String, usize)> {
         say("began", clock(from), 1);
     }
     facts
+}
+
+fn is_scalar(value: &Value) -> bool {
+    !value.is_array() && !value.is_object()
 }
 
 fn server(server: &super::Server) -> String {

@@ -1,6 +1,7 @@
 //! What came of a migration, in plain words. Nothing is called equal that wasn't compared.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{
     Totals, Verification, figures,
@@ -49,6 +50,9 @@ pub struct Verdict {
 
 /// Reasons of a pause that are no failure, as the runner writes them.
 const IN_GOOD_ORDER: [&str; 3] = ["as far as asked", "paused, as asked", "interrupted"];
+
+/// The fields of a rehearsal's proof that must not be false.
+pub(super) const PROOFS: [&str; 3] = ["passed", "all_on_target", "source_closed"];
 
 pub(super) fn judge(
     plan: &Plan,
@@ -102,7 +106,8 @@ pub(super) fn judge(
                     Some("`daybreak run` begins anew, `daybreak abort` closes the migration"),
                 );
             }
-            paused(state, records, history, &here, say)
+            let equal = verification.is_some_and(|found| found.equal);
+            paused(state, records, history, equal, &here, say)
         }
     }
 }
@@ -162,6 +167,7 @@ fn paused(
     state: &State,
     records: &[Record],
     history: &History,
+    equal: bool,
     here: &str,
     say: impl Fn(Outcome, String, Option<String>, Option<&str>) -> Verdict,
 ) -> Verdict {
@@ -205,6 +211,14 @@ fn paused(
     if undid {
         return say(Outcome::Paused, format!("Taken back to before {here}"), None, resume);
     }
+    if !state.consent && state.current() == Some(("cutover", StepPhase::Pending)) {
+        return say(
+            Outcome::Paused,
+            "Ready for the cutover, which waits for consent".into(),
+            equal.then(|| "both sides were found equal".to_string()),
+            Some("`daybreak resume --yes` goes through it, `daybreak undo` takes all back"),
+        );
+    }
     let why = match reason {
         "as far as asked" => "it was run as far as asked".to_string(),
         "paused, as asked" => "a pause was asked for".to_string(),
@@ -221,11 +235,19 @@ fn last_failure(history: &History) -> Option<String> {
     failures.max_by_key(|(at, _, _)| *at).map(|(_, id, error)| format!("{id}: {error}"))
 }
 
+/// Whether a rehearsal's proof holds; none if it doesn't say.
+pub(super) fn passed(proof: &Value) -> Option<bool> {
+    PROOFS
+        .iter()
+        .filter_map(|name| proof.get(*name).and_then(Value::as_bool))
+        .reduce(|all, one| all && one)
+}
+
 /// Turns a verdict, since a rehearsal's writer misses something.
 pub(super) fn disprove(verdict: &mut Verdict) {
     let before = std::mem::replace(
         &mut verdict.headline,
-        "Not proven: the rehearsal's writer does not find what was acknowledged to it".into(),
+        "Not proven: the rehearsal failed its proof".into(),
     );
     verdict.detail = Some(match verdict.detail.take() {
         Some(detail) => format!("by the servers alone: {before} ({detail})"),
