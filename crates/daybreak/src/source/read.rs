@@ -105,8 +105,7 @@ impl RowForm {
             fields.push("@v0".to_string());
             cells.push(Cell::Plain);
         }
-        let set =
-            if sets.is_empty() { String::new() } else { format!(" SET {}", sets.join(", ")) };
+        let set = if sets.is_empty() { String::new() } else { format!(" SET {}", sets.join(", ")) };
         Ok(RowForm {
             select: select.join(", "),
             load: format!("({}){set}", fields.join(", ")),

@@ -74,7 +74,9 @@ pub(super) async fn run(context: &Context) -> Result<()> {
     for table in catalog.tables {
         let mut known = chunks.remove(&table.name).unwrap_or_default();
         if !is_sound(&known, ChunkKey::of(&table).as_ref()) {
-            context.events.detail(format!("{}: the ledger can't be used, all is copied", table.name));
+            context
+                .events
+                .detail(format!("{}: the ledger can't be used, all is copied", table.name));
             ledger.forget(&mut target, &table.name).await?;
             known.clear();
         }
@@ -192,10 +194,7 @@ fn step_at_work(context: &Context) -> String {
 
 /// Writes down, before anything is done to them, which tables will hold rows: what undo empties and
 /// verification counts.
-fn note_tables<'a>(
-    context: &Context,
-    tables: impl Iterator<Item = &'a TableName>,
-) -> Result<()> {
+fn note_tables<'a>(context: &Context, tables: impl Iterator<Item = &'a TableName>) -> Result<()> {
     let now: Vec<TableName> = tables.cloned().collect();
     let noted: Option<Vec<TableName>> = context.journal.recall(STEP, "tables")?;
     // Later steps, which find the copy outdated, begin no tables: writes were stopped since.

@@ -336,14 +336,16 @@ async fn transfer(
 /// Whether the table that was just read is the one that the snapshot saw, not another one that took
 /// its name (an online schema change). Asked under the metadata lock of that read.
 async fn same_table(reader: &mut Session, work: &TableWork) -> Result<(), Failure> {
-    let now =
-        snapshot::created_now(reader, &work.table.name).await.map_err(Failure::Source)?;
+    let now = snapshot::created_now(reader, &work.table.name).await.map_err(Failure::Source)?;
     if work.created.as_deref().is_none_or(|then| then == now) {
         return Ok(());
     }
     Err(Failure::Source(
-        Error::new(Kind::SnapshotLost, "another table has taken the name of the one in the snapshot")
-            .at(&work.table.name),
+        Error::new(
+            Kind::SnapshotLost,
+            "another table has taken the name of the one in the snapshot",
+        )
+        .at(&work.table.name),
     ))
 }
 
