@@ -18,6 +18,7 @@ use daybreak::{
     select::Selection,
     target::{
         ddl::CreateTable,
+        indexes::BuildIndexes,
         schema::{CreateSchema, bring_in_line, definition},
     },
 };
@@ -150,7 +151,7 @@ impl Step for Later {
 }
 
 fn all_steps() -> Vec<Box<dyn Step>> {
-    vec![Box::new(CreateSchema), Box::new(Later)]
+    vec![Box::new(CreateSchema), Box::new(BuildIndexes), Box::new(Later)]
 }
 
 impl Migration {
@@ -220,6 +221,15 @@ impl Migration {
         Runner::new(Arc::clone(&self.context), all_steps()).unwrap()
     }
 
+    async fn run(&self, until: &str) {
+        let done = self.runner().run(Some(until), false).await;
+        done.unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    async fn undo(&self) {
+        self.runner().undo(None).await.unwrap_or_else(|error| panic!("{error}"));
+    }
+
     fn warnings(&self) -> Vec<String> {
         std::mem::take(&mut *self.warnings.lock().unwrap())
     }
@@ -239,7 +249,12 @@ async fn tables(url: &str, lean: bool) -> Vec<(TableName, String)> {
         let parsed = CreateTable::parse(&text).unwrap();
         assert_eq!(parsed.original(), text);
         let parsed = if lean { parsed.without_secondary() } else { parsed };
-        all.push((table.name.clone(), parsed.sql("d")));
+        // The key that AUTO_INCREMENT needs is there before the others, which shows in the order.
+        let text = match table.name.name.as_str() {
+            "counted_elsewhere" => parsed.normalised(session.dialect()),
+            _ => parsed.sql("d"),
+        };
+        all.push((table.name.clone(), text));
     }
     all
 }
@@ -261,11 +276,14 @@ async fn a_schema_is_made_without_its_secondary_keys_and_taken_back() {
     torture(pair).await;
     shop(pair).await;
     let migration = Migration::new(pair);
-    migration.runner().run(Some("schema"), false).await.unwrap_or_else(|error| panic!("{error}"));
+    migration.run("schema").await;
     let wanted = tables(&pair.source.root_url(), true).await;
     same(&wanted, &tables(&pair.target.root_url(), false).await);
+    migration.run("indexes").await;
+    let wanted = tables(&pair.source.root_url(), false).await;
+    same(&wanted, &tables(&pair.target.root_url(), false).await);
     assert_eq!(migration.warnings(), Vec::<String>::new());
-    migration.runner().undo(None).await.unwrap_or_else(|error| panic!("{error}"));
+    migration.undo().await;
     assert_eq!(databases(&mut open(&pair.target.root_url()).await).await, Vec::<String>::new());
     _ = (
         printed(""),

@@ -5,3 +5,4 @@ pub mod ledger;
 pub mod load;
 pub mod rows;
 pub mod schema;
+pub mod indexes;

@@ -22,6 +22,7 @@ use crate::{
 
 pub use remembered::Remembered;
 pub use step::CreateSchema;
+pub(crate) use step::different;
 
 /// The step's name.
 pub(crate) const STEP: &str = "schema";
@@ -170,6 +171,7 @@ pub async fn bring_in_line(
     target: &mut Session,
     catalog: &Catalog,
 ) -> Result<Vec<TableName>> {
+    let mode: String = target.scalar("SELECT @@SESSION.sql_mode").await?.unwrap_or_default();
     settle_reader(source).await?;
     settle_writer(target).await?;
     remembered::create(target).await?;
@@ -229,7 +231,8 @@ pub async fn bring_in_line(
         let sql = if whole { full.clone() } else { parsed.without_secondary().sql(&name.database) };
         // Remembered as begun, and only then made: a table that a kill leaves is known as ours.
         remembered::begin(target, &name, &full).await?;
-        if existing.contains(&name) {
+        // Also one that isn't seen yet: the server may still be at work for a process that is dead.
+        if existing.contains(&name) || remembered.contains_key(&name) {
             drop_table(target, &name).await?;
         }
         make(target, &name, &sql).await?;
@@ -244,6 +247,7 @@ pub async fn bring_in_line(
         unit: Unit::Tables,
         bytes: 0,
     });
+    target.execute(format!("SET SESSION sql_mode = '{mode}'")).await?;
     Ok(made)
 }
 
