@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     engine::{PositionBy, ReplicationMode},
@@ -85,7 +85,7 @@ pub struct ReplicationConfig {
 }
 
 /// How verification compares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum VerifyMode {
     /// Row counts only.
@@ -333,13 +333,6 @@ impl Config {
                 .next("choose auto, gtid or file"));
             }
         };
-        if raw.replication.mode == Some(ReplicationMode::CopyOnly) {
-            return Err(Error::new(
-                Kind::Config,
-                "replication.mode = \"copy_only\" is no migration",
-            )
-            .next("choose native or none; `daybreak copy` copies alone"));
-        }
         Ok(Config {
             source: server(
                 Side::Source,

@@ -14,6 +14,7 @@ pub mod engine;
 pub mod error;
 pub mod event;
 pub mod mysql;
+pub mod report;
 pub mod select;
 pub mod source;
 pub mod switch;

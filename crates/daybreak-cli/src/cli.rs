@@ -1,0 +1,346 @@
+//! The command line: every verb and flag, with the text that `--help` prints.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Moves a MySQL-compatible database into Amazon Aurora MySQL with near-zero downtime, proves that
+/// both sides agree, and can go back.
+///
+/// A migration lives in a directory: `daybreak.toml`, the journal, logs and reports. Kill daybreak
+/// anywhere; `daybreak resume` goes on.
+///
+/// Servers are URLs: mysql://user[:password]@host[:port]/[?socket=PATH&tls=off|required|verify-ca|verify-identity&ca=FILE].
+/// TLS is required unless the host is loopback or a socket is used. Passwords are better given by
+/// DAYBREAK_SOURCE_PASSWORD / DAYBREAK_TARGET_PASSWORD, --source-password-file /
+/// --target-password-file or --defaults-file.
+///
+/// Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 a check found blockers or
+/// differences, 4 paused, 130 interrupted (both resumable).
+#[derive(Debug, Parser)]
+#[command(name = "daybreak", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub struct Global {
+    /// Print JSON on stdout: one document, or one line an event for long work.
+    // `report` has an option of the same name that takes a file: the types must agree.
+    #[arg(long, global = true, num_args = 0, default_missing_value = "-")]
+    pub json: Option<PathBuf>,
+    /// Plain lines instead of progress bars.
+    #[arg(long, global = true)]
+    pub no_progress: bool,
+    /// What the log holds.
+    #[arg(long, global = true, value_enum, default_value = "info")]
+    pub log_level: LogLevel,
+    /// Where the log goes; default: daybreak.log in the migration's directory, else nowhere.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub log_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Directory {
+    /// The migration's directory.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub dir: PathBuf,
+}
+
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Servers")]
+pub struct Servers {
+    /// The source server's URL.
+    #[arg(long, value_name = "URL")]
+    pub source: Option<String>,
+    /// The target server's URL.
+    #[arg(long, value_name = "URL")]
+    pub target: Option<String>,
+    /// A file whose first line is the source's password.
+    #[arg(long, value_name = "FILE")]
+    pub source_password_file: Option<PathBuf>,
+    /// A file whose first line is the target's password.
+    #[arg(long, value_name = "FILE")]
+    pub target_password_file: Option<PathBuf>,
+    /// A MySQL option file; `password` is read from [client], [daybreak-source], [daybreak-target].
+    #[arg(long, value_name = "FILE")]
+    pub defaults_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Selection")]
+pub struct Select {
+    /// A database to take; may be repeated. Default: all but the server's own.
+    #[arg(long, value_name = "D")]
+    pub database: Vec<String>,
+    /// A table to take; may be repeated.
+    #[arg(long, value_name = "D.T")]
+    pub table: Vec<String>,
+    /// A database or table to leave out; may be repeated.
+    #[arg(long, value_name = "D[.T]")]
+    pub exclude: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Writes a commented daybreak.toml.
+    Init {
+        #[command(flatten)]
+        directory: Directory,
+        /// Replace a file that is there.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Looks at both servers, read-only: facts, findings with their remedies, the recommended route.
+    Assess {
+        #[command(flatten)]
+        directory: Directory,
+        #[command(flatten)]
+        servers: Servers,
+        #[command(flatten)]
+        select: Select,
+        /// Assess against a target version that isn't there yet, such as 8.0.42.
+        #[arg(long, value_name = "V", conflicts_with = "target")]
+        target_version: Option<String>,
+    },
+    /// Makes the plan: the numbered checklist with the rollback of each step beside it.
+    Plan {
+        #[command(flatten)]
+        directory: Directory,
+        #[command(flatten)]
+        servers: Servers,
+        /// The route; today there is one.
+        #[arg(long, value_enum, default_value = "logical")]
+        route: Route,
+        /// Write the checklist to a file too.
+        #[arg(long, value_name = "FILE")]
+        markdown: Option<PathBuf>,
+    },
+    /// Runs the migration (making the plan first if there is none), up to the cutover.
+    Run {
+        #[command(flatten)]
+        directory: Directory,
+        #[command(flatten)]
+        servers: Servers,
+        /// Stop after this step.
+        #[arg(long, value_name = "STEP")]
+        until: Option<String>,
+        /// Go through the cutover too.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Goes on with a migration that was paused, interrupted or killed.
+    Resume {
+        #[command(flatten)]
+        directory: Directory,
+        #[command(flatten)]
+        servers: Servers,
+        /// Stop after this step.
+        #[arg(long, value_name = "STEP")]
+        until: Option<String>,
+        /// Go through the cutover too, as when `run --yes` began it.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Shows where a migration stands.
+    Status {
+        #[command(flatten)]
+        directory: Directory,
+    },
+    /// Follows a migration that another process runs, until it ends or pauses.
+    Watch {
+        #[command(flatten)]
+        directory: Directory,
+    },
+    /// Asks the process that runs a migration to pause at its next safe point.
+    Pause {
+        #[command(flatten)]
+        directory: Directory,
+    },
+    /// Takes steps back, the last one first. Refused once the target was opened for writes.
+    Undo {
+        #[command(flatten)]
+        directory: Directory,
+        #[command(flatten)]
+        servers: Servers,
+        /// Keep everything up to and with this step. Default: take back all.
+        #[arg(long, value_name = "STEP")]
+        to: Option<String>,
+    },
+    /// Takes everything back and closes the migration.
+    Abort {
+        #[command(flatten)]
+        directory: Directory,
+        #[command(flatten)]
+        servers: Servers,
+    },
+    /// Rehearses a whole migration on this machine: real servers, a writer that never stops.
+    Rehearse(Rehearse),
+    /// Copies schema and rows from one consistent snapshot, without replication.
+    Copy(Copy),
+    /// Compares both sides and names what differs, down to the key.
+    Verify {
+        #[command(flatten)]
+        servers: Servers,
+        #[command(flatten)]
+        select: Select,
+        /// How to compare.
+        #[arg(long, value_enum, default_value = "checksum")]
+        mode: VerifyMode,
+        /// How many chunks at once.
+        #[arg(long, value_name = "N")]
+        threads: Option<usize>,
+    },
+    /// Replication of a migration: start, status, wait, stop.
+    Replicate {
+        #[command(subcommand)]
+        verb: Replicate,
+    },
+    /// Moves the writes: stops them at the source, waits for the target, opens it.
+    Cutover {
+        #[command(flatten)]
+        directory: Directory,
+        #[command(flatten)]
+        servers: Servers,
+        /// Print what would be done and what stands in the way; change nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// The longest that writes may be stopped, such as 30s; past it everything is put back.
+        #[arg(long, value_name = "DURATION")]
+        max_write_stop: Option<String>,
+    },
+    /// Writes the report of a migration.
+    Report {
+        #[command(flatten)]
+        directory: Directory,
+        /// Where the page goes. Default: report.html in the directory.
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
+        /// Where the data go; without FILE they are printed. Default: report.json in the directory.
+        #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
+        json: Option<PathBuf>,
+    },
+    /// The rehearsal's writer. Started by `rehearse`, as a process of its own.
+    #[command(hide = true)]
+    RehearsalWriter {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Route {
+    Logical,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum VerifyMode {
+    Count,
+    Checksum,
+}
+
+#[derive(Debug, Args)]
+pub struct Rehearse {
+    /// The route to rehearse.
+    #[arg(long, value_enum, default_value = "logical")]
+    pub route: Route,
+    /// How many rows the generated shop has.
+    #[arg(long, value_name = "N", default_value_t = 200_000)]
+    pub rows: u64,
+    /// What the generated data depend on.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// The writer's transactions a second.
+    #[arg(long, value_name = "N", default_value_t = 300)]
+    pub rate: u64,
+    /// The `mysqld` to use for both servers. Default: what scripts/get-servers fetched, or PATH's.
+    #[arg(long, value_name = "PATH")]
+    pub server: Option<PathBuf>,
+    /// Keep the servers' directories afterwards.
+    #[arg(long)]
+    pub keep: bool,
+    /// Where the migration's directory and report go. Default: ./rehearsal-TIME.
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// By what replication keeps its place.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub position: Position,
+    /// Rehearse an accepted downtime: no replication, writes stop before the copy.
+    #[arg(long)]
+    pub downtime: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Position {
+    Auto,
+    Gtid,
+    File,
+}
+
+#[derive(Debug, Args)]
+pub struct Copy {
+    #[command(flatten)]
+    pub servers: Servers,
+    #[command(flatten)]
+    pub select: Select,
+    /// How many connections read, and as many load.
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// Create tables, indexes and objects, but copy no rows.
+    #[arg(long)]
+    pub no_data: bool,
+    /// What becomes of definers.
+    #[arg(long, value_enum, default_value = "keep")]
+    pub definer: Definer,
+    /// Keep a journal there, so that `--resume` can go on.
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Go on with the copy whose journal is in --dir.
+    #[arg(long, requires = "dir")]
+    pub resume: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Definer {
+    Keep,
+    Current,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Replicate {
+    /// Starts replication as the plan says, or again after `stop`.
+    Start(OnMigration),
+    /// Shows what the target's replica does, in one form for all servers.
+    Status(OnMigration),
+    /// Waits until the target has executed all that the source has committed by now.
+    Wait {
+        #[command(flatten)]
+        on: OnMigration,
+        /// Give up after this long, such as 10m.
+        #[arg(long, value_name = "DURATION", default_value = "10m")]
+        timeout: String,
+    },
+    /// Stops replication; `start` goes on where it was.
+    Stop(OnMigration),
+}
+
+#[derive(Debug, Args)]
+pub struct OnMigration {
+    #[command(flatten)]
+    pub directory: Directory,
+    #[command(flatten)]
+    pub servers: Servers,
+}

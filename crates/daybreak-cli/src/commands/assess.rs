@@ -1,0 +1,94 @@
+//! `daybreak assess`.
+
+use std::path::Path;
+
+use daybreak::{
+    config::Config,
+    engine::Severity,
+    error::{Exit, Result},
+    select::Selection,
+    source::assess::{self, Assessment, TargetSpec, Wishes},
+};
+
+use super::{Session, log_to};
+use crate::cli::{Select, Servers};
+
+/// Looks at both servers and prints what was found. Exit code 3 when there are blockers.
+pub async fn assess(
+    session: &Session<'_>,
+    directory: &Path,
+    servers: &Servers,
+    select: &Select,
+    target_version: Option<String>,
+) -> Result<Exit> {
+    log_to(session, None)?;
+    let mut overrides = servers.overrides()?;
+    let configured = directory.join(daybreak::config::FILE).exists();
+    // Without a target the source alone is assessed; the configuration wants one all the same.
+    let no_target = overrides.target.is_none() && !configured;
+    if no_target {
+        overrides.target = overrides.source.clone();
+    }
+    let mut config = Config::load(directory, &overrides)?;
+    let given = Selection::parse(&select.database, &select.table, &select.exclude)?;
+    if !given.is_everything() {
+        config.select = given;
+    }
+    let target = match (target_version, no_target) {
+        (Some(version), _) => TargetSpec::Version(version),
+        (None, true) => TargetSpec::None,
+        (None, false) => TargetSpec::Url(Box::new(config.target.clone())),
+    };
+    let found = assess::assess(&config.source, &target, &Wishes::of(&config)).await?;
+    if session.global.json.is_some() {
+        session.ui.document(&found);
+    } else {
+        print(session, &found);
+    }
+    Ok(if found.blockers().next().is_some() { Exit::Found } else { Exit::Done })
+}
+
+fn print(session: &Session<'_>, found: &Assessment) {
+    for line in found.fact_lines() {
+        session.ui.line(&line);
+    }
+    for (severity, word) in
+        [(Severity::Blocker, "BLOCKER"), (Severity::Warning, "warning"), (Severity::Note, "note")]
+    {
+        for finding in found.findings.iter().filter(|finding| finding.severity == severity) {
+            session.ui.line("");
+            session.ui.line(&format!("{word}  {}", finding.id));
+            session.ui.line(&format!("  {}", finding.why));
+            if !finding.objects.is_empty() {
+                let more = finding.objects.len().saturating_sub(8);
+                let mut shown =
+                    finding.objects.iter().take(8).cloned().collect::<Vec<_>>().join(", ");
+                if more > 0 {
+                    shown += &format!(" and {more} more");
+                }
+                session.ui.line(&format!("  in:     {shown}"));
+            }
+            session.ui.line(&format!("  remedy: {}", finding.remedy));
+        }
+    }
+    if !found.not_migrated.is_empty() {
+        session.ui.line("");
+        session.ui.line("not migrated:");
+        for object in &found.not_migrated {
+            session.ui.line(&format!("  {} {}: {}", object.kind, object.name, object.why));
+        }
+    }
+    session.ui.line("");
+    session.ui.line(&format!("route: logical: {}", found.route.reason));
+    let count = |severity| found.findings.iter().filter(|f| f.severity == severity).count();
+    session.ui.line(&format!(
+        "{} blockers, {} warnings, {} notes; about {} rows, {:.1} MiB, {} s to copy at {} MiB/s",
+        count(Severity::Blocker),
+        count(Severity::Warning),
+        count(Severity::Note),
+        found.estimates.rows,
+        found.estimates.bytes as f64 / 1_048_576.0,
+        found.estimates.copy_seconds,
+        found.estimates.bytes_per_second / 1_048_576,
+    ));
+}

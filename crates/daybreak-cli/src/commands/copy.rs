@@ -1,0 +1,103 @@
+//! `daybreak copy`: one step, schema and rows from one snapshot; with `--dir` resumable.
+
+use std::sync::Arc;
+
+use daybreak::{
+    config::{self, Config, Definer},
+    engine::{Context, Entry, Journal, ReplicationMode, Runner, Standing, StopSignal},
+    error::{Error, Exit, Kind, Result},
+    route,
+    select::Selection,
+};
+
+use super::{Session, listen_for_signals, log_to, migration};
+use crate::{cli, directory};
+
+/// Copies.
+pub async fn copy(session: &Session<'_>, options: cli::Copy) -> Result<Exit> {
+    let mut overrides = options.servers.overrides()?;
+    overrides.threads = options.threads;
+    let temporary = tempfile::tempdir()?;
+    let place = options.dir.as_deref().unwrap_or(temporary.path());
+    let _held = directory::hold(place)?;
+    log_to(session, options.dir.as_deref())?;
+    if options.dir.is_some() && place.join(config::FILE).exists() {
+        return Err(Error::new(Kind::Usage, "the directory is that of a migration")
+            .at(place.display())
+            .next("give --dir a directory of its own"));
+    }
+    if options.resume != Journal::exists(place) {
+        return Err(if options.resume {
+            Error::new(Kind::State, "there is no copy to go on with").at(place.display())
+        } else {
+            Error::new(Kind::State, "the directory holds a copy already")
+                .at(place.display())
+                .next("go on with --resume, or give another --dir")
+        });
+    }
+    let mut config = Config::from_overrides(&overrides)?;
+    config.select =
+        Selection::parse(&options.select.database, &options.select.table, &options.select.exclude)?;
+    config.copy.definer = match options.definer {
+        cli::Definer::Keep => Definer::Keep,
+        cli::Definer::Current => Definer::Current,
+    };
+    config.replication.mode = ReplicationMode::CopyOnly;
+    let events = migration::logged(session);
+    let journal = Arc::new(Journal::open(place)?);
+    if options.resume {
+        let plan = journal.plan()?;
+        route::check_same_source(&plan, &config).await?;
+        config.select = plan.selection;
+    } else {
+        let (mut plan, _) = route::make_plan(&config, &events).await?;
+        if options.no_data {
+            plan.steps.retain(|step| step.id != "rows");
+        }
+        journal.append(Entry::Planned { plan: Box::new(plan) })?;
+    }
+    let plan = journal.plan()?;
+    let mut steps = route::steps(&plan);
+    steps.retain(|step| plan.steps.iter().any(|planned| planned.id == step.id()));
+    let stop = StopSignal::default();
+    listen_for_signals(stop.clone())?;
+    let context = Arc::new(Context {
+        config,
+        directory: place.to_path_buf(),
+        journal: journal.clone(),
+        events,
+        stop,
+        write_lock: tokio::sync::Mutex::new(None),
+    });
+    let standing = Runner::new(context, steps)?.run(None, true).await.map_err(|error| {
+        if options.dir.is_none() && error.kind() != Kind::Blocked {
+            error.next(
+                "without --dir there is no journal: drop what was created on the target (and its \
+                 `daybreak` database), and copy again, with --dir to be able to go on",
+            )
+        } else {
+            error.next("the same command with --resume goes on")
+        }
+    })?;
+    if standing != Standing::Completed {
+        return Err(Error::new(Kind::Bug, "a copy ended before its end"));
+    }
+    let tables = journal.tables()?;
+    let (rows, bytes) = tables
+        .iter()
+        .fold((0, 0), |(rows, bytes), table| (rows + table.rows, bytes + table.bytes));
+    if session.global.json.is_some() {
+        session.ui.document(&serde_json::json!({
+            "snapshot": journal.recall::<serde_json::Value>("rows", "snapshot")?,
+            "rows": rows, "bytes": bytes, "tables": tables,
+        }));
+        return Ok(Exit::Done);
+    }
+    session.ui.line(&format!("copied {} tables, {rows} rows, {bytes} bytes", tables.len()));
+    if let Some(snapshot) = journal.recall::<serde_json::Value>("rows", "snapshot")? {
+        let coordinates: daybreak::mysql::Coordinates =
+            serde_json::from_value(snapshot["coordinates"].clone())?;
+        session.ui.line(&format!("as of {coordinates}"));
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,158 @@
+//! A migration's directory, opened: configuration, journal, context, runner.
+
+use std::{path::Path, sync::Arc};
+
+use daybreak::{
+    config::{self, Config, Overrides},
+    engine::{Context, Entry, Journal, Plan, Runner, StopReason, StopSignal},
+    error::{Error, Kind, Result},
+    event::{Event, Events, Level},
+    mysql::ServerUrl,
+    route,
+};
+
+use super::{Session, init, listen_for_signals, log_to};
+use crate::{
+    cli::Servers,
+    directory::{self, Held},
+};
+
+/// An opened migration, held by this process.
+pub struct Migration {
+    /// What its steps are given.
+    pub context: Arc<Context>,
+    /// Goes through its steps.
+    pub runner: Runner,
+    _held: Held,
+}
+
+/// Whether opening makes a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Planning {
+    /// There must be one.
+    Never,
+    /// When there is none.
+    IfMissing,
+    /// A new one, in place of one that nothing was done of.
+    Anew,
+}
+
+/// Opens a migration: holds its directory, reads its configuration and journal, and makes sure that
+/// the servers are those of its plan.
+pub async fn open(
+    session: &Session<'_>,
+    directory: &Path,
+    servers: &Servers,
+    planning: Planning,
+    adjust: impl FnOnce(&mut Overrides) -> Result<()>,
+) -> Result<Migration> {
+    if planning == Planning::Never && !Journal::exists(directory) {
+        return Err(Error::new(Kind::State, "there is no migration here")
+            .at(directory.display())
+            .next("`daybreak run` begins one; --dir names another directory"));
+    }
+    let mut overrides = servers.overrides()?;
+    adjust(&mut overrides)?;
+    let held = directory::hold(directory)?;
+    log_to(session, Some(directory))?;
+    let config = Config::load(directory, &overrides)?;
+    remember_servers(session, directory, &overrides)?;
+    let journal = Arc::new(Journal::open(directory)?);
+    let events = logged(session);
+    if planning == Planning::Anew || (planning == Planning::IfMissing && journal.plan().is_err()) {
+        let (plan, _) = route::make_plan(&config, &events).await?;
+        journal.append(Entry::Planned { plan: Box::new(plan) })?;
+    } else {
+        route::check_same_source(&journal.plan()?, &config).await?;
+    }
+    let steps = route::steps(&journal.plan()?);
+    let stop = StopSignal::default();
+    listen_for_signals(stop.clone())?;
+    watch_for_pause(journal.clone(), stop.clone());
+    let context = Arc::new(Context {
+        config,
+        directory: directory.to_path_buf(),
+        journal,
+        events,
+        stop,
+        write_lock: tokio::sync::Mutex::new(None),
+    });
+    let runner = Runner::new(context.clone(), steps)?;
+    Ok(Migration { context, runner, _held: held })
+}
+
+impl Migration {
+    /// The plan in force.
+    pub fn plan(&self) -> Result<Plan> {
+        self.context.plan()
+    }
+}
+
+/// Writes the servers that flags named into `daybreak.toml`, when there is none: a resume must find
+/// them. Never with a password.
+fn remember_servers(session: &Session<'_>, directory: &Path, overrides: &Overrides) -> Result<()> {
+    let (Some(source), Some(target)) = (&overrides.source, &overrides.target) else {
+        return Ok(());
+    };
+    if directory.join(config::FILE).exists() {
+        return Ok(());
+    }
+    let plain = |url: &String| ServerUrl::blanked(url).unwrap_or_else(|| url.clone());
+    let fill = |text: String, section: &str, url: String| {
+        let line = serde_json::Value::String(url).to_string();
+        let head = format!("[{section}]\n");
+        text.replacen(&head, &format!("{head}url = {line}\n"), 1)
+    };
+    let text = fill(config::TEMPLATE.to_string(), "source", plain(source));
+    let text = fill(text, "target", plain(target));
+    init::write(directory, &text, false)?;
+    session.ui.events().detail(format!(
+        "wrote the servers into {}",
+        directory.join(config::FILE).display()
+    ));
+    Ok(())
+}
+
+/// The events of a run: to the printer, to the log, and to whoever else observes.
+pub fn logged(session: &Session<'_>) -> Events {
+    let (events, observer) = (session.ui.events(), session.observer.clone());
+    Events::to(move |event| {
+        match event {
+            Event::Progress { .. } | Event::Lag { .. } => {
+                tracing::debug!(target: "daybreak", "{}", json(event));
+            }
+            Event::StepFailed { .. } | Event::Note { level: Level::Warning, .. } => {
+                tracing::warn!(target: "daybreak", "{}", json(event));
+            }
+            _ => tracing::info!(target: "daybreak", "{}", json(event)),
+        }
+        events.send(event.clone());
+        if let Some(observer) = &observer {
+            observer.send(event.clone());
+        }
+    })
+}
+
+fn json(event: &Event) -> String {
+    serde_json::to_string(event).unwrap_or_default()
+}
+
+/// Turns a request of `daybreak pause` (another process) into the word to stop.
+fn watch_for_pause(journal: Arc<Journal>, stop: StopSignal) {
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+            match journal.pause_requested(false) {
+                Ok(false) => {}
+                Ok(true) => {
+                    stop.stop(StopReason::Pause);
+                    return;
+                }
+                Err(error) => {
+                    tracing::warn!(target: "daybreak", %error, "a pause can't be asked for");
+                    return;
+                }
+            }
+        }
+    });
+}

@@ -1,0 +1,114 @@
+//! One file a verb (or a family of them); here only the way to it.
+
+mod assess;
+mod copy;
+mod cutover;
+mod init;
+mod migration;
+mod rehearse;
+mod replicate;
+mod report;
+mod run;
+mod status;
+mod verify;
+
+use daybreak::error::{Error, Exit, Kind, Result};
+
+use crate::{
+    cli::{Cli, Global, Verb},
+    logging,
+    ui::{Ui, UiOptions},
+};
+
+/// What a verb works with.
+pub struct Session<'a> {
+    /// The flags that every verb has.
+    pub global: &'a Global,
+    /// The only printer.
+    pub ui: &'a Ui,
+    /// Who else wants the events (the rehearsal moves its writer by them).
+    pub observer: Option<daybreak::event::Events>,
+}
+
+/// Runs the verb that was asked for and returns the exit code.
+pub async fn dispatch(cli: Cli, password_was_in_argv: bool) -> Exit {
+    let json = cli.global.json.is_some() && !matches!(cli.verb, Verb::Report { .. });
+    let ui = Ui::new(UiOptions { json, progress: !cli.global.no_progress });
+    if password_was_in_argv {
+        ui.warn(
+            "a password was given on the command line: it was blanked in the process list, but your \
+             shell may remember it; DAYBREAK_SOURCE_PASSWORD, DAYBREAK_TARGET_PASSWORD, password \
+             files and --defaults-file don't leave traces",
+        );
+    }
+    let session = Session { global: &cli.global, ui: &ui, observer: None };
+    match verb(&session, cli.verb).await {
+        Ok(exit) => exit,
+        Err(error) => {
+            ui.print_error(&error);
+            error.kind().exit()
+        }
+    }
+}
+
+async fn verb(session: &Session<'_>, verb: Verb) -> Result<Exit> {
+    match verb {
+        Verb::Init { directory, force } => init::init(session, &directory.dir, force),
+        Verb::Assess { directory, servers, select, target_version } => {
+            assess::assess(session, &directory.dir, &servers, &select, target_version).await
+        }
+        Verb::Plan { directory, servers, route: _, markdown } => {
+            run::plan(session, &directory.dir, &servers, markdown.as_deref()).await
+        }
+        Verb::Run { directory, servers, until, yes } => {
+            run::run(session, &directory.dir, &servers, until.as_deref(), yes, true).await
+        }
+        Verb::Resume { directory, servers, until, yes } => {
+            run::run(session, &directory.dir, &servers, until.as_deref(), yes, false).await
+        }
+        Verb::Status { directory } => status::status(session, &directory.dir),
+        Verb::Watch { directory } => status::watch(session, &directory.dir).await,
+        Verb::Pause { directory } => run::pause(session, &directory.dir),
+        Verb::Undo { directory, servers, to } => {
+            run::undo(session, &directory.dir, &servers, to.as_deref()).await
+        }
+        Verb::Abort { directory, servers } => run::abort(session, &directory.dir, &servers).await,
+        Verb::Rehearse(options) => rehearse::rehearse(session, options).await,
+        Verb::Copy(options) => copy::copy(session, options).await,
+        Verb::Verify { servers, select, mode, threads } => {
+            verify::verify(session, &servers, &select, mode, threads).await
+        }
+        Verb::Replicate { verb } => replicate::replicate(session, verb).await,
+        Verb::Cutover { directory, servers, dry_run, max_write_stop } => {
+            cutover::cutover(session, &directory.dir, &servers, dry_run, max_write_stop).await
+        }
+        Verb::Report { directory, html, json } => {
+            report::report(session, &directory.dir, html.as_deref(), json.as_deref())
+        }
+        Verb::RehearsalWriter { args } => rehearse::writer(args).await,
+    }
+}
+
+/// Begins the log of a verb that works on a migration's directory.
+pub fn log_to(session: &Session<'_>, directory: Option<&std::path::Path>) -> Result<()> {
+    logging::start(session.global, directory)
+}
+
+/// Makes the stop signal of Ctrl-C and SIGTERM.
+pub fn listen_for_signals(stop: daybreak::engine::StopSignal) -> Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let failed = |error| Error::new(Kind::Io, "signals can't be listened for").because(error);
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    tokio::spawn(async move {
+        // Every further one means the same: a step that mustn't be left half done ends first.
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            stop.stop(daybreak::engine::StopReason::Interrupt);
+        }
+    });
+    Ok(())
+}

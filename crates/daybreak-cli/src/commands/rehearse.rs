@@ -1,0 +1,354 @@
+//! `daybreak rehearse`: a whole migration on this machine, by the code that meets AWS.
+//!
+//! Owns the stage (two real servers, generated data, a writer in its own process) and the proof by
+//! content that every commit which the writer saw acknowledged is on the target. The migration in
+//! between is `daybreak run --yes`, unchanged.
+
+use std::{
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use daybreak::{
+    config,
+    error::{Error, Exit, Kind, Result},
+    event::{Event, Events, Unit},
+    mysql::{ServerUrl, Session as Connection, Side},
+    report::{self, Report},
+};
+use mysql_async::prelude::Queryable as _;
+use rehearsal::{
+    server::{Product, Role, Server, ServerOptions},
+    shop::{self, ShopOptions},
+    writer::{self, Status, WriterHandle, WriterOptions, WriterSpawn},
+};
+use serde_json::json;
+
+use super::{
+    Session, init,
+    migration::{self, Planning},
+    run,
+};
+use crate::cli::{Position, Rehearse, Servers};
+
+const DATABASE: &str = "shop";
+const WORKERS: u32 = 4;
+/// How many commits on the target show that the application lives there.
+const COMMITS_AFTER: u64 = 500;
+
+fn failed(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::new(Kind::Io, "the rehearsal's stage failed")
+        .because(error)
+        .next("see the server's error log named above; scripts/get-servers fetches servers")
+}
+
+/// Rehearses.
+pub async fn rehearse(session: &Session<'_>, options: Rehearse) -> Result<Exit> {
+    let begun = Instant::now();
+    let directory = match &options.dir {
+        Some(dir) => dir.clone(),
+        None => PathBuf::from(format!(
+            "rehearsal-{}",
+            jiff::Zoned::now().strftime("%Y%m%d-%H%M%S")
+        )),
+    };
+    std::fs::create_dir_all(&directory)
+        .map_err(|error| Error::from(error).at(directory.display()))?;
+    let directory = directory.canonicalize()?;
+    if daybreak::engine::Journal::exists(&directory) {
+        return Err(Error::new(Kind::Usage, "the directory holds a migration already")
+            .at(directory.display())
+            .next("give another --dir"));
+    }
+    let events = session.ui.events();
+    let stage = Stage::set(&options, &directory, &events).await?;
+    let application = Arc::new(stage.start_writer(&options, &directory)?);
+    wait_for_writer(&application, "commits on the source", |status| status.committed >= 200).await?;
+
+    stage.write_configuration(&options, &directory)?;
+    let observing = Session {
+        global: session.global,
+        ui: session.ui,
+        observer: Some(move_writer(application.clone(), stage.target_app.clone())),
+    };
+    let servers = Servers::default();
+    let migration =
+        migration::open(&observing, &directory, &servers, Planning::IfMissing, |_| Ok(())).await?;
+    let exit = run::go(&observing, &migration, None, true).await?;
+    if exit != Exit::Done {
+        return Ok(exit);
+    }
+
+    events.info("the writer has moved; waiting for its commits on the target");
+    let target = format!("127.0.0.1:{}", stage.target.port());
+    let moved = wait_for_writer(&application, "commits on the target", |status| {
+        status.by_endpoint.get(&target).is_some_and(|commits| *commits >= COMMITS_AFTER)
+    })
+    .await?;
+    application.stop().await.map_err(failed)?;
+    let proof = writer::check(&stage.target.root_url(), &application.ledger()).await.map_err(failed)?;
+    let closed = stage.source_is_closed().await?;
+
+    let value = json!({
+        "acknowledged_commits": proof.acknowledged,
+        "in_doubt": proof.in_doubt.len(),
+        "rows_checked": proof.rows_checked,
+        "all_on_target": proof.is_ok(),
+        "source_closed": closed,
+        "longest_gap_millis": moved.longest_gap_ms,
+        "commits_on_target": moved.by_endpoint.get(&target),
+        "rows_generated": stage.rows,
+        "seconds": begun.elapsed().as_secs_f64(),
+    });
+    let report = Report::build(&migration.context.journal)?.with_rehearsal(value.clone());
+    let (_, page) = report::write(&report, &directory)?;
+    if session.global.json.is_some() {
+        session.ui.document(&value);
+    }
+    session.ui.line("");
+    session.ui.line(&format!("writer:  {proof}"));
+    session.ui.line(&format!(
+        "writer:  longest time without a commit around the cutover {:.0} ms",
+        moved.longest_gap_ms
+    ));
+    session.ui.line(&format!(
+        "source:  {}",
+        if closed { "closed for writes" } else { "STILL TAKES WRITES" }
+    ));
+    session.ui.line(&format!(
+        "rehearsed in {:.0} s; report: {}",
+        begun.elapsed().as_secs_f64(),
+        page.display()
+    ));
+    if options.keep {
+        session.ui.line(&format!("the servers' files are in {}", directory.join("servers").display()));
+    }
+    if !proof.is_ok() || !closed {
+        return Err(Error::new(Kind::Different, "the rehearsal failed its proof")
+            .at(page.display())
+            .next("keep the directory and report this"));
+    }
+    Ok(Exit::Done)
+}
+
+/// Two servers, filled and ready.
+struct Stage {
+    source: Server,
+    target: Server,
+    source_app: String,
+    target_app: String,
+    rows: u64,
+    /// Taken away with the stage, unless kept.
+    _servers: Option<tempfile::TempDir>,
+}
+
+impl Stage {
+    async fn set(options: &Rehearse, directory: &Path, events: &Events) -> Result<Self> {
+        let (place, taken_away) = if options.keep {
+            (directory.join("servers"), None)
+        } else {
+            let temporary = tempfile::Builder::new().prefix("daybreak-rehearsal-").tempdir()?;
+            (temporary.path().to_path_buf(), Some(temporary))
+        };
+        let gtid = options.position != Position::File;
+        let wish = |role: Role, name: &str| {
+            let mut wish = ServerOptions::new(Product::Mysql97, role)
+                .gtid(gtid)
+                .buffer_pool_mib(if options.rows > 500_000 { 1024 } else { 256 })
+                .redo_log_mib(if options.rows > 500_000 { 1024 } else { 128 })
+                .dir(place.join(name));
+            if let Some(path) = &options.server {
+                wish = wish.mysqld(path);
+            }
+            wish
+        };
+        events.info("starting a source and an Aurora stand-in");
+        std::fs::create_dir_all(&place)?;
+        let source = Server::start(wish(Role::Source, "source")).await.map_err(failed)?;
+        let target = Server::start(wish(Role::AuroraStandin, "target")).await.map_err(failed)?;
+
+        events.info(format!("generating {} rows (seed {})", options.rows, options.seed));
+        let progress = events.clone();
+        let shop = shop::generate(
+            &source.root_url(),
+            &ShopOptions {
+                rows: options.rows,
+                seed: options.seed,
+                database: DATABASE.into(),
+                threads: 2,
+            },
+            move |done, total| {
+                progress.send(Event::Progress {
+                    task: "generate".into(),
+                    now: DATABASE.into(),
+                    done,
+                    total: Some(total),
+                    unit: Unit::Rows,
+                    bytes: 0,
+                });
+            },
+        )
+        .await
+        .map_err(failed)?;
+        events.info(format!("{} rows in {:.0} s", shop.rows, shop.seconds));
+
+        // The application's account: no more than it needs, the same on both sides (accounts aren't
+        // migrated), and bound by read_only.
+        let password: String =
+            (0..4).map(|_| format!("{:08x}", rand_u32())).collect::<String>() + "-Aa";
+        let app = |server: &Server| format!("mysql://app:{password}@127.0.0.1:{}/", server.port());
+        let stage = Stage {
+            source_app: app(&source),
+            target_app: app(&target),
+            rows: shop.rows,
+            source,
+            target,
+            _servers: taken_away,
+        };
+        for (server, side) in [(&stage.source, Side::Source), (&stage.target, Side::Target)] {
+            let mut root = connect(&server.root_url(), side).await?;
+            root.execute("SET sql_log_bin = 0").await?;
+            // By the client itself: what a session runs may be traced, and this holds a password.
+            root.conn()
+                .query_drop(format!("CREATE USER 'app'@'%' IDENTIFIED BY '{password}'"))
+                .await
+                .map_err(failed)?;
+            root.execute(format!("GRANT ALL ON {DATABASE}.* TO 'app'@'%'")).await?;
+            root.close().await;
+        }
+        // Closed until the cutover opens it.
+        let mut admin = connect(&stage.target.admin_url(), Side::Target).await?;
+        admin.execute("CALL mysql.rds_set_read_only(1)").await?;
+        admin.close().await;
+        Ok(stage)
+    }
+
+    fn start_writer(&self, options: &Rehearse, directory: &Path) -> Result<WriterHandle> {
+        let exe = std::env::current_exe()?;
+        let mut wish = WriterOptions::new(directory.join("writer"));
+        wish.database = DATABASE.into();
+        wish.workers = WORKERS;
+        wish.rate = options.rate as f64;
+        wish.seed = options.seed;
+        WriterHandle::spawn(WriterSpawn {
+            exe: &exe,
+            args: &["rehearsal-writer", "--"],
+            url: &self.source_app,
+            options: wish,
+        })
+        .map_err(failed)
+    }
+
+    /// Writes `daybreak.toml` and the password files, as an operator would.
+    fn write_configuration(&self, options: &Rehearse, directory: &Path) -> Result<()> {
+        let mut text = String::new();
+        for (section, url) in
+            [("source", self.source.root_url()), ("target", self.target.admin_url())]
+        {
+            let parsed = ServerUrl::parse(&url)?;
+            let file = format!("{section}.password");
+            if let Some(secret) = &parsed.password {
+                write_private(&directory.join(&file), secret.reveal())?;
+            }
+            let plain = ServerUrl::blanked(&url).unwrap_or(url);
+            text += &format!("[{section}]\nurl = \"{plain}\"\npassword_file = \"{file}\"\n\n");
+        }
+        let position = match options.position {
+            Position::Auto => "auto",
+            Position::Gtid => "gtid",
+            Position::File => "file",
+        };
+        let mode = if options.downtime { "none" } else { "native" };
+        text += &format!("[replication]\nmode = \"{mode}\"\nposition = \"{position}\"\n");
+        if directory.join(config::FILE).exists() {
+            return Ok(());
+        }
+        init::write(directory, &text, false)
+    }
+
+    async fn source_is_closed(&self) -> Result<bool> {
+        let mut app = connect(&self.source_app, Side::Source).await?;
+        let refused = app
+            .execute(format!("CREATE TABLE {DATABASE}.written_after_the_cutover (id INT)"))
+            .await;
+        app.close().await;
+        Ok(matches!(refused, Err(error) if error.code() == Some(1290)))
+    }
+}
+
+async fn connect(url: &str, side: Side) -> Result<Connection> {
+    Connection::open(&ServerUrl::parse(url)?, side).await
+}
+
+fn rand_u32() -> u32 {
+    use std::hash::{BuildHasher as _, Hasher as _};
+    // The standard library's hash keys come from the system's randomness.
+    std::hash::RandomState::new().build_hasher().finish() as u32
+}
+
+fn write_private(path: &Path, text: &str) -> Result<()> {
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|error| Error::from(error).at(path.display()))?;
+    file.write_all(text.as_bytes())?;
+    Ok(())
+}
+
+/// What an operator's switch does: at the cutover the application is sent to the target.
+fn move_writer(application: Arc<WriterHandle>, target: String) -> Events {
+    Events::to(move |event| {
+        let moved = match event {
+            Event::WritesStopped { why } if why == "cutover" => {
+                application.mark_gap().map(drop)
+            }
+            Event::WritesResumed { why, on_target: true, .. } if why == "cutover" => {
+                application.set_url(&target)
+            }
+            _ => return,
+        };
+        if let Err(error) = moved {
+            tracing::error!(target: "daybreak", %error, "the writer can't be steered");
+        }
+    })
+}
+
+async fn wait_for_writer(
+    application: &WriterHandle,
+    what: &str,
+    reached: impl Fn(&Status) -> bool,
+) -> Result<Status> {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    loop {
+        if !application.is_running() {
+            return Err(Error::new(Kind::Io, "the rehearsal's writer ended by itself")
+                .next("see writer/writer.log in the rehearsal's directory"));
+        }
+        if let Ok(status) = application.status()
+            && reached(&status)
+        {
+            return Ok(status);
+        }
+        if Instant::now() > deadline {
+            return Err(Error::new(Kind::Timeout, format!("the writer shows no {what} in 120 s"))
+                .next("see writer/status.json in the rehearsal's directory"));
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// The writer's own process.
+pub async fn writer(args: Vec<String>) -> Result<Exit> {
+    let options = WriterOptions::parse(args)
+        .map_err(|error| Error::new(Kind::Usage, error.to_string()))?;
+    writer::run(options)
+        .await
+        .map_err(|error| Error::new(Kind::Io, "the writer failed").because(error))?;
+    Ok(Exit::Done)
+}

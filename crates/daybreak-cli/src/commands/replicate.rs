@@ -1,0 +1,113 @@
+//! `daybreak replicate start|status|wait|stop`, on a migration.
+
+use daybreak::{
+    config::{self, Config},
+    engine::{Journal, StepPhase, StopSignal},
+    error::{Error, Exit, Kind, Result},
+    mysql::{Coordinates, Session as Connection, Side},
+    sync::replicate::{self, Receiver, ReplicaStatus},
+};
+
+use super::{
+    Session, listen_for_signals, log_to,
+    migration::{self, Planning},
+    run,
+};
+use crate::cli::{OnMigration, Replicate};
+
+/// Does what was asked.
+pub async fn replicate(session: &Session<'_>, verb: Replicate) -> Result<Exit> {
+    match verb {
+        Replicate::Start(on) => start(session, &on).await,
+        Replicate::Stop(on) => {
+            let migration = open(session, &on).await?;
+            replicate::stop(&migration.context).await?;
+            session.ui.line("stopped; `daybreak replicate start` goes on from the same position");
+            Ok(Exit::Done)
+        }
+        Replicate::Status(on) => {
+            let config = Config::load(&on.directory.dir, &on.servers.overrides()?)?;
+            log_to(session, None)?;
+            let mut target = Connection::open(&config.target, Side::Target).await?;
+            match replicate::status(&mut target).await? {
+                Some(status) => show(session, &status),
+                None => {
+                    return Err(Error::new(Kind::Replication, "the target is no replica")
+                        .at(target.place())
+                        .next("`daybreak run` or `daybreak replicate start` makes it one"));
+                }
+            }
+            Ok(Exit::Done)
+        }
+        Replicate::Wait { on, timeout } => {
+            let timeout = config::duration(&timeout)?;
+            let config = Config::load(&on.directory.dir, &on.servers.overrides()?)?;
+            log_to(session, None)?;
+            let plan = Journal::open(&on.directory.dir)?.plan()?;
+            let stop = StopSignal::default();
+            listen_for_signals(stop.clone())?;
+            let mut source = Connection::open(&config.source, Side::Source).await?;
+            let mut target = Connection::open(&config.target, Side::Target).await?;
+            let goal = Coordinates::read(&mut source).await?;
+            replicate::wait_for(&mut target, &goal, plan.position, timeout, &stop).await?;
+            session.ui.line(&format!("the target has executed everything up to {goal}"));
+            Ok(Exit::Done)
+        }
+    }
+}
+
+async fn open(session: &Session<'_>, on: &OnMigration) -> Result<migration::Migration> {
+    migration::open(session, &on.directory.dir, &on.servers, Planning::Never, |_| Ok(())).await
+}
+
+async fn start(session: &Session<'_>, on: &OnMigration) -> Result<Exit> {
+    let migration = open(session, on).await?;
+    let state = migration.context.journal.state();
+    if state.step(replicate::ID) == Some(StepPhase::Verified) && !state.past_no_return {
+        let status = replicate::start(&migration.context).await?;
+        show(session, &status);
+        return Ok(Exit::Done);
+    }
+    run::go(session, &migration, Some(replicate::ID), false).await
+}
+
+fn show(session: &Session<'_>, status: &ReplicaStatus) {
+    if session.global.json.is_some() {
+        session.ui.document(status);
+        return;
+    }
+    let receiver = match status.receiver {
+        Receiver::Running => "running",
+        Receiver::Connecting => "connecting",
+        Receiver::Stopped => "stopped",
+    };
+    let position = |at: &Option<daybreak::mysql::FilePosition>| {
+        at.as_ref().map_or_else(|| "-".to_string(), ToString::to_string)
+    };
+    for (name, value) in [
+        (
+            "source",
+            format!("{}@{}:{}", status.source_user, status.source_host, status.source_port),
+        ),
+        ("receiver", receiver.to_string()),
+        ("applier", if status.applying { "running" } else { "stopped" }.to_string()),
+        ("received", position(&status.received)),
+        ("executed", position(&status.executed)),
+        ("GTIDs", status.executed_gtids.to_string()),
+        (
+            "behind",
+            status
+                .seconds_behind
+                .map_or_else(|| "unknown".to_string(), |seconds| format!("{seconds} s (the server's own figure)")),
+        ),
+    ] {
+        session.ui.line(&format!("{name:<9} {value}"));
+    }
+    for (thread, error) in
+        [("receiver", &status.receive_error), ("applier", &status.apply_error)]
+    {
+        if let Some(error) = error {
+            session.ui.line(&format!("{thread} error {}: {}", error.code, error.text));
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! `daybreak report`.
+
+use std::path::Path;
+
+use daybreak::{
+    engine::Journal,
+    error::{Error, Exit, Kind, Result},
+    report::{self, Report},
+};
+
+use super::Session;
+
+/// Writes the report where asked; by default both files into the directory.
+pub fn report(
+    session: &Session<'_>,
+    directory: &Path,
+    html: Option<&Path>,
+    json: Option<&Path>,
+) -> Result<Exit> {
+    if !Journal::exists(directory) {
+        return Err(Error::new(Kind::State, "there is no migration here").at(directory.display()));
+    }
+    let report = Report::build(&Journal::open(directory)?)?;
+    let write = |path: &Path, text: String| {
+        std::fs::write(path, text).map_err(|error| Error::from(error).at(path.display()))
+    };
+    match (html, json) {
+        (None, None) => {
+            let (_, page) = report::write(&report, directory)?;
+            for line in report.summary_lines() {
+                session.ui.line(&line);
+            }
+            session.ui.line(&format!("report: {}", page.display()));
+        }
+        (html, json) => {
+            if let Some(path) = html {
+                write(path, report.to_html())?;
+            }
+            match json {
+                Some(path) if path == Path::new("-") => session.ui.line(&report.to_json()?),
+                Some(path) => write(path, report.to_json()?)?,
+                None => {}
+            }
+        }
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,117 @@
+//! `daybreak plan`, `run`, `resume`, `pause`, `undo`, `abort`: the runner over the journal.
+
+use std::path::Path;
+
+use daybreak::{
+    engine::{Journal, Standing},
+    error::{Error, Exit, Kind, Result},
+    report::{self, Report},
+};
+
+use super::{
+    Session,
+    migration::{self, Migration, Planning},
+};
+use crate::cli::Servers;
+
+/// Makes (or makes anew) the plan and prints it.
+pub async fn plan(
+    session: &Session<'_>,
+    directory: &Path,
+    servers: &Servers,
+    markdown: Option<&Path>,
+) -> Result<Exit> {
+    let migration = migration::open(session, directory, servers, Planning::Anew, |_| Ok(())).await?;
+    let plan = migration.plan()?;
+    if let Some(file) = markdown {
+        std::fs::write(file, plan.markdown()).map_err(|error| Error::from(error).at(file.display()))?;
+    }
+    if session.global.json.is_some() {
+        session.ui.document(&plan);
+    } else {
+        session.ui.line(&plan.markdown());
+        session.ui.line("`daybreak run` begins it; it stops before the cutover unless told --yes");
+    }
+    Ok(Exit::Done)
+}
+
+/// Begins or goes on. `begin`: a plan is made when there is none.
+pub async fn run(
+    session: &Session<'_>,
+    directory: &Path,
+    servers: &Servers,
+    until: Option<&str>,
+    yes: bool,
+    begin: bool,
+) -> Result<Exit> {
+    let planning = if begin { Planning::IfMissing } else { Planning::Never };
+    let migration = migration::open(session, directory, servers, planning, |_| Ok(())).await?;
+    go(session, &migration, until, yes).await
+}
+
+/// Runs an opened migration, writes its report, and prints where it ended.
+pub async fn go(
+    session: &Session<'_>,
+    migration: &Migration,
+    until: Option<&str>,
+    consent: bool,
+) -> Result<Exit> {
+    let result = migration.runner.run(until, consent).await;
+    let report = Report::build(&migration.context.journal)
+        .and_then(|report| report::write(&report, &migration.context.directory).map(|paths| (report, paths)));
+    let standing = result?;
+    let (report, (_, page)) = report?;
+    match standing {
+        Standing::Completed => {
+            for line in report.summary_lines() {
+                session.ui.line(&line);
+            }
+            session.ui.line(&format!("report: {}", page.display()));
+            Ok(Exit::Done)
+        }
+        Standing::Until(step) => {
+            session.ui.line(&format!("stopped after {step}, as asked; `daybreak resume` goes on"));
+            Ok(Exit::Done)
+        }
+        Standing::WantsConsent(step) => {
+            session.ui.line(&format!(
+                "ready for {step}: `daybreak cutover --dry-run` shows what it does, `daybreak cutover` does it"
+            ));
+            Ok(Exit::Paused)
+        }
+    }
+}
+
+/// Asks the process at work to pause.
+pub fn pause(session: &Session<'_>, directory: &Path) -> Result<Exit> {
+    if !Journal::exists(directory) {
+        return Err(Error::new(Kind::State, "there is no migration here").at(directory.display()));
+    }
+    Journal::request_pause(directory)?;
+    session.ui.line("asked: it pauses at its next safe point; `daybreak resume` goes on");
+    Ok(Exit::Done)
+}
+
+/// Takes steps back.
+pub async fn undo(
+    session: &Session<'_>,
+    directory: &Path,
+    servers: &Servers,
+    to: Option<&str>,
+) -> Result<Exit> {
+    let migration = migration::open(session, directory, servers, Planning::Never, |_| Ok(())).await?;
+    migration.runner.undo(to).await?;
+    session.ui.line(match to {
+        Some(_) => "undone as far as asked",
+        None => "undone: nothing of daybreak's is left on either server",
+    });
+    Ok(Exit::Done)
+}
+
+/// Takes everything back, for good.
+pub async fn abort(session: &Session<'_>, directory: &Path, servers: &Servers) -> Result<Exit> {
+    let migration = migration::open(session, directory, servers, Planning::Never, |_| Ok(())).await?;
+    migration.runner.abort().await?;
+    session.ui.line("aborted: everything is undone, and this migration is closed");
+    Ok(Exit::Done)
+}

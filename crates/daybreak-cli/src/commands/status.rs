@@ -1,0 +1,118 @@
+//! `daybreak status` and `watch`: where a migration stands, read from its journal alone.
+
+use std::{path::Path, time::Duration};
+
+use daybreak::{
+    engine::{Entry, Journal, Phase, State, StepPhase},
+    error::{Error, Exit, Kind, Result},
+};
+
+use super::Session;
+
+fn read(directory: &Path) -> Result<Journal> {
+    if !Journal::exists(directory) {
+        return Err(Error::new(Kind::State, "there is no migration here")
+            .at(directory.display())
+            .next("`daybreak run` begins one; --dir names another directory"));
+    }
+    Journal::open(directory)
+}
+
+fn word(phase: StepPhase) -> &'static str {
+    match phase {
+        StepPhase::Pending => "pending",
+        StepPhase::Started => "started",
+        StepPhase::Failed => "failed",
+        StepPhase::Finished => "finished",
+        StepPhase::Verified => "verified",
+        StepPhase::Undoing => "being undone",
+    }
+}
+
+fn headline(state: &State) -> String {
+    let phase = match state.phase {
+        Phase::Empty => "nothing planned",
+        Phase::Planned => "planned; `daybreak run` begins",
+        Phase::Active => "at work (or killed: then `daybreak resume`)",
+        Phase::Paused => "paused; `daybreak resume` goes on",
+        Phase::Completed => "completed",
+        Phase::Aborted => "aborted",
+    };
+    match state.past_no_return {
+        true if state.phase != Phase::Completed => format!("{phase}; past the point of no return"),
+        _ => phase.to_string(),
+    }
+}
+
+/// Prints the state.
+pub fn status(session: &Session<'_>, directory: &Path) -> Result<Exit> {
+    let journal = read(directory)?;
+    let state = journal.state();
+    if session.global.json.is_some() {
+        session.ui.document(&state);
+        return Ok(Exit::Done);
+    }
+    session.ui.line(&headline(&state));
+    if let Ok(plan) = journal.plan() {
+        session.ui.line(&format!("  {} -> {}", plan.source, plan.target));
+    }
+    for (step, phase) in &state.steps {
+        session.ui.line(&format!("  {:<16} {}", step, word(*phase)));
+    }
+    let entries = journal.entries()?;
+    if let Some(error) = entries.iter().rev().find_map(|record| match &record.entry {
+        Entry::StepFailed { error, .. } => Some(error),
+        _ => None,
+    }) && state.phase == Phase::Paused
+    {
+        session.ui.line(&format!("last failure: {error}"));
+    }
+    Ok(Exit::Done)
+}
+
+/// Prints each entry of the journal as another process writes it, until that process ends or pauses.
+pub async fn watch(session: &Session<'_>, directory: &Path) -> Result<Exit> {
+    let mut seen = 0;
+    loop {
+        let journal = read(directory)?;
+        for record in journal.entries()? {
+            if record.seq <= seen {
+                continue;
+            }
+            seen = record.seq;
+            if session.global.json.is_some() {
+                session.ui.document(&record);
+            } else if let Some(text) = describe(&record.entry) {
+                session.ui.line(&format!("{:.0}  {text}", record.at));
+            }
+        }
+        match journal.state().phase {
+            Phase::Paused => return Ok(Exit::Paused),
+            Phase::Completed | Phase::Aborted => return Ok(Exit::Done),
+            Phase::Empty | Phase::Planned | Phase::Active => {}
+        }
+        drop(journal);
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(500)) => {}
+            _ = tokio::signal::ctrl_c() => return Ok(Exit::Interrupted),
+        }
+    }
+}
+
+fn describe(entry: &Entry) -> Option<String> {
+    Some(match entry {
+        Entry::Planned { plan } => format!("planned migration {}", plan.migration),
+        Entry::Resumed { .. } => "taken up".to_string(),
+        Entry::StepStarted { step } => format!("{step}: started"),
+        Entry::Checkpoint { .. } => return None,
+        Entry::StepFinished { step } => format!("{step}: finished"),
+        Entry::StepVerified { step } => format!("{step}: verified"),
+        Entry::StepFailed { step, error } => format!("{step}: failed: {error}"),
+        Entry::PointOfNoReturn { step } => format!("{step}: the point of no return"),
+        Entry::Paused { reason } => format!("paused: {reason}"),
+        Entry::UndoStarted { step } => format!("{step}: being undone"),
+        Entry::StepUndone { step } => format!("{step}: undone"),
+        Entry::Completed => "completed".to_string(),
+        Entry::Aborted => "aborted".to_string(),
+    })
+}

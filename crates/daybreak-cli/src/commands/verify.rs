@@ -1,0 +1,85 @@
+//! `daybreak verify`.
+
+use daybreak::{
+    config::{Config, VerifyMode},
+    engine::StopSignal,
+    error::{Error, Exit, Kind, Result},
+    select::Selection,
+    sync::verify::{self, Verdict},
+};
+
+use super::{Session, listen_for_signals, log_to};
+use crate::cli::{self, Select, Servers};
+
+/// Compares two servers and prints what differs.
+pub async fn verify(
+    session: &Session<'_>,
+    servers: &Servers,
+    select: &Select,
+    mode: cli::VerifyMode,
+    threads: Option<usize>,
+) -> Result<Exit> {
+    log_to(session, None)?;
+    let mut overrides = servers.overrides()?;
+    overrides.threads = threads;
+    let mut config = Config::from_overrides(&overrides)?;
+    config.verify.mode = match mode {
+        cli::VerifyMode::Count => VerifyMode::Count,
+        cli::VerifyMode::Checksum => VerifyMode::Checksum,
+    };
+    let selection = Selection::parse(&select.database, &select.table, &select.exclude)?;
+    let stop = StopSignal::default();
+    listen_for_signals(stop.clone())?;
+    let report = verify::compare(
+        &config.source,
+        &config.target,
+        &selection,
+        &config.verify,
+        verify::Liveness::Detect,
+        &session.ui.events(),
+        &stop,
+    )
+    .await?;
+    if session.global.json.is_some() {
+        session.ui.document(&report);
+    } else {
+        for table in &report.tables {
+            let verdict = match &table.verdict {
+                Verdict::Equal => "equal".to_string(),
+                Verdict::Different => "DIFFERENT".to_string(),
+                Verdict::NotCompared(why) => format!("NOT COMPARED: {why}"),
+            };
+            session.ui.line(&format!(
+                "{:<48} {:>12} rows  {verdict}",
+                table.table.to_string(),
+                table.rows_source
+            ));
+        }
+        for line in report.first_differences(200) {
+            session.ui.line(&line);
+        }
+        for limit in &report.limits {
+            session.ui.line(&format!("note: {limit}"));
+        }
+    }
+    if report.tables.is_empty() {
+        return Err(Error::new(Kind::Usage, "there is nothing to compare: no table is selected")
+            .next("check --database, --table and --exclude"));
+    }
+    if report.is_equal() {
+        let by = match config.verify.mode {
+            VerifyMode::Count => "by row counts only",
+            VerifyMode::Checksum => "by checksums of every row",
+        };
+        if session.global.json.is_none() {
+            session.ui.line(&format!(
+                "equal: {} tables, {} rows, {by}, {:.1} s",
+                report.tables.len(),
+                report.rows().0,
+                report.seconds
+            ));
+        }
+        return Ok(Exit::Done);
+    }
+    Err(Error::new(Kind::Different, "the two sides differ"))
+}

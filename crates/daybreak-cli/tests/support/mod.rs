@@ -1,0 +1,208 @@
+//! What the whole-run tests share: a pair of real servers, the real binary, and a comparison of both
+//! sides by `mysqldump`, which shares no code with daybreak.
+
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::{
+    collections::BTreeMap,
+    io::Write as _,
+    os::unix::{fs::OpenOptionsExt as _, process::ExitStatusExt as _},
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+use mysql_async::{Conn, Opts, OptsBuilder, prelude::Queryable as _};
+use rehearsal::{
+    server::{Product, Role, Server, ServerOptions},
+    shop::{self, ShopOptions},
+};
+
+/// A source with a small shop, and an Aurora stand-in.
+pub struct Pair {
+    pub source: Server,
+    pub target: Server,
+}
+
+impl Pair {
+    pub async fn start(gtid: bool, rows: u64) -> Pair {
+        let wish = |role| {
+            ServerOptions::new(Product::Mysql97, role)
+                .gtid(gtid)
+                .durable(false)
+                .buffer_pool_mib(64)
+                .redo_log_mib(64)
+        };
+        let source = Server::start(wish(Role::Source)).await.unwrap();
+        let target = Server::start(wish(Role::AuroraStandin)).await.unwrap();
+        let options = ShopOptions { rows, seed: 7, ..ShopOptions::default() };
+        shop::generate(&source.root_url(), &options, |_, _| {}).await.unwrap();
+        Pair { source, target }
+    }
+
+    /// A migration's directory with its configuration; the passwords lie in private files.
+    pub fn directory(&self, extra: &str) -> tempfile::TempDir {
+        let directory = tempfile::tempdir().unwrap();
+        let mut text = String::new();
+        for (section, url) in
+            [("source", self.source.root_url()), ("target", self.target.admin_url())]
+        {
+            let (plain, password) = split(&url);
+            private(&directory.path().join(format!("{section}.password")), &password);
+            text += &format!(
+                "[{section}]\nurl = \"{plain}\"\npassword_file = \"{section}.password\"\n\n"
+            );
+        }
+        text += extra;
+        private(&directory.path().join("daybreak.toml"), &text);
+        directory
+    }
+
+    pub async fn source_root(&self) -> Conn {
+        connect(&self.source.root_url()).await
+    }
+
+    pub async fn target_root(&self) -> Conn {
+        connect(&self.target.root_url()).await
+    }
+
+    /// As if no migration had been: source open, target empty.
+    pub async fn reset(&self) {
+        let mut source = self.source_root().await;
+        for statement in ["SET GLOBAL super_read_only = OFF", "SET GLOBAL read_only = OFF"] {
+            source.query_drop(statement).await.unwrap();
+        }
+        forget(&mut source, &["daybreak"]).await;
+        let mut target = self.target_root().await;
+        target.query_drop("STOP REPLICA").await.unwrap();
+        target.query_drop("RESET REPLICA ALL").await.unwrap();
+        target.query_drop("SET GLOBAL read_only = OFF").await.unwrap();
+        forget(&mut target, &["daybreak", "shop"]).await;
+    }
+
+    /// Both sides' content and definitions, by `mysqldump`, equal but for counters.
+    pub fn assert_equal(&self, why: &str) {
+        let source = dump(&self.source);
+        let target = dump(&self.target);
+        if source != target {
+            let mut lines = Vec::new();
+            for line in diff(&source, &target) {
+                lines.push(line);
+            }
+            panic!("{why}: the sides differ:\n{}", lines.join("\n"));
+        }
+        assert!(source.values().sum::<usize>() > 100, "{why}: the dump is empty");
+    }
+}
+
+async fn forget(root: &mut Conn, databases: &[&str]) {
+    for database in databases {
+        root.query_drop(format!("DROP DATABASE IF EXISTS {database}")).await.unwrap();
+    }
+    let accounts: Vec<(String, String)> = root
+        .query("SELECT user, host FROM mysql.user WHERE user LIKE 'daybreak%'")
+        .await
+        .unwrap();
+    for (user, host) in accounts {
+        root.query_drop(format!("DROP USER '{user}'@'{host}'")).await.unwrap();
+    }
+}
+
+pub async fn connect(url: &str) -> Conn {
+    let options = OptsBuilder::from_opts(Opts::from_url(url).unwrap()).prefer_socket(false);
+    Conn::new(options).await.unwrap()
+}
+
+/// A URL without its password, and the password.
+pub fn split(url: &str) -> (String, String) {
+    let opts = Opts::from_url(url).unwrap();
+    let user = opts.user().unwrap();
+    (
+        format!("mysql://{user}@{}:{}/", opts.ip_or_hostname(), opts.tcp_port()),
+        opts.pass().unwrap_or_default().to_string(),
+    )
+}
+
+pub fn private(path: &Path, text: &str) {
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+}
+
+/// The program under test.
+pub fn daybreak(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_daybreak"));
+    command.args(arguments).arg("--dir").arg(directory).stdin(Stdio::null());
+    for variable in ["DAYBREAK_KILL_AT", "DAYBREAK_SOURCE_PASSWORD", "DAYBREAK_TARGET_PASSWORD"] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+/// Runs it off the async threads, and returns what it said.
+pub async fn output(mut command: Command) -> Output {
+    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+}
+
+pub fn said(output: &Output) -> String {
+    format!(
+        "exit {:?}, signal {:?}\n{}{}",
+        output.status.code(),
+        output.status.signal(),
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+pub fn was_killed(output: &Output) -> bool {
+    output.status.signal() == Some(libc::SIGKILL)
+}
+
+/// The lines of a dump with how often each stands, counters and comments left out.
+fn dump(server: &Server) -> BTreeMap<String, usize> {
+    let (_, password) = split(&server.root_url());
+    let options = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(
+        options.path(),
+        format!(
+            "[client]\nuser=root\npassword=\"{password}\"\nhost=127.0.0.1\nport={}\n",
+            server.port()
+        ),
+    )
+    .unwrap();
+    let program: PathBuf = server.binaries().program("mysqldump").expect("mysqldump");
+    let output = Command::new(program)
+        .arg(format!("--defaults-file={}", options.path().display()))
+        .args([
+            "--single-transaction", "--routines", "--triggers", "--events", "--hex-blob",
+            "--skip-extended-insert", "--complete-insert", "--skip-comments", "--no-tablespaces",
+            "--set-gtid-purged=OFF", "--skip-dump-date", "--databases", "shop",
+        ])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let counter = regex_lite::Regex::new(r" AUTO_INCREMENT=\d+").unwrap();
+    let mut lines = BTreeMap::new();
+    for line in output.stdout.split(|byte| *byte == b'\n') {
+        let line = String::from_utf8_lossy(line);
+        *lines.entry(counter.replace_all(&line, "").into_owned()).or_default() += 1;
+    }
+    lines
+}
+
+fn diff(source: &BTreeMap<String, usize>, target: &BTreeMap<String, usize>) -> Vec<String> {
+    let mut out = Vec::new();
+    for (sign, one, other) in [("-", source, target), ("+", target, source)] {
+        for (line, count) in one {
+            if other.get(line) != Some(count) {
+                out.push(format!("{sign} {count}x {}", line.chars().take(300).collect::<String>()));
+            }
+        }
+    }
+    out.truncate(40);
+    out
+}

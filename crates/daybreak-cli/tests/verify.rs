@@ -1,0 +1,57 @@
+//! The `verify` verb on two real servers: equal is equal; one changed byte, a missing row and an
+//! extra row are named by key, with exit code 3.
+
+mod support;
+
+use std::process::Command;
+
+use mysql_async::prelude::Queryable as _;
+use rehearsal::shop::{self, ShopOptions};
+use support::{Pair, output, said};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn differences_are_named_by_key() {
+    let pair = Pair::start(true, 2_000).await;
+    // The same seed gives the same shop: nothing of daybreak's had a hand in the copy.
+    let options = ShopOptions { rows: 2_000, seed: 7, ..ShopOptions::default() };
+    shop::generate(&pair.target.root_url(), &options, |_, _| {}).await.unwrap();
+    let verify = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_daybreak"));
+        command
+            .args(["verify", "--source", &pair.source.root_url()])
+            .args(["--target", &pair.target.root_url()]);
+        output(command)
+    };
+    let equal = verify().await;
+    assert!(equal.status.success(), "{}", said(&equal));
+
+    let mut target = pair.target_root().await;
+    target.query_drop("SET foreign_key_checks = 0").await.unwrap();
+    let (changed, gone): (u64, u64) = target
+        .query_first("SELECT MIN(id), MAX(id) FROM shop.customers")
+        .await
+        .unwrap()
+        .unwrap();
+    for (undo, what, key) in [
+        (
+            format!("UPDATE shop.customers SET name = CONCAT(name, 'x') WHERE id = {changed}"),
+            "one byte of one row changed",
+            changed,
+        ),
+        (format!("DELETE FROM shop.customers WHERE id = {gone}"), "a row deleted", gone),
+        (
+            "INSERT INTO shop.customers (id, name, email, created_at) VALUES (99999999, 'extra', 'e@example.com', NOW())".to_string(),
+            "a row added",
+            99_999_999,
+        ),
+    ] {
+        target.query_drop(&undo).await.unwrap();
+        let different = verify().await;
+        assert_eq!(different.status.code(), Some(3), "{what}: {}", said(&different));
+        let text = said(&different);
+        assert!(
+            text.contains("shop.customers") && text.contains(&format!("id={key}")),
+            "{what}: {text}"
+        );
+    }
+}

@@ -1,0 +1,164 @@
+//! Proves that both sides hold the same: checksums computed inside both servers at once, bisected to
+//! the keys that differ.
+//!
+//! Owns the step `verify` and the comparison that it and the command of that name run. It changes
+//! nothing on either side, and never says *equal* without having asked both.
+
+mod compare;
+mod count;
+mod definitions;
+mod fence;
+pub mod hash;
+mod json;
+mod live;
+mod report;
+mod rows;
+mod whole;
+
+use async_trait::async_trait;
+
+pub use compare::{Liveness, compare};
+pub use report::{
+    DefinitionDifference, Difference, ObjectCount, TableVerdict, Verdict, VerifyReport, What,
+};
+
+use crate::{
+    engine::{Context, Finding, ReplicationMode, Severity, Step, TableResult},
+    error::{Error, Kind, Result},
+};
+
+/// How many differences an error names.
+const NAMED: usize = 10;
+
+/// The step that compares both sides.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Verify;
+
+#[async_trait]
+impl Step for Verify {
+    fn id(&self) -> &'static str {
+        "verify"
+    }
+
+    fn title(&self) -> &'static str {
+        "compare every row, object and definition of both sides"
+    }
+
+    fn rollback(&self) -> &'static str {
+        "nothing: it only reads"
+    }
+
+    async fn check(&self, context: &Context) -> Result<Vec<Finding>> {
+        let mut findings = Vec::new();
+        if context.plan()?.replication == ReplicationMode::Native {
+            let mut target = context.target().await?;
+            if !live::is_replicating(&mut target).await? {
+                findings.push(Finding {
+                    id: "verify.replication".to_string(),
+                    severity: Severity::Blocker,
+                    objects: vec![target.place().to_string()],
+                    why: "The target isn't following the source, so that the sides drift apart \
+                          while they are compared."
+                        .to_string(),
+                    remedy: "See `daybreak replicate status`; `daybreak resume` once it runs."
+                        .to_string(),
+                });
+            }
+            target.close().await;
+        }
+        Ok(findings)
+    }
+
+    async fn run(&self, context: &Context) -> Result<()> {
+        let config = &context.config;
+        let liveness = match context.plan()?.replication {
+            ReplicationMode::Native => Liveness::Live,
+            ReplicationMode::None => Liveness::Still,
+        };
+        let report = compare(
+            &config.source,
+            &config.target,
+            &config.select,
+            &config.verify,
+            liveness,
+            &context.events,
+            &context.stop,
+        )
+        .await?;
+        context.journal.record(self.id(), "result", &report)?;
+        note(context, &report)?;
+        finding(&report)
+    }
+
+    async fn verify(&self, context: &Context) -> Result<()> {
+        let report: VerifyReport =
+            context.journal.recall(self.id(), "result")?.ok_or_else(|| {
+                Error::new(Kind::State, "the sides have not been compared")
+                    .next("`daybreak resume` compares them")
+            })?;
+        finding(&report)?;
+        if context.plan()?.replication == ReplicationMode::Native {
+            let mut target = context.target().await?;
+            let runs = live::is_replicating(&mut target).await?;
+            let place = target.place().to_string();
+            target.close().await;
+            if !runs {
+                return Err(Error::new(
+                    Kind::Replication,
+                    "the sides were equal, but replication doesn't run any more",
+                )
+                .at(place));
+            }
+        }
+        Ok(())
+    }
+
+    async fn undo(&self, _context: &Context) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Notes each table's verdict beside what the copy noted of it, and what the verdict can't vouch for.
+fn note(context: &Context, report: &VerifyReport) -> Result<()> {
+    let known = context.journal.tables()?;
+    for verdict in &report.tables {
+        let table = verdict.table.to_string();
+        let mut result = known
+            .iter()
+            .find(|result| result.table == table)
+            .cloned()
+            .unwrap_or(TableResult { table, rows: 0, bytes: 0, copy_millis: 0, verified: None });
+        result.verified = Some(match &verdict.verdict {
+            Verdict::Equal => "equal".to_string(),
+            Verdict::Different => "different".to_string(),
+            Verdict::NotCompared(why) => format!("not compared: {why}"),
+        });
+        context.journal.put_table(&result)?;
+    }
+    for limit in &report.limits {
+        context.events.warn(limit.clone());
+    }
+    for found in report.definitions.iter().filter(|found| found.severity < Severity::Blocker) {
+        context.events.detail(format!(
+            "{} {}, {}: {} at the source, {} at the target",
+            found.kind,
+            found.name,
+            found.part,
+            found.source.as_deref().unwrap_or("nothing"),
+            found.target.as_deref().unwrap_or("nothing"),
+        ));
+    }
+    context.journal.measure("verify_seconds", report.seconds)
+}
+
+/// An error that names the first differences, unless there are none.
+fn finding(report: &VerifyReport) -> Result<()> {
+    if report.is_equal() {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Different,
+        format!("the sides differ: {}", report.first_differences(NAMED).join("; ")),
+    )
+    .next("find out what wrote there, or copy the tables again; `daybreak resume` compares anew"))
+}

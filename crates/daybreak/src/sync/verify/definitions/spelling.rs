@@ -1,0 +1,79 @@
+//! Spells types, defaults and names of character sets as one server would, whatever server said them.
+
+/// `utf8` became `utf8mb3` in MySQL 8.0.30 and MariaDB 10.6.
+pub(super) fn charset(name: &str) -> String {
+    match name.strip_prefix("utf8") {
+        Some("") => "utf8mb3".to_string(),
+        Some(rest) if rest.starts_with('_') => format!("utf8mb3{rest}"),
+        _ => name.to_string(),
+    }
+}
+
+/// Takes the display widths of integers and years away, which MySQL 8.0.19 dropped; keeps those of
+/// ZEROFILL, which show.
+pub(super) fn column_type(text: &str) -> String {
+    let Some((head, rest)) = text.split_once('(') else {
+        return if text == "geometrycollection" { "geomcollection".into() } else { text.into() };
+    };
+    let integer = matches!(head, "tinyint" | "smallint" | "mediumint" | "int" | "bigint" | "year");
+    match rest.split_once(')') {
+        Some((_, after)) if integer && !after.contains("zerofill") => format!("{head}{after}"),
+        _ => text.to_string(),
+    }
+}
+
+/// A default as MySQL writes it: MariaDB quotes texts and says NULL.
+pub(super) fn default(text: &str, mariadb: bool) -> Option<String> {
+    if mariadb && text == "NULL" {
+        return None;
+    }
+    if let Some(inner) =
+        text.strip_prefix('\'').and_then(|text| text.strip_suffix('\'')).filter(|_| mariadb)
+    {
+        return Some(inner.replace("''", "'").replace("\\\\", "\\"));
+    }
+    Some(now(text))
+}
+
+/// `current_timestamp()`, `CURRENT_TIMESTAMP` and `now()` in one spelling.
+pub(super) fn now(text: &str) -> String {
+    let lower = text.to_ascii_lowercase();
+    match lower.find("current_timestamp") {
+        Some(_) => lower.replace("current_timestamp()", "current_timestamp"),
+        None => text.to_string(),
+    }
+}
+
+/// `EXTRA` without what other columns of `information_schema` say.
+pub(super) fn extra(text: &str) -> String {
+    let mut text = now(text);
+    for word in ["DEFAULT_GENERATED", "default_generated"] {
+        text = text.replace(word, "");
+    }
+    let text = text.replace("PERSISTENT", "STORED GENERATED");
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_spell_alike() {
+        assert_eq!(column_type("int(10) unsigned"), "int unsigned");
+        assert_eq!(column_type("int(5) unsigned zerofill"), "int(5) unsigned zerofill");
+        assert_eq!(column_type("decimal(10,2)"), "decimal(10,2)");
+        assert_eq!(column_type("year(4)"), "year");
+        assert_eq!(column_type("enum('int(3)')"), "enum('int(3)')");
+        assert_eq!(charset("utf8_general_ci"), "utf8mb3_general_ci");
+        assert_eq!(charset("utf8mb4_bin"), "utf8mb4_bin");
+        assert_eq!(default("'it''s'", true).as_deref(), Some("it's"));
+        assert_eq!(default("NULL", true), None);
+        assert_eq!(default("NULL", false).as_deref(), Some("NULL"));
+        assert_eq!(now("current_timestamp()"), now("CURRENT_TIMESTAMP"));
+        assert_eq!(
+            extra("DEFAULT_GENERATED on update CURRENT_TIMESTAMP(6)"),
+            "on update current_timestamp(6)"
+        );
+    }
+}

@@ -1,0 +1,108 @@
+//! A moment at which both sides must be equal, for tables whose rows have no key: two snapshots
+//! around a lock that lasts only as long as the target's lag.
+//!
+//! The table is locked for reading at the source (its wait bounded by a second), a snapshot is opened
+//! there and its position taken; once the target has executed that position, a snapshot is opened on
+//! the target under a lock of the same kind, and both locks are let go. The two snapshots then show
+//! the same moment of this table, and are compared at leisure while writes go on. Nothing is held
+//! while rows are read, so a table's size doesn't matter.
+
+use std::time::Duration;
+
+use super::{
+    live::Follower,
+    rows::{Pair, Work},
+};
+use crate::{
+    engine::StopSignal,
+    error::{Kind, Result},
+    mysql::{Coordinates, Session},
+};
+
+/// The longest that the table may be locked at the source.
+const HOLD: Duration = Duration::from_secs(3);
+
+/// Opens a transaction on both sessions of `read` that shows one and the same moment of a table, or
+/// says why it can't be had now. `lock` holds the locks meanwhile.
+pub(super) async fn open(
+    follower: &Follower,
+    read: &mut Pair,
+    lock: &mut Pair,
+    work: &Work,
+    stop: &StopSignal,
+) -> Result<Result<(), String>> {
+    for table in [&work.source, &work.target] {
+        if !table.engine.eq_ignore_ascii_case("InnoDB") {
+            return Ok(Err(format!("{} has no snapshots", table.engine)));
+        }
+    }
+    // The lock then lasts only for what happens in between.
+    if !follower.catch_up(read, stop).await? {
+        return Ok(Err("the target didn't catch up with the source".to_string()));
+    }
+    let opened = under_locks(follower, read, lock, work, stop).await;
+    // Let go in every case; the first failure is the one to tell.
+    let (ours, theirs) = tokio::join!(unlock(&mut lock.source), unlock(&mut lock.target));
+    match opened {
+        Ok(Ok(())) => {
+            ours?;
+            theirs?;
+            Ok(Ok(()))
+        }
+        Ok(Err(why)) => {
+            close(read).await?;
+            Ok(Err(why))
+        }
+        Err(error) if matches!(error.kind(), Kind::LockWait | Kind::Deadlock) => {
+            close(read).await?;
+            Ok(Err("the table could not be locked for an instant: writers hold it".to_string()))
+        }
+        Err(error) if error.kind() == Kind::Privilege => {
+            close(read).await?;
+            Ok(Err("the account may not LOCK TABLES".to_string()))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Ends both transactions.
+pub(super) async fn close(read: &mut Pair) -> Result<()> {
+    read.source.execute("ROLLBACK").await?;
+    read.target.execute("ROLLBACK").await?;
+    Ok(())
+}
+
+async fn under_locks(
+    follower: &Follower,
+    read: &mut Pair,
+    lock: &mut Pair,
+    work: &Work,
+    stop: &StopSignal,
+) -> Result<Result<(), String>> {
+    // Sent before the lock is taken; what is left to do under it is short.
+    lock_table(&mut lock.source, &work.source.name.sql()).await?;
+    read.source.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT").await?;
+    let position = Coordinates::read(&mut read.source).await?;
+    if !follower.wait(&mut read.target, &position, HOLD, stop).await? {
+        return Ok(Err(format!("the target is more than {HOLD:?} behind")));
+    }
+    // Waits for an applier that has said it executed the position and is about to commit.
+    lock_table(&mut lock.target, &work.target.name.sql()).await?;
+    read.target.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT").await?;
+    Ok(Ok(()))
+}
+
+/// Locks a table for reading. With autocommit off InnoDB's own table lock is taken as well, which
+/// old servers need to wait for open transactions.
+async fn lock_table(session: &mut Session, table: &str) -> Result<()> {
+    session
+        .execute("SET SESSION autocommit = 0, lock_wait_timeout = 1, innodb_lock_wait_timeout = 1")
+        .await?;
+    session.execute(format!("LOCK TABLES {table} READ")).await.map(drop)
+}
+
+async fn unlock(session: &mut Session) -> Result<()> {
+    session.execute("ROLLBACK").await?;
+    session.execute("UNLOCK TABLES").await?;
+    session.execute("SET SESSION autocommit = 1").await.map(drop)
+}

@@ -1,0 +1,166 @@
+//! Tables that can't be cut by a key: their rows as a multiset of hashes, narrowed down by the
+//! hashes' first digits so that only the rows of differing buckets travel.
+
+use std::collections::BTreeMap;
+
+use super::{
+    hash,
+    report::{Difference, What},
+    rows::{By, Found, Pair, Work, by_key},
+};
+use crate::{
+    error::{Error, Kind, Result},
+    mysql::{ChunkKey, KeyTuple, Session, Table},
+};
+
+/// How many hashes are fetched from one side at once.
+const BATCH: u64 = 200_000;
+
+/// A bucket: how many rows, and their hashes' sum.
+type Bucket = (u64, String);
+
+/// Finds out which rows of a whole table differ.
+pub(super) async fn differences(pair: &mut Pair, work: &Work) -> Result<Found> {
+    let (ours, theirs) = tokio::join!(
+        buckets(&mut pair.source, &work.source),
+        buckets(&mut pair.target, &work.target)
+    );
+    let (ours, theirs) = (ours?, theirs?);
+    let mut names: Vec<&String> = ours.keys().chain(theirs.keys()).collect();
+    names.sort();
+    names.dedup();
+    let mut batches: Vec<(Vec<&String>, u64)> = Vec::new();
+    for name in names {
+        let (a, b) = (ours.get(name), theirs.get(name));
+        if a == b {
+            continue;
+        }
+        let rows = a.map_or(0, |bucket| bucket.0).max(b.map_or(0, |bucket| bucket.0));
+        match batches.last_mut() {
+            Some((batch, sum)) if *sum + rows <= BATCH => {
+                batch.push(name);
+                *sum += rows;
+            }
+            _ => batches.push((vec![name], rows)),
+        }
+    }
+    let mut found = Found::default();
+    for (batch, _) in batches {
+        if found.is_full() {
+            found.beyond += batch.len() as u64;
+            continue;
+        }
+        match &work.by {
+            By::Ranges(key) | By::Identity(key) => {
+                let (ours, theirs) = tokio::join!(
+                    keyed(&mut pair.source, &work.source, key, &batch),
+                    keyed(&mut pair.target, &work.target, key, &batch)
+                );
+                found.rows.extend(by_key(ours?, theirs?));
+            }
+            By::Nothing => {
+                let (ours, theirs) = tokio::join!(
+                    counted(&mut pair.source, &work.source, &batch),
+                    counted(&mut pair.target, &work.target, &batch)
+                );
+                found.hashes.extend(multiset(&ours?, &theirs?));
+            }
+        }
+    }
+    // A changed row has its old hash in one bucket and its new one in another.
+    found.settle_moves();
+    Ok(found)
+}
+
+/// Rows and sums by the first two digits of the hash.
+async fn buckets(session: &mut Session, table: &Table) -> Result<BTreeMap<String, Bucket>> {
+    let hash = hash::row_expression(session, table)?;
+    let rows = session
+        .rows(format!(
+            "SELECT SUBSTRING(daybreak_h, 1, 2) AS b, COUNT(*), \
+             SUM(CAST(CONV(SUBSTRING(daybreak_h, 17, 16), 16, 10) AS UNSIGNED)) \
+             FROM (SELECT {hash} AS daybreak_h FROM {} LIMIT 18446744073709551615) AS d GROUP BY b",
+            table.name.sql()
+        ))
+        .await?;
+    let mut buckets = BTreeMap::new();
+    for row in rows {
+        let name: String = session.column(&row, 0)?.ok_or_else(|| {
+            Error::new(Kind::NotExact, "a row could not be hashed by the server").at(&table.name)
+        })?;
+        let count = session.column::<u64>(&row, 1)?.unwrap_or_default();
+        let sum = session.column::<String>(&row, 2)?.unwrap_or_default();
+        buckets.insert(name, (count, sum));
+    }
+    Ok(buckets)
+}
+
+fn within(batch: &[&String]) -> String {
+    let names: Vec<String> = batch.iter().map(|name| format!("'{name}'")).collect();
+    format!("SUBSTRING(daybreak_h, 1, 2) IN ({})", names.join(", "))
+}
+
+async fn counted(
+    session: &mut Session,
+    table: &Table,
+    batch: &[&String],
+) -> Result<BTreeMap<String, u64>> {
+    let hash = hash::row_expression(session, table)?;
+    let rows = session
+        .rows(format!(
+            "SELECT daybreak_h, COUNT(*) FROM (SELECT {hash} AS daybreak_h FROM {} LIMIT 18446744073709551615) AS d \
+             WHERE {} GROUP BY daybreak_h",
+            table.name.sql(),
+            within(batch)
+        ))
+        .await?;
+    let mut counts = BTreeMap::new();
+    for row in rows {
+        let hash: String = session.column(&row, 0)?.unwrap_or_default();
+        counts.insert(hash, session.column::<u64>(&row, 1)?.unwrap_or_default());
+    }
+    Ok(counts)
+}
+
+async fn keyed(
+    session: &mut Session,
+    table: &Table,
+    key: &ChunkKey,
+    batch: &[&String],
+) -> Result<Vec<(KeyTuple, String)>> {
+    let hash = hash::row_expression(session, table)?;
+    let rows = session
+        .rows(format!(
+            "SELECT * FROM (SELECT {hash} AS daybreak_h, {} FROM {} LIMIT 18446744073709551615) AS d WHERE {}",
+            key.read_list(),
+            table.name.sql(),
+            within(batch)
+        ))
+        .await?;
+    let mut tuples = Vec::with_capacity(rows.len());
+    for row in rows {
+        let hash: String = session.column(&row, 0)?.unwrap_or_default();
+        tuples.push((key.tuple(&row, 1)?, hash));
+    }
+    Ok(tuples)
+}
+
+fn multiset(ours: &BTreeMap<String, u64>, theirs: &BTreeMap<String, u64>) -> Vec<Difference> {
+    let mut hashes: Vec<&String> = ours.keys().chain(theirs.keys()).collect();
+    hashes.sort();
+    hashes.dedup();
+    hashes
+        .into_iter()
+        .filter_map(|hash| {
+            let source = ours.get(hash).copied().unwrap_or_default();
+            let target = theirs.get(hash).copied().unwrap_or_default();
+            (source != target).then(|| Difference {
+                key: format!(
+                    "the row with hash {}, {source} times at the source and {target} at the target,",
+                    &hash[..hash.len().min(16)]
+                ),
+                what: if source > target { What::MissingOnTarget } else { What::ExtraOnTarget },
+            })
+        })
+        .collect()
+}

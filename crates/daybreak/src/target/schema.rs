@@ -1,0 +1,343 @@
+//! Databases and tables on the target: made as the source has them, without the secondary keys and
+//! foreign keys that come after the rows, and taken back.
+//!
+//! Owns `daybreak`.`created` on the target: what this migration made there, and from which
+//! definition. Refuses to touch a table that isn't in it.
+
+mod remembered;
+mod step;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sha2::{Digest, Sha256};
+
+use super::ddl::{Adaptation, CreateTable};
+use crate::{
+    engine::{Context, StepPhase},
+    error::{Error, Kind, Result},
+    event::{Event, Unit},
+    mysql::{Catalog, Session, TableName, quote},
+    select::Selection,
+};
+
+pub use remembered::Remembered;
+pub use step::CreateSchema;
+pub(crate) use step::different;
+
+/// The step's name.
+pub(crate) const STEP: &str = "schema";
+
+/// What is taken: by the plan, or before there is one, by the configuration.
+pub(crate) fn selection(ctx: &Context) -> Selection {
+    ctx.plan().map_or_else(|_| ctx.config.select.clone(), |plan| plan.selection)
+}
+
+/// Sets a variable of the session if the account may; tells whether it could.
+pub(crate) async fn try_set(session: &mut Session, variable: &str, value: &str) -> Result<bool> {
+    match session.execute(format!("SET SESSION {variable} = {value}")).await {
+        Ok(_) => Ok(true),
+        // Unknown to this version, read-only in it, or not for this account.
+        Err(error) if matches!(error.code(), Some(1193 | 1227 | 1229 | 1231 | 1238)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes a session print definitions whole, whatever its server's defaults.
+pub(crate) async fn settle_reader(session: &mut Session) -> Result<()> {
+    session.execute("SET SESSION sql_quote_show_create = 1").await?;
+    try_set(session, "show_gipk_in_create_table_and_information_schema", "ON").await?;
+    Ok(())
+}
+
+/// Makes a session take definitions as they are: strictly, so that nothing is cut to fit, but with
+/// zero dates as defaults; no key is added, no foreign key is looked at.
+pub(crate) async fn settle_writer(session: &mut Session) -> Result<()> {
+    settle_reader(session).await?;
+    session
+        .execute(
+            "SET SESSION sql_mode = 'STRICT_ALL_TABLES,ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO,\
+             NO_ENGINE_SUBSTITUTION', foreign_key_checks = 0",
+        )
+        .await?;
+    try_set(session, "sql_generate_invisible_primary_key", "OFF").await?;
+    try_set(session, "sql_require_primary_key", "OFF").await?;
+    // Else a TIMESTAMP NOT NULL without a default would be given one.
+    try_set(session, "explicit_defaults_for_timestamp", "ON").await?;
+    try_set(session, "restrict_fk_on_non_standard_key", "OFF").await?;
+    Ok(())
+}
+
+/// A table's definition, as the server prints it.
+///
+/// # Errors
+/// `SnapshotLost` when the table is gone.
+pub async fn definition(session: &mut Session, table: &TableName) -> Result<String> {
+    let row = match session.row(format!("SHOW CREATE TABLE {}", table.sql())).await {
+        Ok(row) => row,
+        Err(error) if matches!(error.code(), Some(1146 | 1049)) => {
+            return Err(Error::new(Kind::SnapshotLost, "a table is gone").because(error).at(table));
+        }
+        Err(error) => return Err(error.at(table)),
+    };
+    let text = match row {
+        Some(row) => session.column::<String>(&row, 1)?,
+        None => None,
+    };
+    text.ok_or_else(|| Error::new(Kind::Bug, "SHOW CREATE TABLE shows nothing").at(table))
+}
+
+/// A digest of a definition: equal digests, equal tables.
+fn digest(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What the target demands of definitions.
+pub(crate) async fn adaptation(target: &mut Session) -> Result<Adaptation> {
+    let mut refused = BTreeSet::new();
+    let disabled = target.variable("disabled_storage_engines").await?.unwrap_or_default();
+    for engine in disabled.split(',').map(str::trim).filter(|engine| !engine.is_empty()) {
+        refused.insert(engine.to_ascii_lowercase());
+    }
+    if target.dialect().aurora.is_some() {
+        refused.extend(["myisam", "archive", "federated", "blackhole"].map(String::from));
+    }
+    Ok(Adaptation { refused_engines: refused })
+}
+
+/// The base tables that databases of a server hold.
+pub(crate) async fn base_tables(
+    session: &mut Session,
+    databases: &BTreeSet<String>,
+) -> Result<BTreeSet<TableName>> {
+    tables_where(session, databases, "TABLE_TYPE = 'BASE TABLE'").await
+}
+
+/// Base tables, views and whatever else takes a table's name.
+pub(crate) async fn relations(
+    session: &mut Session,
+    databases: &BTreeSet<String>,
+) -> Result<BTreeSet<TableName>> {
+    tables_where(session, databases, "TRUE").await
+}
+
+async fn tables_where(
+    session: &mut Session,
+    databases: &BTreeSet<String>,
+    condition: &str,
+) -> Result<BTreeSet<TableName>> {
+    let mut tables = BTreeSet::new();
+    if databases.is_empty() {
+        return Ok(tables);
+    }
+    let names: Vec<String> = databases.iter().map(|name| crate::mysql::quote_text(name)).collect();
+    let rows = session
+        .rows(format!(
+            "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES \
+             WHERE {condition} AND TABLE_SCHEMA IN ({})",
+            names.join(", ")
+        ))
+        .await?;
+    for row in rows {
+        tables.insert(TableName::new(
+            session.field::<String>(&row, "TABLE_SCHEMA")?,
+            session.field::<String>(&row, "TABLE_NAME")?,
+        ));
+    }
+    Ok(tables)
+}
+
+/// The names of a server's databases.
+pub(crate) async fn databases(session: &mut Session) -> Result<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
+    for row in session.rows("SELECT SCHEMA_NAME FROM information_schema.SCHEMATA").await? {
+        names.insert(session.field::<String>(&row, "SCHEMA_NAME")?);
+    }
+    Ok(names)
+}
+
+/// Makes sure that every table of the catalog is on the target with the source's *current*
+/// definition, and none that the source no longer has. Returns those that were made (again), which
+/// are empty.
+///
+/// Tables are made without secondary keys and foreign keys, or with them once the step `indexes` is
+/// done. A table that is right is left alone, its rows with it.
+///
+/// # Errors
+/// `Blocked` when the target has a table of that name that this migration didn't make;
+/// `SnapshotLost` when a table of the catalog is gone from the source.
+pub async fn bring_in_line(
+    ctx: &Context,
+    source: &mut Session,
+    target: &mut Session,
+    catalog: &Catalog,
+) -> Result<Vec<TableName>> {
+    let mode: String = target.scalar("SELECT @@SESSION.sql_mode").await?.unwrap_or_default();
+    settle_reader(source).await?;
+    settle_writer(target).await?;
+    remembered::create(target).await?;
+    create_databases(target, catalog).await?;
+    let remembered = remembered::read(target).await?.tables;
+    let names: BTreeSet<String> = catalog.databases.iter().map(|db| db.name.clone()).collect();
+    let existing = relations(target, &names).await?;
+    let adaptation = adaptation(target).await?;
+    let whole = matches!(
+        ctx.journal.state().step("indexes"),
+        Some(StepPhase::Finished | StepPhase::Verified)
+    );
+
+    let mut wanted = Vec::new();
+    for table in &catalog.tables {
+        ctx.stop.check()?;
+        let name = &table.name;
+        let text = definition(source, name).await?;
+        let mut parsed = CreateTable::parse(&text).map_err(|error| error.at(name))?;
+        let hash = digest(&parsed.normalised(source.dialect()));
+        let known = remembered.get(name);
+        if existing.contains(name) {
+            match known {
+                None => return Err(foreign(name, target)),
+                Some(known) if known.hash == hash => continue,
+                Some(_) => {}
+            }
+        }
+        let notes = parsed.adapt(source.dialect(), &adaptation);
+        wanted.push((name.clone(), hash, parsed, notes));
+    }
+
+    let gone: Vec<&TableName> =
+        remembered.keys().filter(|name| catalog.table(name).is_none()).collect();
+    for name in gone {
+        ctx.events.info(format!("{name} is gone from the source: dropped on the target"));
+        drop_table(target, name).await?;
+        remembered::forget(target, name).await?;
+    }
+
+    let total = wanted.len() as u64;
+    let mut made = Vec::with_capacity(wanted.len());
+    for (done, (name, hash, parsed, notes)) in wanted.into_iter().enumerate() {
+        ctx.stop.check()?;
+        ctx.events.send(Event::Progress {
+            task: STEP.to_string(),
+            now: name.to_string(),
+            done: done as u64,
+            total: Some(total),
+            unit: Unit::Tables,
+            bytes: 0,
+        });
+        for note in notes {
+            ctx.events.warn(format!("{name}: {note}"));
+        }
+        let full = parsed.sql(&name.database);
+        let sql = if whole { full.clone() } else { parsed.without_secondary().sql(&name.database) };
+        // Remembered as begun, and only then made: a table that a kill leaves is known as ours.
+        remembered::begin(target, &name, &full).await?;
+        // Also one that isn't seen yet: the server may still be at work for a process that is dead.
+        if existing.contains(&name) || remembered.contains_key(&name) {
+            drop_table(target, &name).await?;
+        }
+        make(target, &name, &sql).await?;
+        remembered::finish(target, &name, &hash).await?;
+        made.push(name);
+    }
+    ctx.events.send(Event::Progress {
+        task: STEP.to_string(),
+        now: String::new(),
+        done: total,
+        total: Some(total),
+        unit: Unit::Tables,
+        bytes: 0,
+    });
+    target.execute(format!("SET SESSION sql_mode = '{mode}'")).await?;
+    Ok(made)
+}
+
+fn foreign(name: &TableName, target: &Session) -> Error {
+    Error::new(Kind::Blocked, "the target has a table of this name that this migration didn't make")
+        .at(name)
+        .at(target.place())
+        .next(format!("drop or rename {name} on the target, or leave it out with [select] exclude"))
+}
+
+/// Creates databases that the target lacks, with the source's character set and collation.
+async fn create_databases(target: &mut Session, catalog: &Catalog) -> Result<()> {
+    let there = databases(target).await?;
+    for database in &catalog.databases {
+        if there.contains(&database.name) {
+            continue;
+        }
+        remembered::begin_database(target, &database.name).await?;
+        target
+            .execute(format!(
+                "CREATE DATABASE IF NOT EXISTS {} CHARACTER SET {} COLLATE {}",
+                quote(&database.name),
+                word(&database.charset)?,
+                word(&database.collation)?,
+            ))
+            .await
+            .map_err(|error| error.at(&database.name))?;
+    }
+    Ok(())
+}
+
+/// The name of a character set or collation, which stands bare in SQL.
+pub(crate) fn word(name: &str) -> Result<&str> {
+    if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        Ok(name)
+    } else {
+        Err(Error::new(Kind::Unsupported, format!("{name:?} is no name of a character set")))
+    }
+}
+
+async fn drop_table(target: &mut Session, name: &TableName) -> Result<()> {
+    target
+        .execute(format!("DROP TABLE IF EXISTS {}", name.sql()))
+        .await
+        .map_err(|error| error.at(name))?;
+    Ok(())
+}
+
+async fn make(target: &mut Session, name: &TableName, sql: &str) -> Result<()> {
+    let Err(error) = target.execute(sql).await else { return Ok(()) };
+    // A definition that an older or laxer server took: rows too long, formats that don't fit.
+    if matches!(error.code(), Some(1118 | 1031 | 1478))
+        && try_set(target, "innodb_strict_mode", "OFF").await?
+    {
+        let again = target.execute(sql).await;
+        try_set(target, "innodb_strict_mode", "ON").await?;
+        if again.is_ok() {
+            return Ok(());
+        }
+    }
+    let next = match error.code() {
+        Some(1050) => {
+            remembered::forget(target, name).await?;
+            return Err(foreign(name, target));
+        }
+        Some(1273 | 1115) => Some(
+            "the target doesn't know that character set or collation: convert the column at the \
+             source first, or choose a newer target",
+        ),
+        Some(3750) => Some(
+            "the target demands a primary key (sql_require_primary_key): set it to OFF in the \
+             target's parameter group, or give the table a primary key at the source",
+        ),
+        Some(3185) => Some(
+            "the target has no keyring for ENCRYPTION='Y': ALTER TABLE ... ENCRYPTION='N' at the \
+             source (Aurora encrypts the whole storage)",
+        ),
+        Some(1118 | 1031 | 1478) => {
+            Some("set innodb_strict_mode to OFF in the target's parameter group while it is loaded")
+        }
+        _ => None,
+    };
+    let error = error.at(name);
+    Err(match next {
+        Some(next) => error.next(next),
+        None => error,
+    })
+}
+
+/// The tables that this migration made on the target, with what is remembered of each.
+pub async fn created(target: &mut Session) -> Result<BTreeMap<TableName, Remembered>> {
+    Ok(remembered::read(target).await?.tables)
+}

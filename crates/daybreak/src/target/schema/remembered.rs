@@ -1,0 +1,120 @@
+//! `daybreak`.`created` on the target: each table that this migration made, and its definition.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    error::Result,
+    mysql::{Session, TableName, quote},
+    select::OWN_DATABASE,
+};
+
+/// What is remembered of a table that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remembered {
+    /// The digest of the source's definition; empty while the table is being made.
+    pub hash: String,
+    /// The statement that makes the table as it shall be in the end, keys included.
+    pub definition: String,
+}
+
+/// All that this migration made on the target.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Databases.
+    pub databases: BTreeSet<String>,
+    /// Tables.
+    pub tables: BTreeMap<TableName, Remembered>,
+}
+
+fn table() -> String {
+    format!("{}.`created`", quote(OWN_DATABASE))
+}
+
+pub(super) async fn create(session: &mut Session) -> Result<()> {
+    session.execute(format!("CREATE DATABASE IF NOT EXISTS {}", quote(OWN_DATABASE))).await?;
+    session
+        .execute(format!(
+            "CREATE TABLE IF NOT EXISTS {} (\
+             database_name VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL, \
+             table_name VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL, \
+             definition_hash CHAR(64) CHARACTER SET ascii NOT NULL, \
+             definition LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL, \
+             PRIMARY KEY (database_name, table_name)) ENGINE=InnoDB",
+            table()
+        ))
+        .await?;
+    Ok(())
+}
+
+/// All that is remembered; nothing where the table (or the database) isn't there.
+pub(super) async fn read(session: &mut Session) -> Result<Memory> {
+    let sql = format!(
+        "SELECT database_name, table_name, definition_hash, definition FROM {}",
+        table()
+    );
+    let rows = match session.rows(sql).await {
+        Ok(rows) => rows,
+        Err(error) if matches!(error.code(), Some(1146 | 1049)) => return Ok(Memory::default()),
+        Err(error) => return Err(error),
+    };
+    let mut memory = Memory::default();
+    for row in rows {
+        let name = TableName::new(
+            session.field::<String>(&row, "database_name")?,
+            session.field::<String>(&row, "table_name")?,
+        );
+        if name.name.is_empty() {
+            memory.databases.insert(name.database);
+            continue;
+        }
+        memory.tables.insert(
+            name,
+            Remembered {
+                hash: session.field(&row, "definition_hash")?,
+                definition: session.field(&row, "definition")?,
+            },
+        );
+    }
+    Ok(memory)
+}
+
+/// Says that a table is about to be made.
+pub(super) async fn begin(session: &mut Session, name: &TableName, definition: &str) -> Result<()> {
+    session
+        .execute_with(
+            format!("REPLACE INTO {} VALUES (?, ?, '', ?)", table()),
+            (&name.database, &name.name, definition),
+        )
+        .await?;
+    Ok(())
+}
+
+/// Says that a database is about to be made: a row without a table's name.
+pub(super) async fn begin_database(session: &mut Session, name: &str) -> Result<()> {
+    begin(session, &TableName::new(name, ""), "").await
+}
+
+/// Says that it is made.
+pub(super) async fn finish(session: &mut Session, name: &TableName, hash: &str) -> Result<()> {
+    session
+        .execute_with(
+            format!(
+                "UPDATE {} SET definition_hash = ? WHERE database_name = ? AND table_name = ?",
+                table()
+            ),
+            (hash, &name.database, &name.name),
+        )
+        .await?;
+    Ok(())
+}
+
+/// Says that a table isn't ours (any more).
+pub(super) async fn forget(session: &mut Session, name: &TableName) -> Result<()> {
+    session
+        .execute_with(
+            format!("DELETE FROM {} WHERE database_name = ? AND table_name = ?", table()),
+            (&name.database, &name.name),
+        )
+        .await?;
+    Ok(())
+}
