@@ -157,7 +157,9 @@ pub async fn reader(url: &ServerUrl) -> Result<Session> {
     }
     if session.dialect().is_mariadb() && session.dialect().version >= (10, 3, 0) {
         session
-            .execute("SET SESSION idle_transaction_timeout = 0, idle_readonly_transaction_timeout = 0")
+            .execute(
+                "SET SESSION idle_transaction_timeout = 0, idle_readonly_transaction_timeout = 0",
+            )
             .await?;
     }
     Ok(session)
@@ -206,14 +208,9 @@ async fn under_lock(
     let (events, bounds) = (request.events, request.copy);
     let mut prepared = false;
     for _ in 0..bounds.lock_attempts.max(1) {
-        let mut lock = WriteLock::acquire(
-            request.url,
-            tables,
-            bounds.lock_wait,
-            bounds.lock_attempts,
-            events,
-        )
-        .await?;
+        let mut lock =
+            WriteLock::acquire(request.url, tables, bounds.lock_wait, bounds.lock_attempts, events)
+                .await?;
         events.send(Event::WritesStopped { why: "snapshot".into() });
         let method = lock.method();
         // Whatever happens in here, the lock is let go of below.
@@ -227,11 +224,7 @@ async fn under_lock(
         let held: Result<()> = lock.still_held().await;
         let stall = lock.release().await?;
         let millis = stall.as_secs_f64() * 1e3;
-        events.send(Event::WritesResumed {
-            why: "snapshot".into(),
-            millis,
-            on_target: false,
-        });
+        events.send(Event::WritesResumed { why: "snapshot".into(), millis, on_target: false });
         let (coordinates, has_prepared) = opened?;
         held?;
         if has_prepared {
@@ -361,11 +354,8 @@ async fn creation_times(
     session: &mut Session,
     catalog: &Catalog,
 ) -> Result<HashMap<TableName, String>> {
-    let databases: Vec<String> = catalog
-        .databases
-        .iter()
-        .map(|database| crate::mysql::quote_text(&database.name))
-        .collect();
+    let databases: Vec<String> =
+        catalog.databases.iter().map(|database| crate::mysql::quote_text(&database.name)).collect();
     if databases.is_empty() {
         return Ok(HashMap::new());
     }

@@ -54,7 +54,9 @@ pub async fn load(
         Some(3948 | 1148) => Error::new(Kind::Blocked, "the target takes no LOAD DATA LOCAL")
             .because(error)
             .at(target.place())
-            .next("set local_infile = 1 on the target (on Aurora in the cluster's parameter group)"),
+            .next(
+                "set local_infile = 1 on the target (on Aurora in the cluster's parameter group)",
+            ),
         _ => error,
     })
 }
@@ -87,7 +89,10 @@ mod tests {
             without_values(1366, "Incorrect string value: '\\xF0' for column 'c' at row 3"),
             "warning 1366 for column 'c' at row 3"
         );
-        assert_eq!(without_values(1062, "Duplicate entry 'x' for key 't.PRIMARY'"), "warning 1062 for key 't.PRIMARY'");
+        assert_eq!(
+            without_values(1062, "Duplicate entry 'x' for key 't.PRIMARY'"),
+            "warning 1062 for key 't.PRIMARY'"
+        );
         assert_eq!(without_values(1261, "secret"), "warning 1261");
     }
 }

@@ -25,11 +25,7 @@ use crate::{
     error::{Error, Kind, Result},
     event::{Event, Events, Unit},
     mysql::{Catalog, Coordinates, TableName},
-    source::{
-        lock::WriteLock,
-        read::RowForm,
-        snapshot::SnapshotRecord,
-    },
+    source::{lock::WriteLock, read::RowForm, snapshot::SnapshotRecord},
     target::ledger::{self, Chunk, Ledger},
 };
 
@@ -111,17 +107,18 @@ impl Step for CopyRows {
         for table in tables {
             let chunks = chunks.remove(&table).unwrap_or_default();
             if !queue::tiles(&chunks) {
-                return Err(Error::new(Kind::Different, "the ledger has gaps: not all rows were copied")
-                    .at(table)
-                    .next("run the same command again: it copies what is missing"));
+                return Err(Error::new(
+                    Kind::Different,
+                    "the ledger has gaps: not all rows were copied",
+                )
+                .at(table)
+                .next("run the same command again: it copies what is missing"));
             }
             let rows: u64 = chunks.iter().map(|chunk| chunk.rows).sum();
             expected.push((table, rows));
         }
         let threads = context.config.copy.threads.max(1);
-        let shares = (0..threads).map(|n| {
-            count(context, expected.iter().skip(n).step_by(threads))
-        });
+        let shares = (0..threads).map(|n| count(context, expected.iter().skip(n).step_by(threads)));
         try_join_all(shares).await?;
         Ok(())
     }
@@ -207,9 +204,8 @@ async fn stop_writes(context: &Context) -> Result<bool> {
     let tables: Vec<TableName> = catalog.tables.into_iter().map(|table| table.name).collect();
     let bounds = &context.config.copy;
     let (wait, attempts) = (bounds.lock_wait, bounds.lock_attempts);
-    let lock =
-        WriteLock::acquire(&context.config.source, &tables, wait, attempts, &context.events)
-            .await?;
+    let lock = WriteLock::acquire(&context.config.source, &tables, wait, attempts, &context.events)
+        .await?;
     context.events.send(Event::WritesStopped { why: "cutover".into() });
     *held = Some(lock);
     Ok(true)
@@ -242,10 +238,7 @@ fn by_table(chunks: Vec<Chunk>) -> HashMap<TableName, Vec<Chunk>> {
 }
 
 /// Counts the rows of some tables on the target.
-async fn count(
-    context: &Context,
-    tables: impl Iterator<Item = &(TableName, u64)>,
-) -> Result<()> {
+async fn count(context: &Context, tables: impl Iterator<Item = &(TableName, u64)>) -> Result<()> {
     let mut target = None;
     for (table, expected) in tables {
         context.stop.check()?;

@@ -29,7 +29,7 @@ use crate::{
 const TELL_EVERY: Duration = Duration::from_millis(200);
 
 /// How long workers may take to end in good order after a failure elsewhere.
-const END_LIMIT: Duration = Duration::from_secs(30);
+const END_LIMIT: Duration = Duration::from_secs(5);
 
 /// Takes a snapshot and makes the target as it is.
 pub(super) async fn run(context: &Context) -> Result<()> {
@@ -60,6 +60,7 @@ pub(super) async fn run(context: &Context) -> Result<()> {
     let ledger = ledger_of(context)?;
     let mut target = loader(&context.config.target).await?;
     ledger.create(&mut target).await?;
+    let pass = ledger.begin_pass(&mut target).await?;
     let mut source = context.source().await?;
     let recreated = schema::bring_in_line(context, &mut source, &mut target, &catalog).await?;
     source.close().await;
@@ -74,7 +75,9 @@ pub(super) async fn run(context: &Context) -> Result<()> {
     for table in catalog.tables {
         let mut known = chunks.remove(&table.name).unwrap_or_default();
         if !is_sound(&known, ChunkKey::of(&table).as_ref()) {
-            context.events.detail(format!("{}: the ledger can't be used, all is copied", table.name));
+            context
+                .events
+                .detail(format!("{}: the ledger can't be used, all is copied", table.name));
             ledger.forget(&mut target, &table.name).await?;
             known.clear();
         }
@@ -94,6 +97,7 @@ pub(super) async fn run(context: &Context) -> Result<()> {
     let shared = Arc::new(Shared {
         target: context.config.target.clone(),
         ledger,
+        pass,
         snapshot: snapshot_id.clone(),
         journal: context.journal.clone(),
         progress: Progress::default(),
@@ -192,10 +196,7 @@ fn step_at_work(context: &Context) -> String {
 
 /// Writes down, before anything is done to them, which tables will hold rows: what undo empties and
 /// verification counts.
-fn note_tables<'a>(
-    context: &Context,
-    tables: impl Iterator<Item = &'a TableName>,
-) -> Result<()> {
+fn note_tables<'a>(context: &Context, tables: impl Iterator<Item = &'a TableName>) -> Result<()> {
     let now: Vec<TableName> = tables.cloned().collect();
     let noted: Option<Vec<TableName>> = context.journal.recall(STEP, "tables")?;
     // Later steps, which find the copy outdated, begin no tables: writes were stopped since.

@@ -55,9 +55,9 @@ pub(super) fn tiles(chunks: &[Chunk]) -> bool {
     let (Some(first), Some(last)) = ends else { return false };
     first.range.after.is_none()
         && last.range.up_to.is_none()
-        && chunks.windows(2).all(|pair| {
-            pair[0].range.up_to.is_some() && pair[0].range.up_to == pair[1].range.after
-        })
+        && chunks
+            .windows(2)
+            .all(|pair| pair[0].range.up_to.is_some() && pair[0].range.up_to == pair[1].range.after)
 }
 
 /// The whole table as known stretches and the gaps between them.
@@ -259,9 +259,10 @@ impl Planner {
         let mut rest = gap.clone();
         for n in 1.. {
             let cut = match &work.key {
-                Some(key) => {
-                    key.walk(&mut self.reader, &work.table, &rest, rows).await.map_err(source_lost)?
-                }
+                Some(key) => key
+                    .walk(&mut self.reader, &work.table, &rest, rows)
+                    .await
+                    .map_err(source_lost)?,
                 None => None,
             };
             let range = match cut.filter(|cut| Some(cut) != rest.up_to.as_ref()) {
@@ -272,7 +273,9 @@ impl Planner {
                 }
                 None => {
                     let rank = Rank::between(left, right, n);
-                    return Ok(self.give(work, Task::Copy { range: rest, rank, replace }, jobs).await);
+                    return Ok(self
+                        .give(work, Task::Copy { range: rest, rank, replace }, jobs)
+                        .await);
                 }
             };
             let rank = Rank::between(left, right, n);
@@ -312,7 +315,8 @@ mod tests {
     #[test]
     fn gaps_are_what_the_ledger_lacks() {
         let ranks: Vec<Rank> = (1..=4).map(|n| Rank::between(None, None, n)).collect();
-        let (second, fourth) = (chunk(&ranks[1], Some(10), Some(20)), chunk(&ranks[3], Some(30), None));
+        let (second, fourth) =
+            (chunk(&ranks[1], Some(10), Some(20)), chunk(&ranks[3], Some(30), None));
         let found = parts(vec![second.clone(), fourth.clone()]);
         let gap = |part: &Part| match part {
             Part::Gap { range, .. } => Some((range.after.clone(), range.up_to.clone())),
