@@ -1,3 +1,4 @@
 //! Where the data come from: what is there, a consistent view of it, and its rows.
 
 pub mod lock;
+pub mod prepare;

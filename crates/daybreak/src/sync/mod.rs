@@ -1,1 +1,4 @@
 //! Keeping both sides alike, and proving it: replication, lag, verification.
+
+pub mod heartbeat;
+pub mod replicate;
