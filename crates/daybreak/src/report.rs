@@ -339,6 +339,7 @@ fn route(route: Route) -> &'static str {
 fn following(report: &Report) -> &'static str {
     match (report.replication, report.position) {
         (ReplicationMode::None, _) => "no replication: writes stop before the copy",
+        (ReplicationMode::CopyOnly, _) => "a copy of one snapshot, nothing after it",
         (ReplicationMode::Native, Some(PositionBy::File)) => {
             "replication by binary log file and position"
         }

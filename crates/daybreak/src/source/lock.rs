@@ -150,7 +150,6 @@ impl WriteLock {
                         }
                         events.detail(format!("the account may not use {}", method.words()));
                         method = method.other();
-                        preferred = method;
                     }
                     Answer::Waited { holder_usable } => {
                         seen = Blockers::look(&mut watcher, &[holder.id()]).await?;

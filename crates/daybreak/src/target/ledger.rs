@@ -13,6 +13,9 @@ use crate::{
 /// The table's name in daybreak's own database.
 pub const TABLE: &str = "chunks";
 
+/// The line that holds the number of the pass instead of a range.
+const PASS: &str = "pass";
+
 /// The place of a chunk among those of its table, in key order.
 ///
 /// Only a server can order keys (collations), so the order in which chunks were cut is kept: numbers
@@ -121,7 +124,7 @@ impl Ledger {
             .rows_with(
                 format!(
                     "SELECT table_schema, table_name, range_rank, key_range, row_count, byte_count, \
-                     snapshot_id FROM {} WHERE migration = ?",
+                     snapshot_id FROM {} WHERE migration = ? AND table_name <> ''",
                     Self::name()
                 ),
                 (&self.migration,),
@@ -156,22 +159,99 @@ impl Ledger {
         Ok(chunks)
     }
 
-    /// Waits until no other transaction is at work on a range (one of ours that was cut off, whose
-    /// fate isn't known), keeps it that way, and says what the ledger has of it.
+    /// Begins a pass: from when this returns, no transaction of an earlier pass (of a process that was
+    /// killed, of a connection that was cut off) can commit rows any more. Returns the pass's number.
+    pub async fn begin_pass(&self, target: &mut Session) -> Result<u64> {
+        target
+            .execute_with(
+                format!(
+                    "INSERT IGNORE INTO {} (migration, table_schema, table_name, range_id, range_rank, \
+                     key_range, row_count, byte_count, snapshot_id, loaded_at) \
+                     VALUES (?, '', '', ?, '', '', 0, 0, '', UTC_TIMESTAMP(6))",
+                    Self::name()
+                ),
+                (&self.migration, PASS),
+            )
+            .await?;
+        // Waits for every transaction that has read the number before (see `fence`).
+        target
+            .execute_with(
+                format!(
+                    "UPDATE {} SET row_count = row_count + 1 WHERE migration = ? \
+                     AND table_schema = '' AND table_name = '' AND range_id = ?",
+                    Self::name()
+                ),
+                (&self.migration, PASS),
+            )
+            .await?;
+        self.pass(target, "").await
+    }
+
+    async fn pass(&self, target: &mut Session, locking: &str) -> Result<u64> {
+        let rows = target
+            .rows_with(
+                format!(
+                    "SELECT row_count FROM {} WHERE migration = ? AND table_schema = '' \
+                     AND table_name = '' AND range_id = ? {locking}",
+                    Self::name()
+                ),
+                (&self.migration, PASS),
+            )
+            .await?;
+        let number = rows.first().map(|row| target.column(row, 0)).transpose()?.flatten();
+        // Somebody took the ledger away: no pass has this number.
+        Ok(number.unwrap_or_default())
+    }
+
+    /// Makes sure, within a transaction, that its pass is still the current one until it ends.
+    pub async fn fence(&self, target: &mut Session, pass: u64) -> Result<()> {
+        let locking = target.dialect().for_share();
+        if self.pass(target, locking).await? == pass {
+            return Ok(());
+        }
+        Err(Error::new(Kind::State, "another process has taken up the copy")
+            .at(target.place())
+            .next("let only one process work on a migration"))
+    }
+
+    /// Claims a range, within a transaction: waits until no other one (of ours that was cut off,
+    /// whose fate isn't known) is at work on it, and says what the ledger has of it already.
     pub async fn claim(
         &self,
         target: &mut Session,
         table: &TableName,
         range: &KeyRange,
     ) -> Result<Option<(u64, u64, SnapshotId)>> {
+        let id = range_id(range)?;
+        let fresh = target
+            .execute_with(
+                format!(
+                    "INSERT IGNORE INTO {} (migration, table_schema, table_name, range_id, range_rank, \
+                     key_range, row_count, byte_count, snapshot_id, loaded_at) \
+                     VALUES (?, ?, ?, ?, '', ?, 0, 0, '', UTC_TIMESTAMP(6))",
+                    Self::name()
+                ),
+                (
+                    &self.migration,
+                    &table.database,
+                    &table.name,
+                    &id,
+                    serde_json::to_string(range)?,
+                ),
+            )
+            .await?;
+        if fresh.affected == 1 {
+            return Ok(None);
+        }
+        let locking = target.dialect().for_share();
         let rows = target
             .rows_with(
                 format!(
                     "SELECT row_count, byte_count, snapshot_id FROM {} WHERE migration = ? \
-                     AND table_schema = ? AND table_name = ? AND range_id = ? FOR UPDATE",
+                     AND table_schema = ? AND table_name = ? AND range_id = ? {locking}",
                     Self::name()
                 ),
-                (&self.migration, &table.database, &table.name, range_id(range)?),
+                (&self.migration, &table.database, &table.name, &id),
             )
             .await?;
         match rows.first() {

@@ -1,8 +1,9 @@
 //! Where the data go: definitions, rows, indexes, objects.
 
 pub mod ddl;
+pub mod indexes;
 pub mod ledger;
 pub mod load;
+pub mod objects;
 pub mod rows;
 pub mod schema;
-pub mod indexes;

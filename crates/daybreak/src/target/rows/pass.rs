@@ -29,7 +29,7 @@ use crate::{
 const TELL_EVERY: Duration = Duration::from_millis(200);
 
 /// How long workers may take to end in good order after a failure elsewhere.
-const END_LIMIT: Duration = Duration::from_secs(30);
+const END_LIMIT: Duration = Duration::from_secs(5);
 
 /// Takes a snapshot and makes the target as it is.
 pub(super) async fn run(context: &Context) -> Result<()> {
@@ -60,6 +60,7 @@ pub(super) async fn run(context: &Context) -> Result<()> {
     let ledger = ledger_of(context)?;
     let mut target = loader(&context.config.target).await?;
     ledger.create(&mut target).await?;
+    let pass = ledger.begin_pass(&mut target).await?;
     let mut source = context.source().await?;
     let recreated = schema::bring_in_line(context, &mut source, &mut target, &catalog).await?;
     source.close().await;
@@ -96,6 +97,7 @@ pub(super) async fn run(context: &Context) -> Result<()> {
     let shared = Arc::new(Shared {
         target: context.config.target.clone(),
         ledger,
+        pass,
         snapshot: snapshot_id.clone(),
         journal: context.journal.clone(),
         progress: Progress::default(),

@@ -32,6 +32,8 @@ const ATTEMPTS: u32 = 6;
 pub(super) struct Shared {
     pub(super) target: ServerUrl,
     pub(super) ledger: Ledger,
+    /// The pass's number in the ledger.
+    pub(super) pass: u64,
     pub(super) snapshot: SnapshotId,
     pub(super) journal: Arc<Journal>,
     pub(super) progress: Progress,
@@ -72,6 +74,12 @@ pub(super) fn source_lost(error: Error) -> Error {
     }
 }
 
+/// What is tried.
+enum Doing<'a> {
+    Prove(&'a Chunk),
+    Copy { range: &'a KeyRange, rank: &'a Rank, replace: bool },
+}
+
 /// A worker.
 pub(super) struct Worker {
     shared: Arc<Shared>,
@@ -104,28 +112,24 @@ impl Worker {
     }
 
     async fn job(&mut self, work: &TableWork, task: Task) -> Result<()> {
-        self.shared.progress.now(&work.table.name);
-        let (rows, bytes) = match task {
-            Task::Keep(chunk) => {
-                self.shared.progress.moved(chunk.rows, 0);
-                (chunk.rows, chunk.bytes)
-            }
-            Task::Prove(chunk) => {
-                let proved = self.with_retry(async |worker, _| worker.prove(work, &chunk).await);
-                if proved.await? {
-                    self.shared.progress.moved(chunk.rows, 0);
-                    (chunk.rows, chunk.bytes)
-                } else {
-                    let read = self.copy(work, &chunk.range, &chunk.rank, true).await?;
-                    (read.rows, read.bytes)
-                }
-            }
-            Task::Copy { range, rank, replace } => {
-                let read = self.copy(work, &range, &rank, replace).await?;
-                (read.rows, read.bytes)
-            }
+        let shared = self.shared.clone();
+        shared.progress.now(&work.table.name);
+        let kept = |chunk: &Chunk| {
+            shared.progress.moved(chunk.rows, 0);
+            Read { rows: chunk.rows, bytes: chunk.bytes }
         };
-        work.done(rows, bytes, &self.shared.journal)
+        let read = match &task {
+            Task::Keep(chunk) => kept(chunk),
+            Task::Prove(chunk) => match self.until_done(work, &Doing::Prove(chunk)).await? {
+                Some(_) => kept(chunk),
+                None => {
+                    let (range, rank) = (&chunk.range, &chunk.rank);
+                    self.copy(work, range, rank, true).await?
+                }
+            },
+            Task::Copy { range, rank, replace } => self.copy(work, range, rank, *replace).await?,
+        };
+        work.done(read.rows, read.bytes, &shared.journal)
     }
 
     async fn copy(
@@ -135,27 +139,27 @@ impl Worker {
         rank: &Rank,
         replace: bool,
     ) -> Result<Read> {
-        self.with_retry(async |worker, again| {
-            worker.attempt(work, range, rank, replace, again).await
-        })
-        .await
-        .map_err(|error| error.at(format!("{}, {}", work.table.name, work.describe(range))))
+        let doing = Doing::Copy { range, rank, replace };
+        let read = self.until_done(work, &doing).await?;
+        read.ok_or_else(|| Error::new(Kind::Bug, "a copy that copied nothing"))
     }
 
-    /// Does something until it works or can't. The second argument of `what` says that an earlier try
-    /// may have gone through unheard.
-    async fn with_retry<T>(
-        &mut self,
-        mut what: impl AsyncFnMut(&mut Self, bool) -> Result<T, Failure>,
-    ) -> Result<T> {
+    /// Does something until it works or can't.
+    async fn until_done(&mut self, work: &TableWork, doing: &Doing<'_>) -> Result<Option<Read>> {
+        let range = match doing {
+            Doing::Prove(chunk) => &chunk.range,
+            Doing::Copy { range, .. } => range,
+        };
+        let place =
+            |error: Error| error.at(format!("{}, {}", work.table.name, work.describe(range)));
         for attempt in 1.. {
-            let failure = match what(self, attempt > 1).await {
+            let failure = match self.once(work, doing).await {
                 Ok(done) => return Ok(done),
                 Err(failure) => failure,
             };
             self.roll_back().await;
             let error = match failure {
-                Failure::Final(error) => return Err(error),
+                Failure::Final(error) => return Err(place(error)),
                 Failure::Source(error) => source_lost(error),
                 Failure::Target(error) => error,
             };
@@ -164,15 +168,25 @@ impl Worker {
                 || attempt >= ATTEMPTS
                 || self.shared.halt.is_cancelled()
             {
-                return Err(error);
+                return Err(place(error));
             }
             tracing::info!(%error, attempt, "a chunk is tried again");
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_millis(100 << attempt)) => {}
-                () = self.shared.halt.cancelled() => return Err(error),
+                () = self.shared.halt.cancelled() => return Err(place(error)),
             }
         }
         Err(Error::new(Kind::Bug, "counting ended"))
+    }
+
+    /// One try.
+    async fn once(&mut self, work: &TableWork, doing: &Doing<'_>) -> Result<Option<Read>, Failure> {
+        match doing {
+            Doing::Prove(chunk) => self.prove(work, chunk).await,
+            Doing::Copy { range, rank, replace } => {
+                self.attempt(work, range, rank, *replace).await.map(Some)
+            }
+        }
     }
 
     /// Ends what is open on the target. A connection that doesn't answer is given up, and its number
@@ -203,7 +217,8 @@ impl Worker {
     }
 
     /// Whether a chunk of an earlier snapshot is still as the source is; if so, it is of this one too.
-    async fn prove(&mut self, work: &TableWork, chunk: &Chunk) -> Result<bool, Failure> {
+    /// None if not.
+    async fn prove(&mut self, work: &TableWork, chunk: &Chunk) -> Result<Option<Read>, Failure> {
         self.target().await?;
         let Worker { shared, reader, target: Some(target), .. } = self else {
             return Err(Failure::Final(Error::new(Kind::Bug, "no connection to prove with")));
@@ -215,12 +230,14 @@ impl Worker {
         );
         let (here, there) = (here.map_err(Failure::Source)?, there.map_err(Failure::Target)?);
         if here != there {
-            return Ok(false);
+            return Ok(None);
         }
         same_table(reader, work).await?;
+        begin(shared, target).await?;
         let proved = Chunk { snapshot: shared.snapshot.clone(), ..chunk.clone() };
         shared.ledger.put(target, &proved).await.map_err(Failure::Target)?;
-        Ok(true)
+        target.execute("COMMIT").await.map_err(Failure::Target)?;
+        Ok(Some(Read { rows: chunk.rows, bytes: chunk.bytes }))
     }
 
     /// Copies a range in one transaction, its line in the ledger included.
@@ -230,25 +247,23 @@ impl Worker {
         range: &KeyRange,
         rank: &Rank,
         replace: bool,
-        again: bool,
     ) -> Result<Read, Failure> {
         self.target().await?;
         let Worker { shared, reader, target: Some(target), .. } = self else {
             return Err(Failure::Final(Error::new(Kind::Bug, "no connection to load with")));
         };
-        target.execute("START TRANSACTION").await.map_err(Failure::Target)?;
-        if again {
-            // The commit of the try before may have gone through.
-            let claimed = shared.ledger.claim(target, &work.table.name, range).await;
-            if let Some((rows, bytes, snapshot)) = claimed.map_err(Failure::Target)?
-                && snapshot == shared.snapshot
-            {
-                target.execute("ROLLBACK").await.map_err(Failure::Target)?;
-                return Ok(Read { rows, bytes });
-            }
+        begin(shared, target).await?;
+        let claimed = shared.ledger.claim(target, &work.table.name, range).await;
+        let known = claimed.map_err(Failure::Target)?;
+        if let Some((rows, bytes, snapshot)) = &known
+            && *snapshot == shared.snapshot
+        {
+            // A commit of ours went through unheard.
+            target.execute("ROLLBACK").await.map_err(Failure::Target)?;
+            return Ok(Read { rows: *rows, bytes: *bytes });
         }
         let predicate = work.predicate(range);
-        if replace || again {
+        if replace || known.is_some() {
             if work.has_triggers {
                 return Err(Failure::Final(triggers_in_the_way(work)));
             }
@@ -269,6 +284,15 @@ impl Worker {
         target.execute("COMMIT").await.map_err(Failure::Target)?;
         Ok(read)
     }
+}
+
+/// Begins a transaction on the target that can only commit while its pass is the current one.
+async fn begin(shared: &Shared, target: &mut Session) -> Result<(), Failure> {
+    target.execute("START TRANSACTION").await.map_err(Failure::Target)?;
+    shared.ledger.fence(target, shared.pass).await.map_err(|error| match error.kind() {
+        Kind::State => Failure::Final(error),
+        _ => Failure::Target(error),
+    })
 }
 
 /// Reads and loads at once, and demands that what arrived is what was sent.

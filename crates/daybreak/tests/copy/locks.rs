@@ -1,0 +1,278 @@
+//! The lock is bounded, and what opens under it is of one moment.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use daybreak::{
+    error::Kind,
+    event::Events,
+    mysql::{ServerUrl, Session, Side, TableName},
+    select::Selection,
+    source::{
+        lock::{LockMethod, WriteLock},
+        snapshot::{Snapshot, SnapshotMethod, SnapshotRequest},
+    },
+};
+use tokio::task::JoinHandle;
+
+use super::harness::Pair;
+
+const WAIT: Duration = Duration::from_millis(300);
+
+/// Writes without end, and tells the longest that a commit took.
+fn writer(mut session: Session, statement: &'static str, end: Arc<AtomicBool>) -> JoinHandle<(u64, Duration)> {
+    tokio::spawn(async move {
+        let (mut commits, mut longest) = (0, Duration::ZERO);
+        while !end.load(Ordering::SeqCst) {
+            let begun = Instant::now();
+            session.execute(statement).await.unwrap();
+            longest = longest.max(begun.elapsed());
+            commits += 1;
+        }
+        (commits, longest)
+    })
+}
+
+/// Waits until a condition on the server holds.
+async fn until(session: &mut Session, condition: &str) {
+    let begun = Instant::now();
+    loop {
+        let met: Option<i64> = session.scalar(format!("SELECT {condition}")).await.unwrap();
+        if met == Some(1) {
+            return;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "never: {condition}");
+    }
+}
+
+async fn lesser(pair: &Pair, name: &str, grants: &str) -> String {
+    let mut root = pair.source().await;
+    root.execute(format!("DROP USER IF EXISTS '{name}'@'%'")).await.unwrap();
+    root.execute(format!("CREATE USER '{name}'@'%' IDENTIFIED BY 'x'")).await.unwrap();
+    root.execute(format!("GRANT {grants} ON *.* TO '{name}'@'%'")).await.unwrap();
+    let port = ServerUrl::parse(&pair.source).unwrap().port;
+    format!("mysql://{name}:x@127.0.0.1:{port}/")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_queues_behind_a_lock_that_waits() {
+    let pair = Pair::take(&["locked"]).await;
+    pair.on_source(&[
+        "CREATE DATABASE locked",
+        "CREATE TABLE locked.read_long (id INT PRIMARY KEY)",
+        "INSERT INTO locked.read_long VALUES (1), (2)",
+        "CREATE TABLE locked.changed (id INT PRIMARY KEY)",
+        "CREATE TABLE locked.written (id INT PRIMARY KEY AUTO_INCREMENT)",
+    ])
+    .await;
+    let url = ServerUrl::parse(&pair.source).unwrap();
+    let tables: Vec<TableName> =
+        ["read_long", "changed", "written"].map(|name| TableName::new("locked", name)).into();
+    let acquire = async |attempts| {
+        WriteLock::acquire(&url, &tables, WAIT, attempts, &Events::nowhere()).await
+    };
+    let end = Arc::new(AtomicBool::new(false));
+    let writing =
+        writer(pair.source().await, "INSERT INTO locked.written VALUES ()", end.clone());
+
+    // In the way of table locks: a transaction that changed something. Both, in the way of each.
+    let mut open = pair.source().await;
+    open.execute("START TRANSACTION").await.unwrap();
+    open.execute("INSERT INTO locked.changed VALUES (1)").await.unwrap();
+    let lock = acquire(5).await.unwrap();
+    assert_eq!(lock.method(), LockMethod::GlobalReadLock);
+    lock.release().await.unwrap();
+
+    let mut reader = pair.source().await;
+    let reader_id = reader.id();
+    let reading = tokio::spawn(async move {
+        reader.execute("SELECT SLEEP(30) FROM locked.read_long").await
+    });
+    let mut watcher = pair.source().await;
+    until(
+        &mut watcher,
+        &format!("EXISTS (SELECT 1 FROM performance_schema.processlist WHERE id = {reader_id} AND state LIKE '%sleep%')"),
+    )
+    .await;
+    // At once (nobody looks long yet), and when both have been at it for long.
+    for _ in 0..2 {
+        let error = acquire(4).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::LockWait, "{error}");
+        until(
+            &mut watcher,
+            &format!("EXISTS (SELECT 1 FROM performance_schema.processlist WHERE id = {reader_id} AND time >= 3)"),
+        )
+        .await;
+    }
+    let error = acquire(3).await.unwrap_err().to_string();
+    for named in [reader_id, open.id()] {
+        assert!(error.contains(&format!("connection {named} ")), "{error}");
+    }
+    assert!(!error.contains("SLEEP"), "{error}");
+
+    // With the transaction gone, table locks pass by the reader.
+    open.execute("ROLLBACK").await.unwrap();
+    let mut lock = acquire(5).await.unwrap();
+    assert_eq!(lock.method(), LockMethod::TableLocks);
+    lock.still_held().await.unwrap();
+    let id = lock.session().await.id();
+    watcher.execute(format!("KILL {id}")).await.unwrap();
+    assert_eq!(lock.still_held().await.unwrap_err().kind(), Kind::ConnectionLost);
+    lock.release().await.unwrap();
+
+    watcher.execute(format!("KILL {reader_id}")).await.unwrap();
+    assert!(reading.await.unwrap().is_err());
+    end.store(true, Ordering::SeqCst);
+    let (commits, longest) = writing.await.unwrap();
+    assert!(commits > 20, "{commits}");
+    assert!(longest < Duration::from_secs(1), "a writer waited for {longest:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_without_reload_locks_tables() {
+    let pair = Pair::take(&["locked"]).await;
+    pair.on_source(&["CREATE DATABASE locked", "CREATE TABLE locked.`a``b` (id INT)"]).await;
+    let tables = [TableName::new("locked", "a`b")];
+    let events = Events::nowhere();
+    let url = lesser(&pair, "lesser", "SELECT, LOCK TABLES, REPLICATION CLIENT").await;
+    let url = ServerUrl::parse(&url).unwrap();
+    let lock = WriteLock::acquire(&url, &tables, WAIT, 3, &events).await.unwrap();
+    assert_eq!(lock.method(), LockMethod::TableLocks);
+    let mut writer = pair.source().await;
+    writer.execute("SET SESSION lock_wait_timeout = 1").await.unwrap();
+    let error = writer.execute("INSERT INTO locked.`a``b` VALUES (1)").await.unwrap_err();
+    assert_eq!(error.kind(), Kind::LockWait);
+    // A dropped lock is an open server.
+    drop(lock);
+    writer.execute("SET SESSION lock_wait_timeout = 30").await.unwrap();
+    writer.execute("INSERT INTO locked.`a``b` VALUES (1)").await.unwrap();
+
+    let url = ServerUrl::parse(&lesser(&pair, "least", "SELECT").await).unwrap();
+    let error = WriteLock::acquire(&url, &tables, WAIT, 3, &events).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Privilege, "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_is_of_one_moment_and_knows_which() {
+    let pair = Pair::take(&["moved"]).await;
+    pair.on_source(&[
+        "CREATE DATABASE moved",
+        "CREATE TABLE moved.a (id INT PRIMARY KEY, n BIGINT)",
+        "CREATE TABLE moved.b (id INT PRIMARY KEY, n BIGINT)",
+        "INSERT INTO moved.a VALUES (1, 1000000), (2, 1000000), (3, 1000000)",
+        "INSERT INTO moved.b VALUES (1, 0), (2, 0), (3, 0)",
+        "CREATE TABLE moved.log (id INT PRIMARY KEY AUTO_INCREMENT)",
+    ])
+    .await;
+    let lesser = lesser(&pair, "lesser", "SELECT, LOCK TABLES, REPLICATION CLIENT").await;
+    let last = async |session: &mut Session| -> u64 {
+        let gtids: String = session.scalar("SELECT @@GLOBAL.gtid_executed").await.unwrap().unwrap();
+        gtids.rsplit(['-', ':']).next().unwrap().parse().unwrap()
+    };
+    let mut root = pair.source().await;
+    let before = last(&mut root).await;
+    let end = Arc::new(AtomicBool::new(false));
+    let mut writers = Vec::new();
+    for id in 1..=3 {
+        let (mut session, end) = (pair.source().await, end.clone());
+        writers.push(tokio::spawn(async move {
+            while !end.load(Ordering::SeqCst) {
+                for statement in [
+                    "START TRANSACTION".to_string(),
+                    format!("UPDATE moved.a SET n = n - 1 WHERE id = {id}"),
+                    "INSERT INTO moved.log VALUES ()".to_string(),
+                    format!("UPDATE moved.b SET n = n + 1 WHERE id = {id}"),
+                    "COMMIT".to_string(),
+                ] {
+                    session.execute(statement).await.unwrap();
+                }
+            }
+        }));
+    }
+    let config = pair.config("moved");
+    let selection = Selection { databases: vec!["moved".into()], ..Selection::default() };
+    let mut methods = Vec::new();
+    let mut moved = Vec::new();
+    for round in 0..24 {
+        let url = if round % 2 == 0 { &pair.source } else { &lesser };
+        let mut snapshot = Snapshot::take(SnapshotRequest {
+            url: &ServerUrl::parse(url).unwrap(),
+            selection: &selection,
+            sessions: 4,
+            copy: &config.copy,
+            events: &Events::nowhere(),
+            held: None,
+        })
+        .await
+        .unwrap();
+        assert_eq!(snapshot.backup_lock.is_some(), round % 2 == 0);
+        assert!(snapshot.record.stall_millis > 0.0 && snapshot.record.stall_millis < 1000.0);
+        methods.push(snapshot.record.method);
+        let gtids = snapshot.record.coordinates.gtids.to_string();
+        let gtid: u64 = gtids.rsplit(['-', ':']).next().unwrap().parse().unwrap();
+        for session in &mut snapshot.sessions {
+            let sum: u64 = session
+                .scalar("SELECT (SELECT SUM(n) FROM moved.a) + (SELECT SUM(n) FROM moved.b)")
+                .await
+                .unwrap()
+                .unwrap();
+            assert_eq!(sum, 3_000_000);
+            let log: u64 = session.scalar("SELECT COUNT(*) FROM moved.log").await.unwrap().unwrap();
+            assert_eq!(log, gtid - before, "what is seen is what the coordinates say");
+            moved.push(log);
+        }
+    }
+    end.store(true, Ordering::SeqCst);
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    assert!(methods.contains(&SnapshotMethod::GlobalReadLock));
+    assert!(methods.contains(&SnapshotMethod::TableLocks));
+    assert!(moved.last() > moved.first(), "the writers never stood still");
+    let mut session = Session::open(&ServerUrl::parse(&pair.source).unwrap(), Side::Source).await.unwrap();
+    session.execute("INSERT INTO moved.log VALUES ()").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prepared_xa_transaction_is_waited_for() {
+    let pair = Pair::take(&["xa"]).await;
+    pair.on_source(&[
+        "CREATE DATABASE xa",
+        "CREATE TABLE xa.t (id INT PRIMARY KEY)",
+        "XA START 'daybreak-test'",
+        "INSERT INTO xa.t VALUES (1)",
+        "XA END 'daybreak-test'",
+        "XA PREPARE 'daybreak-test'",
+    ])
+    .await;
+    let mut config = pair.config("xa");
+    config.copy.lock_attempts = 2;
+    let selection = config.select.clone();
+    let url = ServerUrl::parse(&pair.source).unwrap();
+    let events = Events::nowhere();
+    let take = async || {
+        Snapshot::take(SnapshotRequest {
+            url: &url,
+            selection: &selection,
+            sessions: 2,
+            copy: &config.copy,
+            events: &events,
+            held: None,
+        })
+        .await
+    };
+    let result = take().await;
+    // Whatever is asserted, the next test needs the server without it.
+    pair.on_source(&["XA COMMIT 'daybreak-test'"]).await;
+    let error = result.unwrap_err();
+    assert!(error.kind() == Kind::LockWait && error.to_string().contains("XA"), "{error}");
+    let mut snapshot = take().await.unwrap();
+    let rows: u64 =
+        snapshot.sessions[1].scalar("SELECT COUNT(*) FROM xa.t").await.unwrap().unwrap();
+    assert_eq!(rows, 1);
+}
