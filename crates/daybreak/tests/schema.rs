@@ -9,8 +9,8 @@ use std::{
 use daybreak::{
     config::{Config, Overrides},
     engine::{
-        Context, Entry, Finding, Fingerprint, Journal, Plan, PlannedStep, PositionBy, ReplicationMode, Route,
-        Runner, Step, StopSignal,
+        Context, Entry, Finding, Fingerprint, Journal, Plan, PlannedStep, PositionBy,
+        ReplicationMode, Route, Runner, Step, StopSignal,
     },
     error::{Kind, Result},
     event::{Event, Events, Level},
@@ -59,7 +59,10 @@ async fn pair() -> (&'static Pair, MutexGuard<'static, ()>) {
         session.execute("SET foreign_key_checks = 0").await.unwrap();
         for database in databases(&mut session).await {
             if !pair.own.contains(&database) {
-                session.execute(format!("DROP DATABASE {}", daybreak::mysql::quote(&database))).await.unwrap();
+                session
+                    .execute(format!("DROP DATABASE {}", daybreak::mysql::quote(&database)))
+                    .await
+                    .unwrap();
             }
         }
     }
@@ -67,12 +70,9 @@ async fn pair() -> (&'static Pair, MutexGuard<'static, ()>) {
 }
 
 async fn open(url: &str) -> Session {
-    Session::open(
-        &daybreak::mysql::ServerUrl::parse(url).unwrap(),
-        daybreak::mysql::Side::Target,
-    )
-    .await
-    .unwrap()
+    Session::open(&daybreak::mysql::ServerUrl::parse(url).unwrap(), daybreak::mysql::Side::Target)
+        .await
+        .unwrap()
 }
 
 /// Databases that aren't the server's own.
@@ -285,5 +285,12 @@ async fn a_schema_is_made_without_its_secondary_keys_and_taken_back() {
     assert_eq!(migration.warnings(), Vec::<String>::new());
     migration.undo().await;
     assert_eq!(databases(&mut open(&pair.target.root_url()).await).await, Vec::<String>::new());
-    _ = (printed(""), &migration.directory, Kind::Sql, bring_in_line, Path::new(""), PathBuf::new());
+    _ = (
+        printed(""),
+        &migration.directory,
+        Kind::Sql,
+        bring_in_line,
+        Path::new(""),
+        PathBuf::new(),
+    );
 }

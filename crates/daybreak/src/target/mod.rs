@@ -1,8 +1,8 @@
 //! Where the data go: definitions, rows, indexes, objects.
 
 pub mod ddl;
+pub mod indexes;
 pub mod ledger;
 pub mod load;
 pub mod rows;
 pub mod schema;
-pub mod indexes;
