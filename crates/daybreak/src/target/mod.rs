@@ -4,5 +4,6 @@ pub mod ddl;
 pub mod indexes;
 pub mod ledger;
 pub mod load;
+pub mod objects;
 pub mod rows;
 pub mod schema;

@@ -1,0 +1,236 @@
+//! The step `objects`: routines, views, triggers and events on the target.
+//!
+//! Made from what was read together with the rows, each under its own settings. Events are made
+//! disabled and wait for the cutover. A view that can't be made is named, with why; anything else
+//! that can't be made stops the step.
+
+mod create;
+mod definition;
+mod events;
+mod header;
+mod memory;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::schema::{databases, relations, selection, settle_reader};
+use crate::{
+    engine::{Context, Finding, Severity, Step},
+    error::{Error, Kind, Result},
+    mysql::{Session, TableName},
+};
+
+use create::Maker;
+pub use definition::{ObjectKind, ObjectName, count_by_kind};
+pub use events::enable_events;
+pub(crate) use memory::remember;
+
+const STEP: &str = "objects";
+
+/// Makes routines, views, triggers and events.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CreateObjects;
+
+/// An object that isn't on the target, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotCreated {
+    /// Which one.
+    pub object: ObjectName,
+    /// The server's words.
+    pub why: String,
+}
+
+/// What is about to be made.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Creating {
+    objects: BTreeSet<ObjectName>,
+    /// The collations that databases of the target had, which change for the moment in which an
+    /// object of another one is made.
+    collations: BTreeMap<String, String>,
+}
+
+/// What was read, or, for a plan that came here without it, is read now.
+async fn kept(
+    ctx: &Context,
+    target: &mut Session,
+) -> Result<(Vec<definition::Object>, Vec<NotCreated>)> {
+    if let Some(kept) = memory::recall(target).await? {
+        return Ok(kept);
+    }
+    let mut source = ctx.source().await?;
+    settle_reader(&mut source).await?;
+    remember(ctx, &mut source, target).await?;
+    source.close().await;
+    memory::recall(target)
+        .await?
+        .ok_or_else(|| Error::new(Kind::Bug, "what was just written isn't there"))
+}
+
+#[async_trait]
+impl Step for CreateObjects {
+    fn id(&self) -> &'static str {
+        STEP
+    }
+
+    fn title(&self) -> &'static str {
+        "create routines, views, triggers, and events (disabled)"
+    }
+
+    fn rollback(&self) -> &'static str {
+        "drop the events, triggers, views and routines that were created"
+    }
+
+    async fn check(&self, ctx: &Context) -> Result<Vec<Finding>> {
+        let ours: Creating = ctx.journal.recall(STEP, "creating")?.unwrap_or_default();
+        let (mut source, mut target) = (ctx.source().await?, ctx.target().await?);
+        let wanted = count_by_kind(&mut source, &selection(ctx)).await?;
+        let there = count_by_kind(&mut target, &selection(ctx)).await?;
+        let names: BTreeSet<String> = databases(&mut target).await?;
+        let names = names.into_iter().filter(|name| selection(ctx).takes_database(name)).collect();
+        let relations = relations(&mut target, &names).await?;
+        let mut taken = Vec::new();
+        for (kind, names) in &wanted {
+            if *kind == ObjectKind::Table {
+                continue;
+            }
+            let there = match kind {
+                ObjectKind::View => Some(&relations),
+                kind => there.get(kind),
+            };
+            for name in names {
+                let object = ObjectName { kind: *kind, name: name.clone() };
+                if there.is_some_and(|there| there.contains(name))
+                    && !ours.objects.contains(&object)
+                {
+                    taken.push(object.to_string());
+                }
+            }
+        }
+        if taken.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(vec![Finding {
+            id: "target.objects_exist".into(),
+            severity: Severity::Blocker,
+            why: format!(
+                "the target already has {} of the routines, views, triggers or events, such as {}, and \
+                 this migration didn't make them",
+                taken.len(),
+                taken[0]
+            ),
+            remedy: "drop or rename them on the target".into(),
+            objects: taken,
+        }])
+    }
+
+    async fn run(&self, ctx: &Context) -> Result<()> {
+        let mut target = ctx.target().await?;
+        settle_reader(&mut target).await?;
+        let (objects, unreadable) = kept(ctx, &mut target).await?;
+
+        let mut creating: Creating = ctx.journal.recall(STEP, "creating")?.unwrap_or_default();
+        creating.objects.extend(objects.iter().map(|object| object.name.clone()));
+        for (database, collation) in create::collations(&mut target).await? {
+            if objects.iter().any(|object| object.name.name.database == database) {
+                creating.collations.entry(database).or_insert(collation);
+            }
+        }
+        ctx.journal.record(STEP, "creating", &creating)?;
+        let to_enable: Vec<TableName> = objects
+            .iter()
+            .filter(|object| object.enabled)
+            .map(|object| object.name.name.clone())
+            .collect();
+        ctx.journal.record(STEP, "events_to_enable", &to_enable)?;
+
+        let mut maker = Maker::open(ctx, target, creating.collations.clone()).await?;
+        let made = maker.make_all(&objects, unreadable).await;
+        // Whatever happened: databases keep the collation that they had.
+        let restored = maker.restore().await;
+        let not_created = made?;
+        restored?;
+        ctx.journal.record(STEP, "not_created", &not_created)?;
+        for missing in &not_created {
+            ctx.events.warn(format!("{} is not on the target: {}", missing.object, missing.why));
+        }
+        Ok(())
+    }
+
+    async fn verify(&self, ctx: &Context) -> Result<()> {
+        let mut target = ctx.target().await?;
+        settle_reader(&mut target).await?;
+        let not_created: Vec<NotCreated> =
+            ctx.journal.recall(STEP, "not_created")?.unwrap_or_default();
+        let left: BTreeSet<&ObjectName> = not_created.iter().map(|left| &left.object).collect();
+        let (objects, _) = kept(ctx, &mut target).await?;
+        let there = count_by_kind(&mut target, &selection(ctx)).await?;
+        for object in objects.iter().filter(|object| !left.contains(&object.name)) {
+            ctx.stop.check()?;
+            let name = &object.name;
+            if !there.get(&name.kind).is_some_and(|names| names.contains(&name.name)) {
+                return Err(Error::new(Kind::Different, "an object is not on the target")
+                    .at(name)
+                    .at(target.place())
+                    .next("`daybreak resume` makes it again"));
+            }
+            let found = definition::read(&mut target, name).await?;
+            let definer = ctx.config.copy.definer;
+            if !create::is_same(object, &found, definer) {
+                return Err(Error::new(
+                    Kind::Different,
+                    "an object's definition isn't the source's",
+                )
+                .at(name)
+                .at(target.place())
+                .next(format!(
+                    "compare SHOW CREATE {} on both sides; `daybreak undo --to indexes` takes the \
+                     objects back",
+                    name.kind.word()
+                )));
+            }
+        }
+        target.close().await;
+        Ok(())
+    }
+
+    async fn undo(&self, ctx: &Context) -> Result<()> {
+        let Some(creating) = ctx.journal.recall::<Creating>(STEP, "creating")? else {
+            return Ok(());
+        };
+        let target = ctx.target().await?;
+        let mut maker = Maker::open(ctx, target, creating.collations.clone()).await?;
+        maker.restore().await?;
+        for object in creating.objects.iter().rev() {
+            maker.drop_object(object).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Drops the triggers that this migration made, before rows are loaded again, which they must not
+/// see. [`restore_triggers`] makes them again.
+pub async fn drop_triggers(ctx: &Context) -> Result<()> {
+    let Some(creating) = ctx.journal.recall::<Creating>(STEP, "creating")? else { return Ok(()) };
+    let target = ctx.target().await?;
+    let mut maker = Maker::open(ctx, target, creating.collations.clone()).await?;
+    for object in creating.objects.iter().filter(|object| object.kind == ObjectKind::Trigger) {
+        maker.drop_object(object).await?;
+    }
+    Ok(())
+}
+
+/// Makes the triggers that [`drop_triggers`] dropped, or that went with a table.
+pub async fn restore_triggers(ctx: &Context) -> Result<()> {
+    let Some(creating) = ctx.journal.recall::<Creating>(STEP, "creating")? else { return Ok(()) };
+    let mut target = ctx.target().await?;
+    settle_reader(&mut target).await?;
+    let (mut objects, _) = kept(ctx, &mut target).await?;
+    objects.retain(|object| object.name.kind == ObjectKind::Trigger);
+    let mut maker = Maker::open(ctx, target, creating.collations.clone()).await?;
+    let made = maker.make_all(&objects, Vec::new()).await;
+    maker.restore().await?;
+    made?;
+    Ok(())
+}

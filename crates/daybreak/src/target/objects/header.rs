@@ -1,0 +1,198 @@
+//! The head of a CREATE statement as SHOW CREATE prints it: the definer, an event's status, a
+//! trigger's place. What comes behind the head is never looked at.
+
+use std::ops::Range;
+
+use crate::target::ddl::token::{Token, TokenKind, tokens, unquoted};
+
+/// The tokens of a head that mean something.
+struct Head<'a> {
+    sql: &'a [u8],
+    tokens: Vec<Token>,
+}
+
+impl<'a> Head<'a> {
+    fn of(sql: &'a [u8]) -> Self {
+        let mut tokens = tokens(sql);
+        tokens.retain(|token| {
+            !matches!(
+                token.kind,
+                TokenKind::Space
+                    | TokenKind::Comment
+                    | TokenKind::VersionOpen
+                    | TokenKind::VersionClose
+            )
+        });
+        Head { sql, tokens }
+    }
+
+    fn text(&self, at: usize) -> &'a [u8] {
+        self.tokens.get(at).map_or(b"", |token| &self.sql[token.span.clone()])
+    }
+
+    fn is(&self, at: usize, word: &str) -> bool {
+        self.tokens.get(at).is_some_and(|token| token.kind == TokenKind::Word)
+            && self.text(at).eq_ignore_ascii_case(word.as_bytes())
+    }
+
+    fn is_mark(&self, at: usize, mark: u8) -> bool {
+        self.tokens.get(at).is_some_and(|token| token.kind == TokenKind::Mark(mark))
+    }
+
+    fn span(&self, from: usize, to: usize) -> Option<Range<usize>> {
+        Some(self.tokens.get(from)?.span.start..self.tokens.get(to)?.span.end)
+    }
+
+    /// The first of some words.
+    fn find(&self, from: usize, words: &[&str]) -> Option<usize> {
+        (from..self.tokens.len()).find(|at| words.iter().any(|word| self.is(*at, word)))
+    }
+}
+
+const KINDS: [&str; 5] = ["PROCEDURE", "FUNCTION", "VIEW", "TRIGGER", "EVENT"];
+
+fn replace(sql: &[u8], span: Range<usize>, new: &[u8]) -> Vec<u8> {
+    [&sql[..span.start], new, &sql[span.end..]].concat()
+}
+
+/// Where the account of `DEFINER=account` stands.
+fn definer_span(sql: &[u8]) -> Option<Range<usize>> {
+    let head = Head::of(sql);
+    let kind = head.find(0, &KINDS)?;
+    let at = (0..kind).find(|at| head.is(*at, "DEFINER") && head.is_mark(at + 1, b'='))?;
+    let first = at + 2;
+    let last = if head.is_mark(first + 1, b'@') {
+        first + 2
+    } else if head.is_mark(first + 1, b'(') {
+        first + 2
+    } else {
+        first
+    };
+    head.span(first, last)
+}
+
+/// The account of the definer, as it is written.
+pub(super) fn definer(sql: &[u8]) -> Option<String> {
+    definer_span(sql).map(|span| String::from_utf8_lossy(&sql[span]).into_owned())
+}
+
+/// The same statement with another definer.
+pub(super) fn with_definer(sql: &[u8], definer: &str) -> Vec<u8> {
+    match definer_span(sql) {
+        Some(span) => replace(sql, span, definer.as_bytes()),
+        None => sql.to_vec(),
+    }
+}
+
+/// Where an event's status stands: `ENABLE`, `DISABLE`, `DISABLE ON SLAVE`.
+fn status_span(sql: &[u8]) -> Option<Range<usize>> {
+    let head = Head::of(sql);
+    let kind = head.find(0, &["EVENT"])?;
+    let completion = head.find(kind, &["COMPLETION"])?;
+    let at = head.find(completion, &["ENABLE", "DISABLE", "DO"])?;
+    if head.is(at, "DO") {
+        return None;
+    }
+    let last = if head.is(at, "DISABLE") && head.is(at + 1, "ON") { at + 2 } else { at };
+    head.span(at, last)
+}
+
+/// An event's status, as it is written.
+pub(super) fn status(sql: &[u8]) -> Option<String> {
+    status_span(sql).map(|span| String::from_utf8_lossy(&sql[span]).into_owned())
+}
+
+/// The same event with another status.
+pub(super) fn with_status(sql: &[u8], status: &str) -> Vec<u8> {
+    match status_span(sql) {
+        Some(span) => replace(sql, span, status.as_bytes()),
+        None => sql.to_vec(),
+    }
+}
+
+/// The same trigger without `FOLLOWS x` or `PRECEDES x`: triggers are made in their order, and one
+/// that it names may not be there yet.
+pub(super) fn without_order(sql: &[u8]) -> Vec<u8> {
+    let head = Head::of(sql);
+    let span = head
+        .find(0, &["TRIGGER"])
+        .and_then(|kind| (kind..head.tokens.len()).find(|at| {
+            head.is(*at, "EACH") && head.is(at + 1, "ROW")
+        }))
+        .filter(|at| head.is(at + 2, "FOLLOWS") || head.is(at + 2, "PRECEDES"))
+        .and_then(|at| {
+            let last = if head.is_mark(at + 4, b'.') { at + 5 } else { at + 3 };
+            head.span(at + 2, last)
+        });
+    match span {
+        Some(span) => replace(sql, span, b""),
+        None => sql.to_vec(),
+    }
+}
+
+/// A definer's user and host, unquoted.
+pub(super) fn account(definer: &str) -> Option<(String, String)> {
+    let head = Head::of(definer.as_bytes());
+    if !head.is_mark(1, b'@') {
+        return None;
+    }
+    let part = |at: usize| {
+        let text = String::from_utf8_lossy(head.text(at)).into_owned();
+        match text.strip_prefix(['"', '\'']).and_then(|text| text.strip_suffix(['"', '\''])) {
+            Some(inner) => inner.to_string(),
+            None => unquoted(&text),
+        }
+    };
+    Some((part(0), part(2)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(bytes: Vec<u8>) -> String {
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn definers_are_replaced() {
+        let cases = [
+            ("CREATE DEFINER=`a``@b`@`%` PROCEDURE `DEFINER=`()\nSELECT 'DEFINER=x@y'", "`a``@b`@`%`"),
+            ("CREATE DEFINER=\"root\"@\"localhost\" FUNCTION \"f\"() RETURNS INT RETURN 1", "\"root\"@\"localhost\""),
+            ("CREATE ALGORITHM=UNDEFINED DEFINER=`u`@`h` SQL SECURITY DEFINER VIEW `v` AS select 1", "`u`@`h`"),
+            ("CREATE DEFINER='u'@'h' TRIGGER t BEFORE INSERT ON x FOR EACH ROW SET @a = 1", "'u'@'h'"),
+        ];
+        for (sql, definer) in cases {
+            assert_eq!(super::definer(sql.as_bytes()).as_deref(), Some(definer));
+            let new = text(with_definer(sql.as_bytes(), "CURRENT_USER"));
+            assert_eq!(new, sql.replacen(definer, "CURRENT_USER", 1));
+        }
+        // The body of an object without a definer is no place to look for one.
+        let plain = b"CREATE VIEW v AS select 'x' AS `DEFINER`";
+        assert_eq!(definer(plain), None);
+        assert_eq!(account("`a``@b`@`%`"), Some(("a`@b".into(), "%".into())));
+        assert_eq!(account("\"root\"@\"localhost\""), Some(("root".into(), "localhost".into())));
+        assert_eq!(account("CURRENT_USER"), None);
+    }
+
+    #[test]
+    fn events_change_their_status_only() {
+        let sql = "CREATE DEFINER=`r`@`%` EVENT `ENABLE` ON SCHEDULE EVERY 1 DAY STARTS '2020-01-01' \
+                   ON COMPLETION NOT PRESERVE ENABLE COMMENT 'DISABLE' DO SET @ENABLE = 1";
+        let off = text(with_status(sql.as_bytes(), "DISABLE"));
+        assert_eq!(off, sql.replacen("PRESERVE ENABLE", "PRESERVE DISABLE", 1));
+        let replica = off.replacen("PRESERVE DISABLE", "PRESERVE DISABLE ON SLAVE", 1);
+        assert_eq!(text(with_status(replica.as_bytes(), "ENABLE")), sql);
+    }
+
+    #[test]
+    fn a_triggers_neighbour_is_left_out() {
+        let sql = "CREATE TRIGGER `t` BEFORE INSERT ON `x` FOR EACH ROW FOLLOWS `a``b` SET @f = 'FOLLOWS c'";
+        assert_eq!(
+            text(without_order(sql.as_bytes())),
+            "CREATE TRIGGER `t` BEFORE INSERT ON `x` FOR EACH ROW  SET @f = 'FOLLOWS c'"
+        );
+        let plain = "CREATE TRIGGER t AFTER DELETE ON x FOR EACH ROW SET @f = 1";
+        assert_eq!(text(without_order(plain.as_bytes())), plain);
+    }
+}

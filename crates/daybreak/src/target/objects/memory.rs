@@ -1,0 +1,113 @@
+//! `daybreak`.`objects` on the target: routines, views, triggers and events as they were when the
+//! rows were read.
+//!
+//! They are made later than the rows, but by then replication's starting point is fixed: what changed
+//! at the source after it follows by replication, and would be there twice if it were read late.
+
+use super::definition::{Object, names, read};
+use crate::{
+    engine::Context,
+    error::{Error, Kind, Result},
+    mysql::{Session, quote},
+    select::OWN_DATABASE,
+    target::{
+        objects::{NotCreated, ObjectKind},
+        schema::selection,
+    },
+};
+
+fn table() -> String {
+    format!("{}.`objects`", quote(OWN_DATABASE))
+}
+
+/// Reads all objects of the source and keeps them on the target, in place of what was kept before.
+pub(crate) async fn remember(
+    ctx: &Context,
+    source: &mut Session,
+    target: &mut Session,
+) -> Result<()> {
+    let mut kept: Vec<String> = Vec::new();
+    for name in names(source, &selection(ctx)).await? {
+        if name.kind == ObjectKind::Table {
+            continue;
+        }
+        ctx.stop.check()?;
+        match read(source, &name).await {
+            Ok(object) => kept.push(serde_json::to_string(&Kept::Object(Box::new(object)))?),
+            // Dropped between the list and its turn.
+            Err(error) if error.kind() == Kind::SnapshotLost => {}
+            // A view on what isn't there any more: some versions don't even print it.
+            Err(error)
+                if name.kind == ObjectKind::View && matches!(error.code(), Some(1356 | 1449)) =>
+            {
+                kept.push(serde_json::to_string(&Kept::Unreadable(NotCreated {
+                    object: name,
+                    why: error.causes().join(": "),
+                }))?);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    target
+        .execute(format!(
+            "CREATE TABLE IF NOT EXISTS {} (\
+             position INT UNSIGNED NOT NULL PRIMARY KEY, \
+             body LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL) ENGINE=InnoDB",
+            table()
+        ))
+        .await?;
+    // All or nothing: position 0 says that the reading is whole.
+    target.execute("START TRANSACTION").await?;
+    let written = write(target, &kept).await;
+    match written {
+        Ok(()) => target.execute("COMMIT").await.map(drop),
+        Err(error) => {
+            target.execute("ROLLBACK").await?;
+            Err(error)
+        }
+    }
+}
+
+async fn write(target: &mut Session, kept: &[String]) -> Result<()> {
+    target.execute(format!("DELETE FROM {}", table())).await?;
+    let sql = format!("INSERT INTO {} VALUES (?, ?)", table());
+    target.execute_with(sql.as_str(), (0u32, "")).await?;
+    for (at, body) in kept.iter().enumerate() {
+        let position = u32::try_from(at + 1)
+            .map_err(|_| Error::new(Kind::Unsupported, "there are too many objects"))?;
+        target.execute_with(sql.as_str(), (position, body)).await?;
+    }
+    Ok(())
+}
+
+/// What is kept of an object.
+#[derive(serde::Serialize, serde::Deserialize)]
+enum Kept {
+    Object(Box<Object>),
+    Unreadable(NotCreated),
+}
+
+/// The objects as they were kept, in the order in which they must be made; none if nothing was kept
+/// yet.
+pub(super) async fn recall(target: &mut Session) -> Result<Option<(Vec<Object>, Vec<NotCreated>)>> {
+    let rows = match target.rows(format!("SELECT position, body FROM {} ORDER BY 1", table())).await
+    {
+        Ok(rows) => rows,
+        Err(error) if matches!(error.code(), Some(1146 | 1049)) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let (mut objects, mut unreadable) = (Vec::new(), Vec::new());
+    for row in rows {
+        if target.field::<u32>(&row, "position")? == 0 {
+            continue;
+        }
+        match serde_json::from_str(&target.field::<String>(&row, "body")?)? {
+            Kept::Object(object) => objects.push(*object),
+            Kept::Unreadable(view) => unreadable.push(view),
+        }
+    }
+    Ok(Some((objects, unreadable)))
+}
