@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The variables that are looked at, by the names of all versions.
-const VARIABLES: [&str; 44] = [
+const VARIABLES: [&str; 45] = [
     "basedir",
     "bind_address",
     "binlog_checksum",
@@ -42,6 +42,7 @@ const VARIABLES: [&str; 44] = [
     "partial_revokes",
     "port",
     "read_only",
+    "innodb_read_only",
     "require_secure_transport",
     "restrict_fk_on_non_standard_key",
     "server_id",

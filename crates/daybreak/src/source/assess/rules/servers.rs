@@ -4,6 +4,7 @@ use super::{super::Survey, Estimates, Findings, set_global};
 use crate::{
     mysql::{Dialect, Product},
     select::OWN_DATABASE,
+    source::grants::Scope,
 };
 
 /// A source that is its own target.
@@ -199,7 +200,12 @@ pub(super) fn page_size(survey: &Survey, _: &Estimates, out: &mut Findings) {
 pub(super) fn target_read_only(survey: &Survey, _: &Estimates, out: &mut Findings) {
     let Some(landing) = survey.landing() else { return };
     let facts = &landing.facts;
-    if facts.on("read_only") == Some(true) || facts.on("super_read_only") == Some(true) {
+    // read_only doesn't bind our account when it holds CONNECTION_ADMIN, as Aurora's master does: a
+    // target that is closed for applications until the cutover opens it is as it should be.
+    let bound = !landing.grants.has_any(&["CONNECTION_ADMIN", "SUPER"], Scope::Server);
+    let reader =
+        facts.on("innodb_read_only") == Some(true) || facts.on("super_read_only") == Some(true);
+    if reader || (facts.on("read_only") == Some(true) && bound) {
         out.blocker(
             "target.read_only",
             vec!["read_only".into()],
@@ -210,6 +216,14 @@ pub(super) fn target_read_only(survey: &Survey, _: &Estimates, out: &mut Finding
             } else {
                 "SET GLOBAL super_read_only = 0; SET GLOBAL read_only = 0;".to_string()
             },
+        );
+    } else if facts.on("read_only") == Some(true) {
+        out.note(
+            "target.closed",
+            vec!["read_only".into()],
+            "the target is closed for accounts without CONNECTION_ADMIN, which keeps applications out \
+             until the cutover opens it",
+            "none",
         );
     }
     match &landing.replicates_from {
