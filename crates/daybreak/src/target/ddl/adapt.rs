@@ -138,7 +138,10 @@ pub(super) fn adapt(table: &mut CreateTable, from: &Dialect, to: &Adaptation) ->
     table.partitions = without_places(&table.partitions, &mut removed);
     if !removed.is_empty() {
         let removed: Vec<&str> = removed.into_iter().collect();
-        notes.push(format!("{} left out: files lie where the target keeps them", removed.join(", ")));
+        notes.push(format!(
+            "{} left out: files lie where the target keeps them",
+            removed.join(", ")
+        ));
     }
 
     table.options = with_collations(&table.options, from, true);

@@ -3,11 +3,7 @@
 //! Only noise goes: what two servers print differently of one and the same table. Whatever it
 //! doesn't know, it keeps, so that an unknown difference shows rather than hides.
 
-use super::{
-    CreateTable, Element, ElementKind,
-    parse::Words,
-    token::TokenKind,
-};
+use super::{CreateTable, Element, ElementKind, parse::Words, token::TokenKind};
 use crate::mysql::Dialect;
 
 /// The collation that a character set has if none is named, on a server of this version.
@@ -265,10 +261,9 @@ pub(super) fn normalised(table: &CreateTable, dialect: &Dialect) -> String {
             .map(print)
             .collect::<Vec<String>>()
     };
-    lines.extend(texts(
-        |kind| matches!(kind, ElementKind::Column { .. }),
-        &|element| column(element.text(), &collation, dialect),
-    ));
+    lines.extend(texts(|kind| matches!(kind, ElementKind::Column { .. }), &|element| {
+        column(element.text(), &collation, dialect)
+    }));
     let mut rest = texts(|kind| !matches!(kind, ElementKind::Column { .. }), &|e| other(e.text()));
     // Keys stand in the order in which they were added, which means nothing.
     rest.sort();

@@ -47,8 +47,7 @@ impl<'a> Words<'a> {
 
     /// A name in backticks or a bare word, unquoted.
     pub fn name(&self, at: usize) -> Option<String> {
-        matches!(self.kind(at)?, TokenKind::Name | TokenKind::Word)
-            .then(|| unquoted(self.text(at)))
+        matches!(self.kind(at)?, TokenKind::Name | TokenKind::Word).then(|| unquoted(self.text(at)))
     }
 
     /// The place behind the parenthesis that closes the one here.

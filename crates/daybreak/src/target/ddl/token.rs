@@ -129,8 +129,14 @@ mod tests {
 
     #[test]
     fn quotes_and_comments_are_whole() {
-        assert_eq!(cut("`a``\n,` 'it''s \\' (' \"x\"\"y\""), ["`a``\n,`", "'it''s \\' ('", "\"x\"\"y\""]);
-        assert_eq!(cut("a/* ' */b -- '\nc--1 # `"), ["a", "/* ' */", "b", "-- '", "c", "-", "-", "1", "# `"]);
+        assert_eq!(
+            cut("`a``\n,` 'it''s \\' (' \"x\"\"y\""),
+            ["`a``\n,`", "'it''s \\' ('", "\"x\"\"y\""]
+        );
+        assert_eq!(
+            cut("a/* ' */b -- '\nc--1 # `"),
+            ["a", "/* ' */", "b", "-- '", "c", "-", "-", "1", "# `"]
+        );
         assert_eq!(cut("x /*!80023 INVISIBLE */,"), ["x", "/*!80023", "INVISIBLE", "*/", ","]);
         assert_eq!(cut("2 */ 3"), ["2", "*", "/", "3"]);
         assert_eq!(cut("'open"), ["'open"]);

@@ -48,10 +48,8 @@ pub(super) async fn create(session: &mut Session) -> Result<()> {
 
 /// All that is remembered; nothing where the table (or the database) isn't there.
 pub(super) async fn read(session: &mut Session) -> Result<Memory> {
-    let sql = format!(
-        "SELECT database_name, table_name, definition_hash, definition FROM {}",
-        table()
-    );
+    let sql =
+        format!("SELECT database_name, table_name, definition_hash, definition FROM {}", table());
     let rows = match session.rows(sql).await {
         Ok(rows) => rows,
         Err(error) if matches!(error.code(), Some(1146 | 1049)) => return Ok(Memory::default()),

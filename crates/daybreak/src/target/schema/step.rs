@@ -105,8 +105,9 @@ impl Step for CreateSchema {
                      didn't make them",
                     taken.len()
                 ),
-                remedy: "drop or rename them on the target, or leave them out with [select] exclude"
-                    .into(),
+                remedy:
+                    "drop or rename them on the target, or leave them out with [select] exclude"
+                        .into(),
                 objects: names(taken),
             });
         }
@@ -395,9 +396,11 @@ async fn engines(target: &mut Session, catalog: &Catalog) -> Result<Vec<Finding>
         id: "target.engine".into(),
         severity: Severity::Warning,
         objects: names(tables),
-        why: "the target refuses the storage engine of these tables: they become InnoDB there".into(),
-        remedy: "nothing, if that is wanted; else ALTER TABLE ... ENGINE=InnoDB at the source first, \
-                 to see that it works"
+        why: "the target refuses the storage engine of these tables: they become InnoDB there"
             .into(),
+        remedy:
+            "nothing, if that is wanted; else ALTER TABLE ... ENGINE=InnoDB at the source first, \
+                 to see that it works"
+                .into(),
     }])
 }
