@@ -333,6 +333,13 @@ impl Config {
                 .next("choose auto, gtid or file"));
             }
         };
+        if raw.replication.mode == Some(ReplicationMode::CopyOnly) {
+            return Err(Error::new(
+                Kind::Config,
+                "replication.mode = \"copy_only\" is no migration",
+            )
+            .next("choose native or none; `daybreak copy` copies alone"));
+        }
         Ok(Config {
             source: server(
                 Side::Source,

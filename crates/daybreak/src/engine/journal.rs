@@ -57,6 +57,8 @@ struct Inner {
     state: State,
     plan: Option<Plan>,
     last: (u64, String),
+    #[cfg(feature = "failpoints")]
+    fail_in: Option<u32>,
 }
 
 impl Journal {
@@ -73,7 +75,14 @@ impl Journal {
         let path = directory.join(FILE);
         let at = |error: Error| error.at(path.display());
         let db = Self::connect(&path).map_err(at)?;
-        let mut inner = Inner { db, state: State::default(), plan: None, last: (0, String::new()) };
+        let mut inner = Inner {
+            db,
+            state: State::default(),
+            plan: None,
+            last: (0, String::new()),
+            #[cfg(feature = "failpoints")]
+            fail_in: None,
+        };
         inner.replay().map_err(at)?;
         Ok(Journal { path, inner: Mutex::new(inner) })
     }
@@ -109,6 +118,13 @@ impl Journal {
     /// `State` when it may not follow; `Journal` when it can't be written (a full disk).
     pub fn append(&self, entry: Entry) -> Result<u64> {
         let mut inner = self.lock();
+        #[cfg(feature = "failpoints")]
+        if let Some(left) = inner.fail_in {
+            inner.fail_in = left.checked_sub(1);
+            if left == 0 {
+                return Err(Error::new(Kind::Journal, "told to fail here by a test"));
+            }
+        }
         let state = inner.state.after(&entry).map_err(|illegal| {
             Error::new(Kind::State, illegal.to_string()).at(self.path.display())
         })?;
@@ -139,6 +155,12 @@ impl Journal {
         #[cfg(feature = "failpoints")]
         super::failpoint::synced(seq);
         Ok(seq)
+    }
+
+    /// Lets the append after the next `appends` ones fail, once. For tests.
+    #[cfg(feature = "failpoints")]
+    pub fn fail_in(&self, appends: Option<u32>) {
+        self.lock().fail_in = appends;
     }
 
     /// Writes a checkpoint of a step.

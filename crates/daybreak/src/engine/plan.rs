@@ -22,6 +22,9 @@ pub enum ReplicationMode {
     Native,
     /// Not at all: writes stop before the copy.
     None,
+    /// Not at all, and writes go on: the target gets the snapshot and nothing after it. Only for
+    /// `daybreak copy`, never for a migration.
+    CopyOnly,
 }
 
 /// By what replication keeps its place.
@@ -107,6 +110,7 @@ impl Plan {
                     "replication by binary log file and position"
                 }
                 (ReplicationMode::None, _) => "no replication: writes stop before the copy",
+                (ReplicationMode::CopyOnly, _) => "a copy of one snapshot, nothing after it",
             }
         );
         let _ = writeln!(out, "- why: {}", self.reason);

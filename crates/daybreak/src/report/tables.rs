@@ -1,6 +1,6 @@
 //! The tables: what was copied of each, what verification says of it, and the sums.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,10 @@ use super::{
     checkpoints::{Checkpoints, elements, name_of, plain, text},
     figures::per_second,
 };
-use crate::engine::{Plan, TableResult};
+use crate::{
+    engine::{Plan, TableResult},
+    sync::verify::VerifyReport,
+};
 
 /// How many differences of a table are spelled out; the others are counted.
 const SPELLED_OUT: usize = 50;
@@ -66,7 +69,8 @@ pub struct Verification {
     pub at: Timestamp,
     /// By what: `checksum`, `count`.
     pub mode: Option<String>,
-    /// Whether every table of the migration was compared and is equal.
+    /// Whether every table of the migration was compared and is equal, and objects and definitions
+    /// are as well.
     pub equal: bool,
     /// How many tables are equal.
     pub tables_equal: u64,
@@ -76,6 +80,8 @@ pub struct Verification {
     pub tables_unproven: u64,
     /// Rows compared, on the source's side.
     pub rows: Option<u64>,
+    /// What the comparison can't vouch for, by name.
+    pub limits: Vec<String>,
     /// Whatever else the step noted.
     pub details: Map<String, Value>,
 }
@@ -155,7 +161,11 @@ pub(super) fn read(
     };
     let (tables_equal, tables_different) =
         (number(&[TableVerdict::Equal]), number(&[TableVerdict::Different]));
-    let denied = ["equal", "ok"].iter().any(|key| details.get(*key) == Some(&Value::Bool(false)));
+    // What verification itself makes of objects and definitions weighs as much as the tables.
+    let denied = details.get("equal") == Some(&Value::Bool(false))
+        || serde_json::from_value::<VerifyReport>(verified.data.clone())
+            .is_ok_and(|report| !report.is_equal());
+    let limits = details.remove("limits").unwrap_or_default();
     let verification = Verification {
         at: verified.at,
         mode: text(details.remove("mode").as_ref()),
@@ -164,6 +174,7 @@ pub(super) fn read(
         tables_different,
         tables_unproven: number(&[TableVerdict::Unproven, TableVerdict::None]),
         rows: tables.iter().filter_map(|table| table.rows_source).reduce(|a, b| a + b),
+        limits: elements(&limits).map(plain).collect(),
         details,
     };
     (tables, Some(verification))
@@ -181,8 +192,7 @@ fn compared(table: &mut TableReport, value: &Value) {
     }
     let differences: Vec<String> =
         value.get("differences").into_iter().flat_map(elements).map(difference).collect();
-    table.differences_total =
-        number("differences_total").unwrap_or(0).max(differences.len() as u64);
+    table.differences_total = differences.len() as u64 + number("more").unwrap_or(0);
     table.differences = differences;
     table.differences.truncate(SPELLED_OUT);
     if table.differences_total > 0 && table.verdict == TableVerdict::Equal {
@@ -191,14 +201,14 @@ fn compared(table: &mut TableReport, value: &Value) {
     }
 }
 
-/// A verdict's words: a text, a tag, or the only key of an object.
+/// A verdict's words: a text, or a tag with its reason (`not_compared: why`).
 fn words(value: &Value) -> Option<String> {
     match value {
-        Value::Object(parts) => ["verdict", "kind", "outcome", "state"]
-            .iter()
-            .find_map(|key| text(parts.get(*key)))
-            .or_else(|| parts.keys().next().cloned()),
-        other => text(Some(other)),
+        Value::Object(parts) => {
+            let (tag, why) = parts.iter().next()?;
+            Some(format!("{}: {}", tag.replace('_', " "), plain(why)))
+        }
+        other => text(Some(other)).map(|words| words.replace('_', " ")),
     }
 }
 
@@ -210,18 +220,12 @@ fn verdict(words: &str) -> TableVerdict {
     }
 }
 
-/// A difference on one line: `kind: missing, key: 17`.
+/// A difference on one line: `17: missing on target`.
 fn difference(value: &Value) -> String {
-    match value {
-        Value::Object(parts) => {
-            let parts: BTreeMap<&String, &Value> =
-                parts.iter().filter(|(_, value)| !value.is_null()).collect();
-            let parts: Vec<String> =
-                parts.into_iter().map(|(key, value)| format!("{key}: {}", plain(value))).collect();
-            parts.join(", ")
-        }
-        other => plain(other),
+    if let (Some(key), Some(what)) = (text(value.get("key")), text(value.get("what"))) {
+        return format!("{key}: {}", what.replace('_', " "));
     }
+    plain(value)
 }
 
 pub(super) fn totals(tables: &[TableReport], steps: &[StepReport]) -> Totals {

@@ -1,1 +1,4 @@
 //! The switch: writes move from the source to the target.
+
+pub mod clean_up;
+pub mod cut_over;

@@ -12,7 +12,7 @@ pub mod hash;
 mod json;
 mod live;
 mod report;
-mod rows;
+mod table;
 mod whole;
 
 use async_trait::async_trait;
@@ -25,6 +25,7 @@ pub use report::{
 use crate::{
     engine::{Context, Finding, ReplicationMode, Severity, Step, TableResult},
     error::{Error, Kind, Result},
+    target::rows,
 };
 
 /// How many differences an error names.
@@ -71,9 +72,12 @@ impl Step for Verify {
 
     async fn run(&self, context: &Context) -> Result<()> {
         let config = &context.config;
-        let liveness = match context.plan()?.replication {
-            ReplicationMode::Native => Liveness::Live,
-            ReplicationMode::None => Liveness::Still,
+        // Where nothing follows, the source must be closed, and what was copied be what it has now.
+        rows::ensure_current(context).await?;
+        let liveness = if context.plan()?.replication == ReplicationMode::Native {
+            Liveness::Live
+        } else {
+            Liveness::Still
         };
         let report = compare(
             &config.source,

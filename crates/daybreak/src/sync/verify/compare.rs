@@ -16,7 +16,7 @@ use super::{
     fence, json,
     live::{self, Follower, Settled},
     report::{Difference, LISTED, TableVerdict, Verdict, VerifyReport},
-    rows::{self, By, Found, Pair, Work},
+    table::{self, By, Found, Pair, Work},
 };
 use crate::{
     config::{VerifyConfig, VerifyMode},
@@ -308,14 +308,14 @@ impl Tables {
                 (ours, theirs, count::found(ours, theirs))
             }
             VerifyMode::Checksum => {
-                let (ours, theirs) = rows::sums(pair, work, &job.range).await?;
+                let (ours, theirs) = table::sums(pair, work, &job.range).await?;
                 let (s, t) = (ours.rows, theirs.rows);
                 let found = if ours == theirs {
                     Found::default()
                 } else if self.lock()[job.table].found.is_full() {
                     Found { beyond: s.abs_diff(t).max(1), ..Found::default() }
                 } else {
-                    rows::differences(pair, work, job.range, (ours, theirs)).await?
+                    table::differences(pair, work, job.range, (ours, theirs)).await?
                 };
                 (s, t, found)
             }
@@ -368,11 +368,11 @@ impl Again<'_> {
         if state.found.beyond > 0 {
             // The target may just have been far behind: look at it all once more.
             self.follower.catch_up(self.pair, self.stop).await?;
-            let sums = rows::sums(self.pair, work, &KeyRange::all()).await?;
+            let sums = table::sums(self.pair, work, &KeyRange::all()).await?;
             state.found = if sums.0 == sums.1 {
                 Found::default()
             } else {
-                rows::differences(self.pair, work, KeyRange::all(), sums).await?
+                table::differences(self.pair, work, KeyRange::all(), sums).await?
             };
             state.found.settle_moves();
         }
@@ -452,12 +452,12 @@ impl Again<'_> {
             let (ours, theirs) = count::both(self.pair, work).await?;
             (ours, theirs, count::found(ours, theirs))
         } else {
-            let sums = rows::sums(self.pair, work, &KeyRange::all()).await?;
+            let sums = table::sums(self.pair, work, &KeyRange::all()).await?;
             let (s, t) = (sums.0.rows, sums.1.rows);
             let found = if sums.0 == sums.1 {
                 Found::default()
             } else {
-                rows::differences(self.pair, work, KeyRange::all(), sums).await?
+                table::differences(self.pair, work, KeyRange::all(), sums).await?
             };
             (s, t, found)
         };

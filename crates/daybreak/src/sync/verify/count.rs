@@ -1,6 +1,6 @@
 //! Rows counted, exactly: the comparison of mode `count`.
 
-use super::rows::{Found, Pair, Work};
+use super::table::{Found, Pair, Work};
 use crate::{
     error::Result,
     mysql::{Session, Table},

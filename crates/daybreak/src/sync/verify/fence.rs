@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::{
     live::Follower,
-    rows::{Pair, Work},
+    table::{Pair, Work},
 };
 use crate::{
     engine::StopSignal,

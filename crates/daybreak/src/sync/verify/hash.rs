@@ -108,15 +108,18 @@ fn column_expression(column: &Column, mariadb: bool) -> Option<String> {
     Some(format!("IF({c} IS NULL, 'N', CONCAT({value}))"))
 }
 
-/// Where rows are read from, and which.
-fn from(table: &Table, key: Option<&ChunkKey>, range: &KeyRange, forced: bool) -> Result<String> {
+/// Where rows are read from, and which: through the key's index, and without naming it.
+fn from(table: &Table, key: Option<&ChunkKey>, range: &KeyRange) -> Result<[String; 2]> {
     let name = table.name.sql();
     match key {
-        Some(key) if forced => {
-            Ok(format!("{name} FORCE INDEX ({}) WHERE {}", quote(&key.index), range.predicate(key)))
+        Some(key) => {
+            let (index, rows) = (quote(&key.index), range.predicate(key));
+            Ok([
+                format!("{name} FORCE INDEX ({index}) WHERE {rows}"),
+                format!("{name} WHERE {rows}"),
+            ])
         }
-        Some(key) => Ok(format!("{name} WHERE {}", range.predicate(key))),
-        None if *range == KeyRange::all() => Ok(name),
+        None if *range == KeyRange::all() => Ok([name.clone(), name]),
         None => Err(Error::new(Kind::Bug, "a range needs a key").at(&table.name)),
     }
 }
@@ -133,7 +136,7 @@ pub async fn chunk_sum(
 ) -> Result<ChunkSum> {
     let hash = row_expression(session, table)?;
     let unmerged = if key.is_none() && table.rows_estimate > LARGE_SCAN { "" } else { UNMERGED };
-    let row = forcing(session, table, key, range, |from| {
+    let statements = from(table, key, range)?.map(|from| {
         format!(
             "SELECT COUNT(*), COUNT(h), {}, {}, {}, {} FROM (SELECT {hash} AS h FROM {from}{unmerged}) AS d",
             aggregate("BIT_XOR", 1),
@@ -141,11 +144,12 @@ pub async fn chunk_sum(
             aggregate("SUM", 1),
             aggregate("SUM", 17),
         )
-    })
-    .await?
-    .into_iter()
-    .next()
-    .ok_or_else(|| Error::new(Kind::Bug, "a checksum has no row").at(&table.name))?;
+    });
+    let row = forcing(session, table, statements)
+        .await?
+        .into_iter()
+        .next()
+        .ok_or_else(|| Error::new(Kind::Bug, "a checksum has no row").at(&table.name))?;
     let count = |at| session.column::<u64>(&row, at).map(Option::unwrap_or_default);
     // No rows: no sum.
     let sum = |at| {
@@ -182,10 +186,9 @@ pub async fn row_hashes(
     range: &KeyRange,
 ) -> Result<Vec<(KeyTuple, String)>> {
     let hash = row_expression(session, table)?;
-    let rows = forcing(session, table, Some(key), range, |from| {
-        format!("SELECT {hash}, {} FROM {from}", key.read_list())
-    })
-    .await?;
+    let statements = from(table, Some(key), range)?
+        .map(|from| format!("SELECT {hash}, {} FROM {from}", key.read_list()));
+    let rows = forcing(session, table, statements).await?;
     tuples(session, table, key, rows)
 }
 
@@ -208,19 +211,15 @@ pub async fn key_hashes(
     let wanted: Vec<String> = tuples_wanted.iter().map(|tuple| key.equals(tuple)).collect();
     let wanted = wanted.join(" OR ");
     let lock = lock.unwrap_or_default();
-    let sql = |forced: String| {
-        format!(
-            "SELECT {hash}, {} FROM {}{forced} WHERE {wanted} {lock}",
-            key.read_list(),
-            table.name.sql()
-        )
-    };
-    let rows = match session.rows(sql(format!(" FORCE INDEX ({})", quote(&key.index)))).await {
-        Err(error) if error.code() == Some(NO_SUCH_INDEX) => {
-            session.rows(sql(String::new())).await?
-        }
-        other => other?,
-    };
+    let statements =
+        [format!(" FORCE INDEX ({})", quote(&key.index)), String::new()].map(|forced| {
+            format!(
+                "SELECT {hash}, {} FROM {}{forced} WHERE {wanted} {lock}",
+                key.read_list(),
+                table.name.sql()
+            )
+        });
+    let rows = forcing(session, table, statements).await?;
     tuples(session, table, key, rows)
 }
 
@@ -240,19 +239,15 @@ fn tuples(
     Ok(out)
 }
 
-/// Runs a query over a range through the key's index; without naming it where it isn't there, as on
-/// a target whose secondary indexes are still to be built.
+/// Runs a query through the key's index; the other one, which doesn't name it, where the index isn't
+/// there, as on a target whose secondary indexes are still to be built.
 async fn forcing(
     session: &mut Session,
     table: &Table,
-    key: Option<&ChunkKey>,
-    range: &KeyRange,
-    sql: impl Fn(&str) -> String,
+    [forced, plain]: [String; 2],
 ) -> Result<Vec<mysql_async::Row>> {
-    match session.rows(sql(&from(table, key, range, true)?)).await {
-        Err(error) if error.code() == Some(NO_SUCH_INDEX) => {
-            session.rows(sql(&from(table, key, range, false)?)).await
-        }
+    match session.rows(forced).await {
+        Err(error) if error.code() == Some(NO_SUCH_INDEX) => session.rows(plain).await,
         other => other,
     }
     .map_err(|error| error.at(&table.name))

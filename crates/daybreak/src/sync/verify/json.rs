@@ -3,7 +3,7 @@
 //! over the text, so these are counted by comparing each document with its own text, and named as a
 //! limit of the verdict.
 
-use super::rows::{Pair, Work};
+use super::table::{Pair, Work};
 use crate::{
     error::Result,
     mysql::{Column, Session, Table, quote},

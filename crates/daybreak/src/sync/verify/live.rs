@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use super::{
     hash,
     report::LISTED,
-    rows::{Pair, RowDifference, Work},
+    table::{Pair, RowDifference, Work},
 };
 use crate::{
     engine::StopSignal,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::{
     hash,
     report::{Difference, What},
-    rows::{By, Found, Pair, Work, by_key},
+    table::{By, Found, Pair, Work, by_key},
 };
 use crate::{
     error::{Error, Kind, Result},

@@ -1,0 +1,41 @@
+# Two commands do all the set-up: `make demo` and `make test`.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+ROWS ?= 2000000
+SEED ?= 1
+RATE ?= 300
+
+.PHONY: help tools servers build demo test lint
+
+help: ## Says what there is
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+tools:
+	@missing=""; \
+	for tool in cc cargo rustc apt-get dpkg-deb xz; do command -v $$tool >/dev/null 2>&1 || missing="$$missing $$tool"; done; \
+	if [ -n "$$missing" ]; then \
+	  echo "missing:$$missing" >&2; \
+	  echo "daybreak is built on Debian or Ubuntu with a C compiler and Rust 1.95 or newer:" >&2; \
+	  echo "  apt-get install build-essential xz-utils      (as root)" >&2; \
+	  echo "  Rust: https://rustup.rs" >&2; \
+	  exit 1; \
+	fi
+
+servers: tools
+	@scripts/get-servers
+
+build: tools ## Builds target/release/daybreak
+	cargo build --release --locked -p daybreak-cli
+
+demo: build ## Rehearses a whole migration on real servers: ROWS=2000000 SEED=1 RATE=300
+	@scripts/get-servers mysql-9.7
+	target/release/daybreak rehearse --rows $(ROWS) --seed $(SEED) --rate $(RATE)
+
+test: servers ## Runs every test, on real servers
+	cargo test --locked --workspace --no-fail-fast
+
+lint: tools ## Formatting, and clippy with warnings denied
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings

@@ -1,0 +1,150 @@
+//! Takes daybreak's own database off the target, and names what stays on the source.
+//!
+//! The source is closed when this runs, and stays as it is: what is left there is listed with the
+//! statements that remove it, and nothing is run.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::cut_over;
+use crate::{
+    engine::{Context, Finding, Severity, Step},
+    error::{Error, Kind, Result},
+    mysql::{Session, quote, quote_text},
+    select::OWN_DATABASE,
+    source::prepare::{self, MadeAccount},
+    sync::heartbeat,
+};
+
+/// The step's name.
+pub const ID: &str = "clean_up";
+
+/// Something of daybreak's that stays on the source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOnSource {
+    /// `account` or `database`.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Why it stays.
+    pub why: String,
+    /// What removes it.
+    pub sql: String,
+}
+
+/// The step that takes daybreak's own things off the target.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CleanUp;
+
+#[async_trait]
+impl Step for CleanUp {
+    fn id(&self) -> &'static str {
+        ID
+    }
+
+    fn title(&self) -> &'static str {
+        "drop daybreak's own database on the target, name what stays on the source"
+    }
+
+    fn rollback(&self) -> &'static str {
+        "none needed: nothing of the migrated data is touched"
+    }
+
+    async fn check(&self, context: &Context) -> Result<Vec<Finding>> {
+        let mut target = context.target().await?;
+        let migration = context.plan()?.migration;
+        Ok(match heartbeat::owner(&mut target).await? {
+            Some(owner) if owner != migration => vec![Finding {
+                id: "target.daybreak_database".into(),
+                severity: Severity::Blocker,
+                objects: vec![OWN_DATABASE.into()],
+                why: format!(
+                    "the database `{OWN_DATABASE}` on the target belongs to migration {owner}, not to this one"
+                ),
+                remedy: "finish or undo that migration first".into(),
+            }],
+            _ => Vec::new(),
+        })
+    }
+
+    async fn run(&self, context: &Context) -> Result<()> {
+        let mut target = context.target().await?;
+        let migration = context.plan()?.migration;
+        let left = left_on_source(context).await?;
+        context.journal.record(ID, "left_on_source", &left)?;
+        if let Some(owner) = heartbeat::owner(&mut target).await?
+            && owner != migration
+        {
+            return Err(Error::new(
+                Kind::State,
+                format!("the database `{OWN_DATABASE}` belongs to migration {owner}"),
+            )
+            .at(target.place())
+            .next("finish or undo that migration first"));
+        }
+        target.execute(format!("DROP DATABASE IF EXISTS {}", quote(OWN_DATABASE))).await?;
+        for one in &left {
+            context
+                .events
+                .info(format!("left on the source: {} {} ({})", one.kind, one.name, one.sql));
+        }
+        Ok(())
+    }
+
+    async fn verify(&self, context: &Context) -> Result<()> {
+        let mut target = context.target().await?;
+        if has_own_database(&mut target).await? {
+            return Err(Error::new(
+                Kind::State,
+                format!("the database `{OWN_DATABASE}` is still on the target"),
+            )
+            .at(target.place())
+            .next("`daybreak resume` drops it"));
+        }
+        Ok(())
+    }
+
+    async fn undo(&self, _context: &Context) -> Result<()> {
+        // What was dropped were notes that nobody needs after the cutover.
+        Ok(())
+    }
+}
+
+async fn has_own_database(session: &mut Session) -> Result<bool> {
+    let count: Option<i64> = session
+        .scalar(format!(
+            "SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}",
+            quote_text(OWN_DATABASE)
+        ))
+        .await?;
+    Ok(count.unwrap_or(0) > 0)
+}
+
+async fn left_on_source(context: &Context) -> Result<Vec<LeftOnSource>> {
+    let mut source = context.source().await?;
+    let why = match cut_over::is_closed(&mut source).await? {
+        true => {
+            "the source takes no writes any more; open it to remove this, or leave it to be \
+                 switched off with the server"
+        }
+        false => "the source is left as it is",
+    };
+    let mut left = Vec::new();
+    if let Some(account) = context.journal.recall::<MadeAccount>(prepare::ID, "account")? {
+        left.push(LeftOnSource {
+            kind: "account".into(),
+            name: account.sql(),
+            why: why.into(),
+            sql: format!("DROP USER {}", account.sql()),
+        });
+    }
+    if heartbeat::owner(&mut source).await?.as_deref() == Some(&context.plan()?.migration) {
+        left.push(LeftOnSource {
+            kind: "database".into(),
+            name: OWN_DATABASE.into(),
+            why: why.into(),
+            sql: format!("DROP DATABASE {}", quote(OWN_DATABASE)),
+        });
+    }
+    Ok(left)
+}

@@ -1,0 +1,420 @@
+//! What must hold before writes may be stopped, and the dry run that tells it. Reads only.
+
+use std::time::Duration;
+
+use super::{ID, ReadOnly};
+use crate::{
+    engine::{Context, Finding, PositionBy, ReplicationMode, Severity, StepPhase, StopSignal},
+    error::{Kind, Result},
+    mysql::{Coordinates, Session},
+    sync::{heartbeat, replicate},
+};
+
+/// One thing that must hold.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gate {
+    /// What must hold, in a few words.
+    pub name: &'static str,
+    /// How it is now.
+    pub now: String,
+    /// What is wrong, if it doesn't hold.
+    pub finding: Option<Finding>,
+}
+
+impl Gate {
+    fn holds(name: &'static str, now: impl Into<String>) -> Self {
+        Gate { name, now: now.into(), finding: None }
+    }
+
+    fn fails(
+        name: &'static str,
+        severity: Severity,
+        id: &str,
+        why: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        let why = why.into();
+        Gate {
+            name,
+            now: why.clone(),
+            finding: Some(Finding {
+                id: format!("cutover.{id}"),
+                severity,
+                objects: Vec::new(),
+                why,
+                remedy: remedy.into(),
+            }),
+        }
+    }
+}
+
+/// Looks at every gate. One that was begun and interrupted is judged by what going on needs.
+pub(super) async fn look(context: &Context) -> Result<Vec<Gate>> {
+    let plan = context.plan()?;
+    let (mut source, mut target) = (context.source().await?, context.target().await?);
+    let begun = super::fence(context)?.is_some()
+        || context.journal.recall::<serde_json::Value>(ID, "result")?.is_some();
+    let mut gates = vec![verified(context)];
+    if plan.replication == ReplicationMode::Native && !begun {
+        gates.extend(replicating(context, &mut source, &mut target, plan.position).await?);
+    }
+    if !begun {
+        gates.push(source_open(&mut source).await?);
+    }
+    gates.push(closable(&mut source).await?);
+    gates.push(bound_by_read_only(&mut source).await?);
+    gates.push(no_replica(&mut source).await?);
+    gates.push(no_prepared(&mut source).await?);
+    gates.push(target_opens(context, &mut target).await?);
+    Ok(gates)
+}
+
+fn verified(context: &Context) -> Gate {
+    const NAME: &str = "both sides were found equal";
+    match context.journal.state().step("verify") {
+        Some(StepPhase::Verified) => Gate::holds(NAME, "verified"),
+        None => Gate::fails(
+            NAME,
+            Severity::Warning,
+            "verified",
+            "the plan has no step that compares both sides",
+            "run `daybreak verify` before the cutover",
+        ),
+        Some(_) => Gate::fails(
+            NAME,
+            Severity::Blocker,
+            "verified",
+            "both sides weren't compared yet, or differ",
+            "`daybreak resume` compares them",
+        ),
+    }
+}
+
+async fn replicating(
+    context: &Context,
+    source: &mut Session,
+    target: &mut Session,
+    by: PositionBy,
+) -> Result<Vec<Gate>> {
+    const RUNS: &str = "replication runs";
+    const NEAR: &str = "the target has caught up";
+    let Some(status) = replicate::status(target).await? else {
+        return Ok(vec![Gate::fails(
+            RUNS,
+            Severity::Blocker,
+            "replicating",
+            "the target replicates from nobody",
+            "`daybreak undo --to objects`, then `daybreak resume` sets replication up",
+        )]);
+    };
+    if !status.running() {
+        let (why, remedy) = match replicate::failure_of(target, &status).await? {
+            Some(error) => (
+                error.what().to_string(),
+                error.next_step().unwrap_or("`daybreak replicate start`").to_string(),
+            ),
+            None => {
+                ("replication is stopped".to_string(), "`daybreak replicate start`".to_string())
+            }
+        };
+        return Ok(vec![Gate::fails(RUNS, Severity::Blocker, "replicating", why, remedy)]);
+    }
+    let mut gates =
+        vec![Gate::holds(RUNS, format!("from {}:{}", status.source_host, status.source_port))];
+    let goal = Coordinates::read(source).await?;
+    let patience = context.config.replication.max_lag.max(Duration::from_secs(1));
+    gates.push(
+        match replicate::wait_for(target, &goal, by, patience, &StopSignal::default()).await {
+            Ok(()) => Gate::holds(NEAR, format!("with {goal}")),
+            Err(error) if error.kind() == Kind::Timeout => {
+                // Not a blocker: the cutover itself waits for it before anything is stopped.
+                Gate::fails(
+                    NEAR,
+                    Severity::Note,
+                    "lag",
+                    error.what(),
+                    "it waits until the target has caught up before writes are stopped",
+                )
+            }
+            Err(error) => Gate::fails(
+                NEAR,
+                Severity::Blocker,
+                "replicating",
+                error.what(),
+                error.next_step().unwrap_or_default(),
+            ),
+        },
+    );
+    Ok(gates)
+}
+
+async fn source_open(source: &mut Session) -> Result<Gate> {
+    const NAME: &str = "the source takes writes now";
+    let switches = ReadOnly::read(source).await?;
+    Ok(if switches.read_only || switches.super_read_only {
+        Gate::fails(
+            NAME,
+            Severity::Blocker,
+            "source_open",
+            "the source is read only already, and not by this migration",
+            "switch read_only off on the source if its writers should go on until the cutover",
+        )
+    } else {
+        Gate::holds(NAME, "read_only is off")
+    })
+}
+
+/// Whether the account may close the source for good.
+async fn closable(source: &mut Session) -> Result<Gate> {
+    const NAME: &str = "the source can be closed";
+    let grants = global_privileges(source).await?;
+    Ok(if may_close(source, &grants) {
+        Gate::holds(NAME, super::open::closing_statement(source))
+    } else {
+        Gate::fails(
+            NAME,
+            Severity::Blocker,
+            "closable",
+            format!(
+                "the account on the source may not run {}",
+                super::open::closing_statement(source)
+            ),
+            "grant it SYSTEM_VARIABLES_ADMIN and CONNECTION_ADMIN (before MySQL 8: SUPER; MariaDB: READ_ONLY ADMIN)",
+        )
+    })
+}
+
+fn may_close(source: &Session, privileges: &[String]) -> bool {
+    let has = |name: &str| privileges.iter().any(|privilege| privilege == name);
+    let dialect = source.dialect();
+    if has("ALL PRIVILEGES") || has("ALL") {
+        return true;
+    }
+    if dialect.is_mariadb() {
+        // MariaDB 10.11 took READ_ONLY ADMIN out of SUPER.
+        return has("READ_ONLY ADMIN") || (has("SUPER") && dialect.version < (10, 11, 0));
+    }
+    has("SUPER") || has("SYSTEM_VARIABLES_ADMIN")
+}
+
+/// The account's privileges on `*.*`, in upper case, those of its active roles included.
+async fn global_privileges(session: &mut Session) -> Result<Vec<String>> {
+    let mut sql = "SHOW GRANTS FOR CURRENT_USER()".to_string();
+    if session.dialect().mysql_from(8, 0, 0) {
+        let roles: Option<String> = session.scalar("SELECT CURRENT_ROLE()").await?;
+        if let Some(roles) = roles.filter(|roles| roles != "NONE") {
+            sql = format!("{sql} USING {roles}");
+        }
+    }
+    let mut privileges = Vec::new();
+    for row in session.rows(sql).await? {
+        let line: String = session.column(&row, 0)?.unwrap_or_default();
+        privileges.extend(on_everything(&line));
+    }
+    Ok(privileges)
+}
+
+fn on_everything(line: &str) -> Vec<String> {
+    let Some(list) = line
+        .strip_prefix("GRANT ")
+        .and_then(|rest| rest.split_once(" ON *.* TO "))
+        .map(|(list, _)| list)
+    else {
+        return Vec::new();
+    };
+    list.split(',').map(|privilege| privilege.trim().to_ascii_uppercase()).collect()
+}
+
+/// Whether `read_only` would keep everybody out. Without `super_read_only` it doesn't bind accounts
+/// with SUPER (MariaDB: READ_ONLY ADMIN).
+async fn bound_by_read_only(source: &mut Session) -> Result<Gate> {
+    const NAME: &str = "no account can write past read_only";
+    if source.dialect().has_super_read_only() {
+        return Ok(Gate::holds(NAME, "super_read_only binds every account"));
+    }
+    let mine: Option<String> = source.scalar("SELECT CURRENT_USER()").await?;
+    let asked = source
+        .rows(
+            "SELECT DISTINCT p.USER FROM information_schema.PROCESSLIST p \
+             JOIN information_schema.USER_PRIVILEGES u ON u.GRANTEE LIKE CONCAT('''', p.USER, '''@%') \
+             WHERE u.PRIVILEGE_TYPE IN ('SUPER', 'READ_ONLY ADMIN', 'READ ONLY ADMIN')",
+        )
+        .await?;
+    let mut accounts = Vec::new();
+    for row in asked {
+        let user: String = source.column(&row, 0)?.unwrap_or_default();
+        if mine.as_deref().and_then(|mine| mine.split('@').next()) != Some(user.as_str()) {
+            accounts.push(user);
+        }
+    }
+    if accounts.is_empty() {
+        return Ok(Gate::holds(NAME, "none with SUPER is connected"));
+    }
+    let mut gate = Gate::fails(
+        NAME,
+        Severity::Warning,
+        "bound",
+        format!("connected accounts with SUPER write past read_only: {}", accounts.join(", ")),
+        "end these connections before the cutover, or take SUPER from the accounts",
+    );
+    if let Some(finding) = &mut gate.finding {
+        finding.objects = accounts;
+    }
+    Ok(gate)
+}
+
+/// A source that replicates itself gets writes that no lock and no switch holds back for good.
+async fn no_replica(source: &mut Session) -> Result<Gate> {
+    const NAME: &str = "the source follows no other server";
+    let status = match replicate::status(source).await {
+        Ok(status) => status,
+        Err(error) if error.kind() == Kind::Privilege => {
+            return Ok(Gate::fails(
+                NAME,
+                Severity::Note,
+                "source_replica",
+                "the account on the source may not ask whether it is a replica",
+                "grant it REPLICATION CLIENT",
+            ));
+        }
+        Err(error) => return Err(error),
+    };
+    Ok(match status {
+        Some(status) if status.applying || status.receiver != replicate::Receiver::Stopped => {
+            Gate::fails(
+                NAME,
+                Severity::Blocker,
+                "source_replica",
+                format!(
+                    "the source replicates from {}:{}: its writes come from there, and closing it wouldn't stop them",
+                    status.source_host, status.source_port
+                ),
+                "stop writes at that server and STOP REPLICA on the source first",
+            )
+        }
+        _ => Gate::holds(NAME, "it is no replica"),
+    })
+}
+
+/// A prepared XA transaction is in both servers, and whoever prepared it must end it on one of them.
+async fn no_prepared(source: &mut Session) -> Result<Gate> {
+    const NAME: &str = "no XA transaction is prepared";
+    match source.rows("XA RECOVER").await {
+        Ok(rows) if rows.is_empty() => Ok(Gate::holds(NAME, "none")),
+        Ok(rows) => Ok(Gate::fails(
+            NAME,
+            Severity::Blocker,
+            "xa",
+            format!("{} XA transactions are prepared at the source", rows.len()),
+            "commit or roll them back (XA RECOVER lists them)",
+        )),
+        Err(error) if error.kind() == Kind::Privilege || error.code() == Some(1401) => {
+            Ok(Gate::fails(
+                NAME,
+                Severity::Note,
+                "xa",
+                "the account on the source may not ask for prepared XA transactions",
+                "grant it XA_RECOVER_ADMIN, or make sure that nobody uses XA",
+            ))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn target_opens(context: &Context, target: &mut Session) -> Result<Gate> {
+    const NAME: &str = "the target can be opened";
+    let switches = ReadOnly::read(target).await?;
+    if !switches.read_only && !switches.super_read_only {
+        return Ok(Gate::holds(NAME, "its read_only is off"));
+    }
+    let control = replicate::Control::find(target, context.config.target_kind).await?;
+    if control.has("rds_set_read_only") {
+        return Ok(Gate::holds(NAME, "CALL mysql.rds_set_read_only(0)"));
+    }
+    let grants = global_privileges(target).await?;
+    Ok(if may_close(target, &grants) {
+        Gate::holds(NAME, "SET GLOBAL read_only = OFF")
+    } else {
+        Gate::fails(
+            NAME,
+            Severity::Blocker,
+            "target_opens",
+            "the target is read only, and the account may not change that",
+            "use the cluster's writer endpoint, or switch its read_only off",
+        )
+    })
+}
+
+/// Says each thing that the cutover would do, in order, with what its gates say now.
+pub async fn dry_run(context: &Context) -> Result<Vec<String>> {
+    let plan = context.plan()?;
+    let native = plan.replication == ReplicationMode::Native;
+    let mut lines = Vec::new();
+    for gate in look(context).await? {
+        let mark = match gate.finding.as_ref().map(|finding| finding.severity) {
+            None => "ok",
+            Some(Severity::Note) => "note",
+            Some(Severity::Warning) => "warning",
+            Some(Severity::Blocker) => "BLOCKED",
+        };
+        lines.push(format!("gate: {}: {mark} ({})", gate.name, gate.now));
+    }
+    let (mut source, mut target) = (context.source().await?, context.target().await?);
+    let budget = context.config.cutover.max_write_stop;
+    if native {
+        if let Some(lag) = heartbeat::lag(&mut source, &mut target).await?
+            && context.config.replication.heartbeat
+        {
+            lines.push(format!("the target's heartbeat is {:.1} s old", lag.as_secs_f64()));
+        }
+        lines.push(format!(
+            "would: wait until the target is at most {:.1} s behind",
+            context.config.replication.max_lag.as_secs_f64()
+        ));
+    }
+    lines.push(format!(
+        "would: stop writes at the source with a lock that ends with its connection, for {:.1} s at most; \
+         past that everything is put back",
+        budget.as_secs_f64()
+    ));
+    if native {
+        lines.push("would: wait until the target has executed the source's last position".into());
+    }
+    lines.push("would: compare the objects of both sides".into());
+    if native {
+        lines.push("would: compare the heartbeat row of both sides".into());
+        lines.push("would: stop replication on the target and make it forget the source".into());
+    }
+    let opened = ReadOnly::read(&mut target).await?;
+    lines.push(if opened.read_only || opened.super_read_only {
+        "would: open the target for writes (no undo from here on)".into()
+    } else {
+        "would: take the target, whose read_only is off, for open (no undo from here on)"
+            .to_string()
+    });
+    lines.push(format!(
+        "would: close the source for good: {}",
+        super::open::closing_statement(&source)
+    ));
+    lines.push("would: switch on the events of the target".into());
+    Ok(lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grants_are_read_by_the_line() {
+        assert_eq!(
+            on_everything("GRANT SELECT, SYSTEM_VARIABLES_ADMIN ON *.* TO `a`@`%`"),
+            ["SELECT", "SYSTEM_VARIABLES_ADMIN"]
+        );
+        assert_eq!(
+            on_everything("GRANT ALL PRIVILEGES ON *.* TO 'root'@'localhost' WITH GRANT OPTION"),
+            ["ALL PRIVILEGES"]
+        );
+        assert!(on_everything("GRANT ALL PRIVILEGES ON `d`.* TO `a`@`%`").is_empty());
+        assert!(on_everything("GRANT `role`@`%` TO `a`@`%`").is_empty());
+    }
+}

@@ -1,0 +1,291 @@
+//! The write stop, up to the point of no return: the lock, the last position, the wait, the last
+//! checks, and the fence. Whatever goes wrong here is put back, the lock first.
+
+use std::{
+    sync::Mutex,
+    time::{Duration, Instant},
+};
+
+use super::{Fence, ID, ReadOnly, fence, forget_fence, moved, objects, open};
+use crate::{
+    engine::{Context, Entry, PositionBy, StopSignal},
+    error::{Error, Kind, Result, Retry},
+    event::Event,
+    mysql::{Catalog, Coordinates, Session, TableName},
+    source::lock::WriteLock,
+    sync::{heartbeat, replicate},
+    target,
+};
+
+/// How often the lock is looked at while the target catches up.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// How long letting go of the lock in good order may take; after that its connection is cut.
+const RELEASE: Duration = Duration::from_secs(2);
+
+/// What the write stop is waiting for, for the error that a spent budget becomes.
+struct Stage(Mutex<&'static str>);
+
+impl Stage {
+    fn set(&self, stage: &'static str) {
+        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = stage;
+    }
+
+    fn get(&self) -> &'static str {
+        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// Stops the writes of a source that replicates to the target, up to the point of no return, which
+/// is in the journal when this returns. The lock is held.
+pub(super) async fn with_replication(context: &Context) -> Result<(Fence, WriteLock)> {
+    let by = context.plan()?.position;
+    let mut source = context.source().await?;
+    let mut target = context.target().await?;
+    // A privilege that is missing shows now, not when the target is open already.
+    open::probe_closing(&mut source).await?;
+    // Its heartbeat is stopped when it returns: nothing of ours writes to the source from here on.
+    replicate::catch_up(context, by).await?;
+    context.stop.check()?;
+    let before = ReadOnly::read(&mut source).await?;
+    context.journal.record(ID, "closing", &before)?;
+
+    // From here to a sound state nothing is interrupted: `context.stop` isn't looked at.
+    let asked = Instant::now();
+    let mut lock = acquire(context, &mut source).await?;
+    let deadline = lock.since().max(asked) + context.config.cutover.max_write_stop;
+    context.events.send(Event::WritesStopped { why: "cutover".into() });
+    let stage = Stage(Mutex::new("stopped"));
+    let held = tokio::time::timeout_at(
+        deadline.into(),
+        hold(context, &mut lock, &mut source, &mut target, by, before, &stage),
+    )
+    .await;
+    let held = match held {
+        Ok(Ok(fence)) => {
+            context.journal.append(Entry::PointOfNoReturn { step: ID.to_string() }).map(|_| fence)
+        }
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(exceeded(context, lock.since().elapsed(), stage.get())),
+    };
+    match held {
+        Ok(fence) => Ok((fence, lock)),
+        Err(error) => Err(put_back(context, lock, error).await),
+    }
+}
+
+/// The same where writes have been stopped since before the copy: nothing has to arrive any more.
+pub(super) async fn without_replication(context: &Context) -> Result<(Fence, WriteLock)> {
+    let mut source = context.source().await?;
+    open::probe_closing(&mut source).await?;
+    target::rows::ensure_current(context).await?;
+    context.stop.check()?;
+    let Some(mut lock) = context.write_lock.lock().await.take() else {
+        return Err(Error::new(Kind::Bug, "writes aren't stopped although the rows are current"));
+    };
+    let before = ReadOnly::read(&mut source).await?;
+    context.journal.record(ID, "closing", &before)?;
+    match last_look(context, &mut lock, &mut source, before).await {
+        Ok(fence) => Ok((fence, lock)),
+        Err(error) => Err(put_back(context, lock, error).await),
+    }
+}
+
+async fn last_look(
+    context: &Context,
+    lock: &mut WriteLock,
+    source: &mut Session,
+    before: ReadOnly,
+) -> Result<Fence> {
+    let mut target = context.target().await?;
+    let snapshot = target::rows::latest_snapshot(&context.journal)?.ok_or_else(|| {
+        Error::new(Kind::State, "the journal has no snapshot").next("copy the rows first")
+    })?;
+    objects::compare(context, source, &mut target).await?;
+    still(lock, &snapshot.coordinates).await?;
+    let fence = Fence {
+        position: snapshot.coordinates,
+        target: Coordinates::read(&mut target).await?,
+        target_uuid: target.server_uuid().await?,
+        before,
+    };
+    context.journal.record(ID, "fence", &fence)?;
+    context.journal.append(Entry::PointOfNoReturn { step: ID.to_string() })?;
+    Ok(fence)
+}
+
+/// Takes the lock on everything that is selected.
+pub(super) async fn acquire(context: &Context, source: &mut Session) -> Result<WriteLock> {
+    let catalog = Catalog::read(source, &context.plan()?.selection).await?;
+    let tables: Vec<TableName> = catalog.tables.into_iter().map(|table| table.name).collect();
+    let settings = &context.config;
+    let acquiring = WriteLock::acquire(
+        &settings.source,
+        &tables,
+        settings.copy.lock_wait,
+        settings.copy.lock_attempts,
+        &context.events,
+    );
+    acquiring.await.map_err(final_attempt)
+}
+
+/// A failed cutover isn't begun again by itself: another write stop is for a person to ask for.
+fn final_attempt(error: Error) -> Error {
+    if error.kind().retry() == Retry::No {
+        return error;
+    }
+    let kind = if error.kind() == Kind::LockWait { Kind::Timeout } else { Kind::State };
+    let (what, place) = (error.what().to_string(), error.place().map(str::to_string));
+    let next = error.next_step().map(str::to_string);
+    let causes = error.causes();
+    let mut last = Error::new(kind, what);
+    if let Some(code) = error.code() {
+        last = last.with_code(code);
+    }
+    if !causes.is_empty() {
+        last = last.because(causes.join(": "));
+    }
+    if let Some(place) = place {
+        last = last.at(place);
+    }
+    last.next(next.unwrap_or_else(|| "`daybreak cutover` tries again".to_string()))
+}
+
+/// The stop itself.
+async fn hold(
+    context: &Context,
+    lock: &mut WriteLock,
+    source: &mut Session,
+    target: &mut Session,
+    by: PositionBy,
+    before: ReadOnly,
+    stage: &Stage,
+) -> Result<Fence> {
+    let position = Coordinates::read(&mut *lock.session().await).await?;
+    stage.set("executed the source's last position");
+    let never = StopSignal::default();
+    loop {
+        match replicate::wait_for(target, &position, by, LOOK, &never).await {
+            Ok(()) => break,
+            // The budget ends this, not the slice.
+            Err(error) if error.kind() == Kind::Timeout => still(lock, &position).await?,
+            Err(error) => return Err(error),
+        }
+    }
+    stage.set("shown the same objects and heartbeat");
+    objects::compare(context, source, target).await?;
+    same_heartbeat(source, target).await?;
+    still(lock, &position).await?;
+    let mut fence = Fence {
+        position,
+        target: Coordinates::read(target).await?,
+        target_uuid: target.server_uuid().await?,
+        before,
+    };
+    stage.set("stopped replicating");
+    context.journal.record(ID, "fence", &fence)?;
+    detach(context, target).await?;
+    still(lock, &fence.position).await?;
+    // The procedures may have written to the target's own log.
+    let now = Coordinates::read(target).await?;
+    if now != fence.target {
+        fence.target = now;
+        context.journal.record(ID, "fence", &fence)?;
+    }
+    Ok(fence)
+}
+
+/// Stops replication and makes the target forget the source.
+pub(super) async fn detach(context: &Context, target: &mut Session) -> Result<()> {
+    replicate::Control::find(target, context.config.target_kind).await?.detach(target).await
+}
+
+/// Proves by the lock's own connection that the lock is held and that nothing was written.
+async fn still(lock: &mut WriteLock, position: &Coordinates) -> Result<()> {
+    let lost = |error: Error| {
+        Error::new(Kind::State, "the connection that kept the source closed was lost")
+            .because(error.causes().join(": "))
+            .next("the source takes writes again; `daybreak cutover` tries again")
+    };
+    let mut session = lock.session().await;
+    match moved(&mut session, position).await {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(Error::new(
+            Kind::State,
+            format!("the source wrote past {position} although writes were stopped"),
+        )
+        .at(session.place())
+        .next(
+            "an account or a table that the lock doesn't bind: stop those writers (DDL, accounts, tables that aren't \
+             taken), then `daybreak cutover` again",
+        )),
+        Err(error) if matches!(error.kind(), Kind::ConnectionLost | Kind::Connect) => {
+            Err(lost(error))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The proof by content: the row that was written last is the same on both sides.
+async fn same_heartbeat(source: &mut Session, target: &mut Session) -> Result<()> {
+    let (here, there) = (heartbeat::row(source).await?, heartbeat::row(target).await?);
+    if here == there {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Different,
+        format!(
+            "the target has executed the source's last position and yet holds heartbeat {} instead of {}",
+            there.map_or_else(|| "none".to_string(), |row| row.1.to_string()),
+            here.map_or_else(|| "none".to_string(), |row| row.1.to_string())
+        ),
+    )
+    .at(target.place())
+    .next("replication filters, or somebody wrote to `daybreak`.`heartbeat`; see `daybreak doctor`"))
+}
+
+fn exceeded(context: &Context, stopped: Duration, stage: &str) -> Error {
+    Error::new(
+        Kind::WriteStopExceeded,
+        format!(
+            "writes were stopped for {:.1} s, the most that was allowed ({:.1} s), and the target still hadn't {stage}",
+            stopped.as_secs_f64(),
+            context.config.cutover.max_write_stop.as_secs_f64()
+        ),
+    )
+    .at(format!("target {}", context.config.target))
+}
+
+/// Puts everything back, the source's writers first; returns the failure that led here.
+async fn put_back(context: &Context, lock: WriteLock, error: Error) -> Error {
+    let begun = lock.since();
+    // A connection in the middle of a statement can't be asked nicely; dropping it opens the source.
+    let released = tokio::time::timeout(RELEASE, lock.release()).await;
+    let millis = begun.elapsed().as_secs_f64() * 1e3;
+    context.events.send(Event::WritesResumed { why: "cutover".into(), millis, on_target: false });
+    if !matches!(released, Ok(Ok(_))) {
+        context.events.detail("the lock's connection was cut, which opened the source");
+    }
+    let error = final_attempt(error);
+    match put_replication_back(context).await {
+        Ok(()) => error,
+        Err(worse) => {
+            context.events.warn(format!("replication couldn't be put back: {worse}"));
+            error.next(
+                "the source takes writes again, but replication isn't back yet: `daybreak resume` sets it from \
+                 where it was stopped",
+            )
+        }
+    }
+}
+
+/// Sets replication again from the fence, if a fence was written: the target executed exactly that.
+pub(super) async fn put_replication_back(context: &Context) -> Result<()> {
+    let Some(fence) = fence(context)? else { return Ok(()) };
+    let plan = context.plan()?;
+    if plan.replication == crate::engine::ReplicationMode::Native {
+        let mut target = context.target().await?;
+        replicate::ensure(context, &mut target, ID, plan.position, &fence.position).await?;
+    }
+    forget_fence(context)
+}

@@ -1,0 +1,122 @@
+//! The names of what both sides hold, compared while writes are stopped: the last look for something
+//! that never arrived. Owns no content; rows were compared by verification.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::{
+    engine::Context,
+    error::{Error, Kind, Result},
+    mysql::{Session, TableName},
+    select::Selection,
+};
+
+/// Names by kind.
+type Names = BTreeMap<&'static str, BTreeSet<String>>;
+
+/// How many names an error lists.
+const NAMED: usize = 5;
+
+/// Compares the names of tables, views, routines, triggers and events of both sides.
+///
+/// # Errors
+/// `Different`, with the first names that one side lacks.
+pub(super) async fn compare(
+    context: &Context,
+    source: &mut Session,
+    target: &mut Session,
+) -> Result<()> {
+    let selection = context.plan()?.selection;
+    let left_out = not_migrated(context)?;
+    // Both at once: writes are stopped.
+    let (here, there) = tokio::try_join!(names(source, &selection), names(target, &selection))?;
+    let mut differences = Vec::new();
+    for kind in here.keys().chain(there.keys()).collect::<BTreeSet<_>>() {
+        let empty = BTreeSet::new();
+        let (here, there) = (here.get(kind).unwrap_or(&empty), there.get(kind).unwrap_or(&empty));
+        for (missing, side) in [
+            (here.difference(there).collect::<Vec<_>>(), "target"),
+            (there.difference(here).collect(), "source"),
+        ] {
+            let missing: Vec<&str> = missing
+                .into_iter()
+                .map(String::as_str)
+                .filter(|name| !left_out.contains(*name))
+                .collect();
+            if !missing.is_empty() {
+                let more = missing.len().saturating_sub(NAMED);
+                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                let named = missing[..missing.len().min(NAMED)].join(", ");
+                differences.push(format!("{kind} not on the {side}: {named}{more}"));
+            }
+        }
+    }
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Different,
+        format!("both sides don't hold the same objects: {}", differences.join("; ")),
+    )
+    .next("create or drop what differs, then `daybreak cutover` again"))
+}
+
+/// What was named as not migrated, in the form of [`names`].
+fn not_migrated(context: &Context) -> Result<BTreeSet<String>> {
+    let mut left_out = BTreeSet::new();
+    for (step, name) in [("preflight", "not_migrated"), ("objects", "not_created")] {
+        let Some(list) = context.journal.recall::<Value>(step, name)? else { continue };
+        for one in list.as_array().into_iter().flatten() {
+            let name = match one.get("name") {
+                Some(Value::String(name)) => name.clone(),
+                Some(Value::Object(parts)) => {
+                    let part = |key: &str| parts.get(key).and_then(Value::as_str).unwrap_or("");
+                    format!("{}.{}", part("database"), part("name"))
+                }
+                _ => continue,
+            };
+            left_out.insert(name.replace('`', "").to_lowercase());
+        }
+    }
+    Ok(left_out)
+}
+
+async fn names(session: &mut Session, selection: &Selection) -> Result<Names> {
+    let mut names = Names::new();
+    for (sql, fixed) in [
+        ("SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE FROM information_schema.TABLES", None),
+        (
+            "SELECT ROUTINE_SCHEMA, ROUTINE_NAME, ROUTINE_TYPE FROM information_schema.ROUTINES",
+            None,
+        ),
+        (
+            "SELECT TRIGGER_SCHEMA, TRIGGER_NAME, '' FROM information_schema.TRIGGERS",
+            Some("triggers"),
+        ),
+        ("SELECT EVENT_SCHEMA, EVENT_NAME, '' FROM information_schema.EVENTS", Some("events")),
+    ] {
+        for row in session.rows(sql).await? {
+            let text = |at| session.column::<String>(&row, at).map(Option::unwrap_or_default);
+            let (database, name, kind) = (text(0)?, text(1)?, text(2)?);
+            let kind = match (fixed, kind.to_ascii_uppercase().as_str()) {
+                (Some(kind), _) => kind,
+                (None, "VIEW") => "views",
+                (None, "FUNCTION") => "functions",
+                (None, "PROCEDURE") => "procedures",
+                (None, "BASE TABLE" | "SYSTEM VERSIONED") => "tables",
+                (None, _) => "other objects",
+            };
+            let taken = match kind {
+                "tables" => selection.takes_table(&TableName::new(&database, &name)),
+                _ => selection.takes_objects(&database),
+            };
+            if taken {
+                // Servers may fold the case of names differently; what differs by case alone can't be
+                // told apart by one of them anyway.
+                names.entry(kind).or_default().insert(format!("{database}.{name}").to_lowercase());
+            }
+        }
+    }
+    Ok(names)
+}

@@ -1,0 +1,298 @@
+//! Past the point of no return: opens the target, closes the source for good, lets go of the lock,
+//! and writes down what it came to. Each part may be done already.
+
+use std::time::{Duration, Instant};
+
+use super::{CutoverRecord, Fence, ID, ReadOnly, hold, moved};
+use crate::{
+    engine::{Context, Entry, ReplicationMode},
+    error::{Error, Kind, Result},
+    event::Event,
+    mysql::{Coordinates, Session},
+    source::lock::{LockMethod, WriteLock},
+    sync::replicate,
+    target,
+};
+
+/// How long closing may wait for others' locks, in seconds.
+const CLOSE_WAIT: u32 = 10;
+
+/// For how long a closed source is watched where some accounts aren't bound by `read_only`.
+const WATCH: Duration = Duration::from_millis(300);
+
+/// The statement that closes the source for good.
+pub(super) fn closing_statement(source: &Session) -> &'static str {
+    if source.dialect().has_super_read_only() {
+        "SET GLOBAL super_read_only = ON"
+    } else {
+        "SET GLOBAL read_only = ON"
+    }
+}
+
+/// Finds out whether the account may close the source, by setting the switch to what it is.
+pub(super) async fn probe_closing(source: &mut Session) -> Result<()> {
+    let now = ReadOnly::read(source).await?;
+    let (name, on) = if source.dialect().has_super_read_only() {
+        ("super_read_only", now.super_read_only)
+    } else {
+        ("read_only", now.read_only)
+    };
+    // Switching it on would wait for others' locks; only an open source is probed.
+    if on {
+        return Ok(());
+    }
+    source.execute(format!("SET GLOBAL {name} = OFF")).await.map_err(|error| {
+        error.next(format!("grant the account what {} needs", closing_statement(source)))
+    })?;
+    Ok(())
+}
+
+/// Goes on from the point of no return to the end.
+pub(super) async fn forward(
+    context: &Context,
+    fence: &Fence,
+    mut lock: Option<WriteLock>,
+    resumed: bool,
+) -> Result<()> {
+    let begun = lock.as_ref().map_or_else(Instant::now, WriteLock::since);
+    let method = lock.as_ref().map(WriteLock::method);
+    let mut source = context.source().await?;
+    let mut target = context.target().await?;
+    if resumed {
+        context.journal.append(Entry::PointOfNoReturn { step: ID.to_string() })?;
+        if context.plan()?.replication == ReplicationMode::Native {
+            // Killed between the fence and the end of the reset.
+            hold::detach(context, &mut target).await?;
+        }
+    }
+    open_target(context, &mut target).await?;
+    close_source(&mut source, &mut lock).await?;
+    let write_stop_millis = begun.elapsed().as_secs_f64() * 1e3;
+    if moved(&mut source, &fence.position).await? {
+        return Err(moved_after_close(context, fence, &mut source, &mut target).await?);
+    }
+    if let Some(lock) = lock {
+        // The source is closed by its own switch now; a lock that died meanwhile changes nothing.
+        if let Err(error) = lock.release().await {
+            context.events.detail(format!("the lock's connection had ended: {}", error.what()));
+        }
+    }
+    context.events.send(Event::WritesResumed {
+        why: "cutover".into(),
+        millis: write_stop_millis,
+        on_target: true,
+    });
+    if !source.dialect().has_super_read_only() {
+        watch(&mut source, fence).await?;
+    }
+    let record = CutoverRecord {
+        write_stop_millis,
+        budget_millis: context.config.cutover.max_write_stop.as_secs_f64() * 1e3,
+        position: fence.position.clone(),
+        target: fence.target.clone(),
+        lock: method,
+        resumed,
+    };
+    context.journal.record(ID, "result", &record)?;
+    context.events.info(format!(
+        "the source is closed by {}; a restart of it forgets that unless its configuration says the same",
+        closing_statement(&source)
+    ));
+    enable_events(context).await
+}
+
+/// Switches on the target's events, which slept while the source's ran.
+pub(super) async fn enable_events(context: &Context) -> Result<()> {
+    let mut target = context.target().await?;
+    target::objects::enable_events(context, &mut target).await?;
+    Ok(())
+}
+
+async fn open_target(context: &Context, target: &mut Session) -> Result<()> {
+    let now = ReadOnly::read(target).await?;
+    if !now.read_only && !now.super_read_only {
+        return Ok(());
+    }
+    let control = replicate::Control::find(target, context.config.target_kind).await?;
+    if control.has("rds_set_read_only") {
+        target.execute("CALL mysql.rds_set_read_only(0)").await?;
+    } else {
+        // Switching read_only off switches super_read_only off too, where there is one.
+        target.execute("SET GLOBAL read_only = OFF").await?;
+    }
+    let now = ReadOnly::read(target).await?;
+    if now.read_only || now.super_read_only {
+        return Err(Error::new(Kind::State, "the target still takes no writes")
+            .at(target.place())
+            .next("switch its read_only off, then `daybreak resume`; the source takes writes meanwhile"));
+    }
+    Ok(())
+}
+
+/// Closes the source by its own switch while the lock still holds.
+async fn close_source(source: &mut Session, lock: &mut Option<WriteLock>) -> Result<()> {
+    let statement = closing_statement(source);
+    let mut closed = None;
+    // The holder of the global read lock needn't wait for anybody; the holder of table locks is
+    // refused (1192), another session isn't.
+    if let Some(lock) = lock
+        && lock.method() == LockMethod::GlobalReadLock
+    {
+        closed = lock.session().await.execute(statement).await.ok();
+    }
+    let result = match closed {
+        Some(_) => Ok(()),
+        None => {
+            source.execute(format!("SET SESSION lock_wait_timeout = {CLOSE_WAIT}")).await?;
+            source.execute(statement).await.map(|_| ())
+        }
+    };
+    let now = ReadOnly::read(source).await;
+    let how = format!(
+        "the target is open and the source takes writes as well: let nobody write to the target, run {statement} on \
+         the source, then `daybreak resume`"
+    );
+    match (result, now) {
+        (Ok(()), Ok(now))
+            if now.read_only
+                && (now.super_read_only || !source.dialect().has_super_read_only()) =>
+        {
+            Ok(())
+        }
+        (Ok(()), Ok(_)) => Err(Error::new(Kind::State, "the source's read_only didn't stay on")
+            .at(source.place())
+            .next(how)),
+        (Err(error), _) | (Ok(()), Err(error)) => {
+            let mut failed = Error::new(Kind::State, "the source couldn't be closed for good")
+                .because(
+                    std::iter::once(error.what().to_string())
+                        .chain(error.causes())
+                        .collect::<Vec<_>>()
+                        .join(": "),
+                )
+                .at(source.place())
+                .next(how);
+            if let Some(code) = error.code() {
+                failed = failed.with_code(code);
+            }
+            Err(failed)
+        }
+    }
+}
+
+/// Opens a source that this migration closed, as far as it was open before.
+pub(super) async fn reopen_source(source: &mut Session, before: ReadOnly) -> Result<()> {
+    let now = ReadOnly::read(source).await?;
+    if now.super_read_only && !before.super_read_only {
+        source.execute("SET GLOBAL super_read_only = OFF").await?;
+    }
+    if now.read_only && !before.read_only {
+        source.execute("SET GLOBAL read_only = OFF").await?;
+    }
+    Ok(())
+}
+
+/// The lock died between the last look and the closing, and somebody was quick. While the target has
+/// no writes of its own the source takes its writers back; going on begins again from the fence.
+async fn moved_after_close(
+    context: &Context,
+    fence: &Fence,
+    source: &mut Session,
+    target: &mut Session,
+) -> Result<Error> {
+    let now = Coordinates::read(source).await?;
+    if wrote(target, fence).await? != Wrote::Nothing {
+        return Ok(two_histories(fence, &now, source, target).await);
+    }
+    reopen_source(source, fence.before).await?;
+    context.events.send(Event::WritesResumed {
+        why: "cutover".into(),
+        millis: 0.0,
+        on_target: false,
+    });
+    Ok(Error::new(
+        Kind::State,
+        format!(
+            "the lock on the source was lost just before it was closed, and it wrote past {}",
+            fence.position
+        ),
+    )
+    .at(source.place())
+    .next("the source takes writes again and the target got none: `daybreak resume` follows the source and cuts over again"))
+}
+
+async fn watch(source: &mut Session, fence: &Fence) -> Result<()> {
+    let begun = Instant::now();
+    while begun.elapsed() < WATCH {
+        if moved(source, &fence.position).await? {
+            return Err(Error::new(
+                Kind::State,
+                format!(
+                    "an account that read_only doesn't bind wrote to the source after it was closed at {}",
+                    fence.position
+                ),
+            )
+            .at(source.place())
+            .next(
+                "end the connections of accounts with SUPER on the source, bring what they wrote to the target by \
+                 hand or let nobody write to the target, then `daybreak resume`",
+            ));
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}
+
+/// Whether the target wrote anything of its own since the fence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wrote {
+    Nothing,
+    Something,
+    /// It keeps no record of its own writes.
+    NobodyKnows,
+}
+
+pub(super) async fn wrote(target: &mut Session, fence: &Fence) -> Result<Wrote> {
+    let now = Coordinates::read(target).await?;
+    if now == fence.target && now.file.is_some() {
+        return Ok(Wrote::Nothing);
+    }
+    if now.file.is_none() {
+        return Ok(Wrote::NobodyKnows);
+    }
+    if target.variable("gtid_mode").await?.as_deref() == Some("ON") {
+        // Replication that was set again may have added the source's; only its own count.
+        let own = |coordinates: &Coordinates| coordinates.gtids.of(&fence.target_uuid);
+        return Ok(if own(&now) == own(&fence.target) { Wrote::Nothing } else { Wrote::Something });
+    }
+    Ok(if moved(target, &fence.target).await? { Wrote::Something } else { Wrote::Nothing })
+}
+
+/// The error when both sides went on by themselves.
+pub(super) async fn two_histories(
+    fence: &Fence,
+    source_now: &Coordinates,
+    source: &Session,
+    target: &mut Session,
+) -> Error {
+    let target_now = match Coordinates::read(target).await {
+        Ok(now) => now.to_string(),
+        Err(_) => "unknown".to_string(),
+    };
+    Error::new(
+        Kind::State,
+        format!(
+            "the cutover was interrupted after the target was opened, and both sides may have been written since: the \
+             source went from {} to {source_now}, the target from {} to {target_now}",
+            fence.position, fence.target
+        ),
+    )
+    .at(format!("{}, {}", source.place(), target.place()))
+    .next(format!(
+        "decide which side's writes stay. If the target's: bring the source's writes after {} to it by hand \
+         (mysqlbinlog), run {} on the source and begin anew with the target as the truth. If the source's: drop the \
+         migrated databases on the target, and begin a new migration in a new directory",
+        fence.position,
+        closing_statement(source)
+    ))
+}

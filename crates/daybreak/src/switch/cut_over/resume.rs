@@ -1,0 +1,62 @@
+//! What an interrupted cutover left, and how to go on from it. The reasoning is at the top of
+//! [`super`].
+
+use super::{Fence, ID, ReadOnly, forget_fence, hold, moved, open};
+use crate::{
+    engine::{Context, ReplicationMode},
+    error::Result,
+    mysql::Coordinates,
+    source::lock::WriteLock,
+    sync::replicate,
+};
+
+/// How to go on.
+pub(super) enum Next {
+    /// Both sides hold the same: open and close. With the lock, unless the source is closed already.
+    Forward(Option<WriteLock>),
+    /// Replication follows the source again: from the start.
+    Again,
+}
+
+/// Looks at both sides and decides.
+///
+/// # Errors
+/// `State` when both sides went on by themselves.
+pub(super) async fn from_fence(context: &Context, fenced: &Fence) -> Result<Next> {
+    if !context.journal.state().past_no_return {
+        hold::put_replication_back(context).await?;
+        return Ok(Next::Again);
+    }
+    let plan = context.plan()?;
+    let (mut source, mut target) = (context.source().await?, context.target().await?);
+    let closed = ReadOnly::read(&mut source).await?.read_only;
+    let mut lock = match closed {
+        true => None,
+        false => Some(hold::acquire(context, &mut source).await?),
+    };
+    let looked = match &mut lock {
+        Some(lock) => moved(&mut *lock.session().await, &fenced.position).await,
+        None => moved(&mut source, &fenced.position).await,
+    };
+    if !looked? {
+        return Ok(Next::Forward(lock));
+    }
+    if let Some(lock) = lock {
+        lock.release().await?;
+    }
+    let now = Coordinates::read(&mut source).await?;
+    if open::wrote(&mut target, fenced).await? != open::Wrote::Nothing {
+        return Err(open::two_histories(fenced, &now, &source, &mut target).await);
+    }
+    context.events.info(format!(
+        "the source went on from {} after the cutover was interrupted, the target didn't: it follows again, then the \
+         cutover is done again",
+        fenced.position
+    ));
+    open::reopen_source(&mut source, fenced.before).await?;
+    if plan.replication == ReplicationMode::Native {
+        replicate::ensure(context, &mut target, ID, plan.position, &fenced.position).await?;
+    }
+    forget_fence(context)?;
+    Ok(Next::Again)
+}

@@ -1,0 +1,175 @@
+//! Replication between real servers: set up, followed, broken, taken back.
+
+mod pair;
+
+use std::time::Duration;
+
+use daybreak::{
+    engine::{PositionBy, Step as _, StepPhase, StopSignal},
+    error::Kind,
+    event::{Event, Events},
+    mysql::{Coordinates, Secret, Side},
+    sync::{heartbeat, replicate},
+};
+use mysql_async::prelude::Queryable as _;
+use pair::{Pair, Seen, has_daybreak, number, run, session};
+use rehearsal::server::Role;
+
+async fn there_and_back(role: Role, by: PositionBy) {
+    let pair = Pair::start(role, by).await;
+    let seen = Seen::default();
+    let context = pair.context(pair.config(), seen.events());
+    let runner = pair.runner(&context);
+    runner.run(Some("rows"), false).await.unwrap();
+    // What comes after the snapshot comes by replication.
+    let mut source = pair.source.connect_root().await.unwrap();
+    run(&mut source, "INSERT INTO shop.t VALUES (1, 'after'), (2, 'the snapshot')").await;
+    run(&mut source, "DELETE FROM shop.t WHERE id = -3").await;
+    runner.run(Some("replicate"), false).await.unwrap();
+    pair.equal().await;
+    assert!(seen.any(
+        |event| matches!(event, Event::Lag { caught_up: true, seconds: Some(s) } if *s < 5.0)
+    ));
+    assert!(context.journal.metrics().unwrap().iter().any(|(_, name, _)| name == "lag_seconds"));
+
+    // Its place is kept over a stop, and a point can be waited for.
+    let stopped = replicate::stop(&context).await.unwrap();
+    assert!(!stopped.running());
+    run(&mut source, "INSERT INTO shop.t VALUES (3, 'while stopped')").await;
+    let mut target = session(&pair.target, Side::Target).await;
+    let goal = Coordinates::read(&mut session(&pair.source, Side::Source).await).await.unwrap();
+    let short = Duration::from_millis(200);
+    let never = StopSignal::default();
+    let error = replicate::wait_for(&mut target, &goal, by, short, &never).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Replication, "{error}");
+    replicate::start(&context).await.unwrap();
+    replicate::wait_for(&mut target, &goal, by, pair::PATIENCE, &never).await.unwrap();
+    pair.equal().await;
+
+    // Run again where it runs already: nothing is set anew.
+    let entries = context.journal.entries().unwrap().len();
+    let step = replicate::Replicate;
+    context
+        .journal
+        .append(daybreak::engine::Entry::Resumed { version: "t".into(), consent: false })
+        .unwrap();
+    step.run(&context).await.unwrap();
+    step.verify(&context).await.unwrap();
+    assert_eq!(context.journal.entries().unwrap().len(), entries + 1);
+    context.journal.append(daybreak::engine::Entry::Paused { reason: "t".into() }).unwrap();
+
+    // Back, and back again.
+    runner.undo(Some("rows")).await.unwrap();
+    assert!(replicate::status(&mut target).await.unwrap().is_none());
+    step.undo(&context).await.unwrap();
+    assert_eq!(context.journal.state().step("replicate"), Some(StepPhase::Pending));
+
+    // And there again, without applying anything twice.
+    run(&mut source, "INSERT INTO shop.t VALUES (4, 'in between')").await;
+    runner.run(Some("replicate"), false).await.unwrap();
+    pair.equal().await;
+    assert!(replicate::is_running_replica(&mut target).await.unwrap());
+
+    // All of it back: nothing of ours is left on either side.
+    assert!(has_daybreak(&pair.source).await && has_daybreak(&pair.target).await);
+    runner.undo(None).await.unwrap();
+    assert!(!has_daybreak(&pair.source).await && !has_daybreak(&pair.target).await);
+    assert!(!pair.directory.path().join("replication.secret").exists());
+    assert!(replicate::status(&mut target).await.unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn by_gtids_between_plain_servers() {
+    there_and_back(Role::Plain, PositionBy::Gtid).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn by_gtids_into_aurora() {
+    there_and_back(Role::AuroraStandin, PositionBy::Gtid).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn by_file_into_aurora() {
+    there_and_back(Role::AuroraStandin, PositionBy::File).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn troubles_are_named_and_mended() {
+    let pair = Pair::start(Role::Plain, PositionBy::File).await;
+    let mut source = pair.source.connect_root().await.unwrap();
+    run(&mut source, "CREATE USER repl@'%' IDENTIFIED BY 'right-It1s'").await;
+    run(&mut source, "GRANT REPLICATION SLAVE ON *.* TO repl@'%'").await;
+    let with = |password: &str| {
+        let mut config = pair.config();
+        config.replication.user = Some("repl".into());
+        config.replication.password = Some(Secret::new(password));
+        config
+    };
+
+    // A wrong password: refused at once, named, and not shown.
+    let context = pair.context(with("wrong-It1s"), Events::nowhere());
+    let error = pair.runner(&context).run(Some("replicate"), false).await.unwrap_err();
+    assert_eq!((error.kind(), error.code()), (Kind::Replication, Some(1045)), "{error}");
+    assert!(error.to_string().contains("account_host") && !error.to_string().contains("It1s"));
+    for record in context.journal.entries().unwrap() {
+        assert!(!serde_json::to_string(&record).unwrap().contains("It1s"));
+    }
+    drop(context);
+
+    // Corrected, the same step goes on.
+    let context = pair.context(with("right-It1s"), Events::nowhere());
+    let runner = pair.runner(&context);
+    runner.run(Some("replicate"), false).await.unwrap();
+    run(&mut source, "INSERT INTO shop.t VALUES (10, 'ten')").await;
+    pair.equal().await;
+
+    // A row that was written to the target stands in the way.
+    let mut target = pair.target.connect_root().await.unwrap();
+    run(&mut target, "INSERT INTO shop.t VALUES (11, 'not from the source')").await;
+    run(&mut source, "INSERT INTO shop.t VALUES (11, 'from the source')").await;
+    let error = replicate::catch_up(&context, PositionBy::File).await.unwrap_err();
+    assert_eq!((error.kind(), error.code()), (Kind::Replication, Some(1062)), "{error}");
+    assert!(error.next_step().unwrap().contains("on the target already"), "{error}");
+    run(&mut target, "DELETE FROM shop.t WHERE id = 11").await;
+    replicate::start(&context).await.unwrap();
+    pair.equal().await;
+
+    // The operator's own account stays when all is undone.
+    runner.undo(None).await.unwrap();
+    assert_eq!(
+        number(&pair.source, "SELECT COUNT(*) FROM mysql.user WHERE User = 'repl'").await,
+        1
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_made_is_refused_and_left_alone() {
+    let pair = Pair::start(Role::Plain, PositionBy::Gtid).await;
+    let mut source = pair.source.connect_root().await.unwrap();
+    let context = pair.context(pair.config(), Events::nowhere());
+    let runner = pair.runner(&context);
+
+    run(&mut source, "CREATE DATABASE daybreak").await;
+    let error = runner.run(Some("rows"), false).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Blocked, "{error}");
+    runner.undo(None).await.unwrap();
+    assert_eq!(source.query::<String, _>("SHOW DATABASES LIKE 'daybreak'").await.unwrap().len(), 1);
+    run(&mut source, "DROP DATABASE daybreak").await;
+
+    runner.run(Some("rows"), false).await.unwrap();
+    let mut target = pair.target.connect_root().await.unwrap();
+    run(
+        &mut target,
+        "CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_PORT = 1, SOURCE_USER = 'else'",
+    )
+    .await;
+    let error = runner.run(Some("replicate"), false).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Blocked, "{error}");
+    replicate::Replicate.undo(&context).await.unwrap();
+    let mut watch = session(&pair.target, Side::Target).await;
+    let status = replicate::status(&mut watch).await.unwrap().unwrap();
+    assert_eq!((status.source_user.as_str(), status.source_port), ("else", 1));
+    // The heartbeat that was made says whose it is.
+    let mut watch = session(&pair.source, Side::Source).await;
+    assert_eq!(heartbeat::owner(&mut watch).await.unwrap().as_deref(), Some(pair::MIGRATION));
+}
