@@ -318,13 +318,29 @@ pub(super) async fn read(session: &mut Session, name: &ObjectName) -> Result<Obj
         enabled: header::status(&text).as_deref() == Some("ENABLE"),
         printed: text,
     };
-    let client = object.client.clone().unwrap_or_default().to_ascii_lowercase();
-    if !object.sql.is_ascii()
-        && !matches!(client.as_str(), "" | "utf8" | "utf8mb3" | "utf8mb4" | "binary")
-    {
+    if let Some(client) = foreign_charset(&object, &object.sql) {
         object.sql = encoded(session, &object, &client).await?;
     }
     Ok(object)
+}
+
+/// The character set that a text must be in, where it isn't good as it is.
+fn foreign_charset(object: &Object, text: &[u8]) -> Option<String> {
+    let client = object.client.as_deref().unwrap_or_default().to_ascii_lowercase();
+    let fine = matches!(client.as_str(), "" | "utf8" | "utf8mb3" | "utf8mb4" | "binary");
+    (!fine && !text.is_ascii()).then_some(client)
+}
+
+/// A statement about an object in the character set that the object's settings demand.
+pub(super) async fn in_client_charset(
+    session: &mut Session,
+    object: &Object,
+    sql: Vec<u8>,
+) -> Result<Vec<u8>> {
+    match foreign_charset(object, &sql) {
+        Some(client) => converted(session, &sql, &client, &object.name).await,
+        None => Ok(sql),
+    }
 }
 
 async fn show(session: &mut Session, name: &ObjectName) -> Result<Row> {
