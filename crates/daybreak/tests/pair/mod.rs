@@ -258,6 +258,8 @@ impl Writer {
                             refused.store(true, Ordering::SeqCst);
                             tokio::time::sleep(Duration::from_millis(20)).await;
                         }
+                        // Ended by the cutover while it waited for a table's lock.
+                        Err(mysql_async::Error::Server(error)) if error.code == 1317 => {}
                         Err(error) => panic!("the writer: {error}"),
                     }
                     id += 1;
