@@ -48,8 +48,7 @@ async fn there_and_back(role: Role, by: PositionBy) {
 
     // The point right after the source's log was rotated can be waited for as well.
     run(&mut source, "FLUSH BINARY LOGS").await;
-    let goal =
-        Coordinates::read(&mut session(&pair.source, Side::Source).await).await.unwrap();
+    let goal = Coordinates::read(&mut session(&pair.source, Side::Source).await).await.unwrap();
     replicate::wait_for(&mut target, &goal, by, pair::PATIENCE, &never).await.unwrap();
 
     // Run again where it runs already: nothing is set anew.
