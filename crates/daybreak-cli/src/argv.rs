@@ -28,7 +28,8 @@ pub fn blank_passwords() -> bool {
 fn password(argument: &[u8]) -> Option<std::ops::Range<usize>> {
     let scheme = b"mysql://";
     let at = argument.windows(scheme.len()).position(|window| window == scheme)? + scheme.len();
-    let end = argument[at..].iter().position(|byte| *byte == b'/').map_or(argument.len(), |n| at + n);
+    let end =
+        argument[at..].iter().position(|byte| *byte == b'/').map_or(argument.len(), |n| at + n);
     let sign = argument[at..end].iter().rposition(|byte| *byte == b'@')? + at;
     let colon = argument[at..sign].iter().position(|byte| *byte == b':')? + at;
     (colon + 1 < sign).then_some(colon + 1..sign)
@@ -39,7 +40,8 @@ fn argument_memory(arguments: &[std::ffi::OsString]) -> Option<(usize, usize)> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     // Field 3 of the file is the first one after the name.
-    let (start, end): (usize, usize) = (fields.get(45)?.parse().ok()?, fields.get(46)?.parse().ok()?);
+    let (start, end): (usize, usize) =
+        (fields.get(45)?.parse().ok()?, fields.get(46)?.parse().ok()?);
     let cmdline = std::fs::read("/proc/self/cmdline").ok()?;
     let expected: Vec<u8> = arguments
         .iter()

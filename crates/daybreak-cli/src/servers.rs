@@ -50,7 +50,9 @@ struct OptionFile(Vec<(String, String)>);
 impl OptionFile {
     fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|error| {
-            Error::new(Kind::Config, "the option file can't be read").because(error).at(path.display())
+            Error::new(Kind::Config, "the option file can't be read")
+                .because(error)
+                .at(path.display())
         })?;
         Ok(Self::parse(&text))
     }

@@ -32,7 +32,8 @@ impl Writer {
             while !done.load(Ordering::SeqCst) {
                 pace.tick().await;
                 let next = count.load(Ordering::SeqCst) + 1;
-                match conn.exec_drop("INSERT INTO shop.kill_log VALUES (?, NOW(6))", (next,)).await {
+                match conn.exec_drop("INSERT INTO shop.kill_log VALUES (?, NOW(6))", (next,)).await
+                {
                     Ok(()) => count.store(next, Ordering::SeqCst),
                     // 1290: closed for good.
                     Err(mysql_async::Error::Server(error)) if error.code == 1290 => return,
@@ -75,18 +76,16 @@ async fn killed_at(pair: &Pair, settings: &str, entry: u64, point: &str) -> bool
 
     let acknowledged = writer.end().await;
     let mut target = pair.target_root().await;
-    let there: u64 = target
-        .query_first("SELECT COUNT(*) FROM shop.kill_log")
-        .await
-        .unwrap()
-        .unwrap();
+    let there: u64 =
+        target.query_first("SELECT COUNT(*) FROM shop.kill_log").await.unwrap().unwrap();
     assert!(there >= acknowledged, "{at}: {acknowledged} acknowledged, {there} on the target");
     pair.assert_equal(&at);
-    let closed: u8 =
-        root.query_first("SELECT @@GLOBAL.super_read_only").await.unwrap().unwrap();
+    let closed: u8 = root.query_first("SELECT @@GLOBAL.super_read_only").await.unwrap().unwrap();
     assert_eq!(closed, 1, "{at}: the source is open");
     let own: u64 = target
-        .query_first("SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = 'daybreak'")
+        .query_first(
+            "SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = 'daybreak'",
+        )
         .await
         .unwrap()
         .unwrap();

@@ -59,7 +59,9 @@ impl Harness {
 
     async fn undo(&self, step: &dyn Step, why: &str) {
         self.append(Entry::UndoStarted { step: step.id().into() });
-        step.undo(&self.context).await.unwrap_or_else(|error| panic!("{} {why}: {error}", step.id()));
+        step.undo(&self.context)
+            .await
+            .unwrap_or_else(|error| panic!("{} {why}: {error}", step.id()));
         step.undo(&self.context)
             .await
             .unwrap_or_else(|error| panic!("{} {why}, second undo: {error}", step.id()));
@@ -69,7 +71,9 @@ impl Harness {
     async fn run(&self, step: &dyn Step, why: &str) {
         self.check(step).await;
         self.start(step);
-        step.run(&self.context).await.unwrap_or_else(|error| panic!("{} {why}: {error}", step.id()));
+        step.run(&self.context)
+            .await
+            .unwrap_or_else(|error| panic!("{} {why}: {error}", step.id()));
     }
 
     async fn verify(&self, step: &dyn Step, why: &str) {
@@ -116,7 +120,12 @@ async fn every_step(gtid: bool, settings: &str) {
             // A step with fewer entries gets through: as good a state to undo from.
             let partial = step.run(&harness.context).await;
             harness.context.journal.fail_in(None);
-            harness.undo(step, if partial.is_ok() { "after a short run" } else { "after a partial run" }).await;
+            harness
+                .undo(
+                    step,
+                    if partial.is_ok() { "after a short run" } else { "after a partial run" },
+                )
+                .await;
             harness.run(step, "after undo").await;
             harness.verify(step, "run anew").await;
         }

@@ -31,8 +31,16 @@ async fn undo_from_every_step_leaves_nothing() {
     let pair = Pair::start(true, 500).await;
     let (mut source, mut target) = (pair.source_root().await, pair.target_root().await);
     let before = (world(&mut source).await, world(&mut target).await);
-    let steps =
-        ["preflight", "prepare_source", "schema", "rows", "indexes", "objects", "replicate", "verify"];
+    let steps = [
+        "preflight",
+        "prepare_source",
+        "schema",
+        "rows",
+        "indexes",
+        "objects",
+        "replicate",
+        "verify",
+    ];
     for step in steps {
         let directory = pair.directory("");
         let run = output(daybreak(directory.path(), &["run", "--until", step])).await;
@@ -56,8 +64,7 @@ async fn undo_from_every_step_leaves_nothing() {
     assert!(run.status.success(), "{}", said(&run));
     let undo = output(daybreak(directory.path(), &["undo", "--to", "schema"])).await;
     assert!(undo.status.success(), "{}", said(&undo));
-    let rows: u64 =
-        target.query_first("SELECT COUNT(*) FROM shop.orders").await.unwrap().unwrap();
+    let rows: u64 = target.query_first("SELECT COUNT(*) FROM shop.orders").await.unwrap().unwrap();
     assert_eq!(rows, 0, "the rows are gone, their table is there");
     let resume = output(daybreak(directory.path(), &["resume", "--yes"])).await;
     assert!(resume.status.success(), "{}", said(&resume));

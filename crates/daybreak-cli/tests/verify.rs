@@ -27,11 +27,8 @@ async fn differences_are_named_by_key() {
 
     let mut target = pair.target_root().await;
     target.query_drop("SET foreign_key_checks = 0").await.unwrap();
-    let (changed, gone): (u64, u64) = target
-        .query_first("SELECT MIN(id), MAX(id) FROM shop.customers")
-        .await
-        .unwrap()
-        .unwrap();
+    let (changed, gone): (u64, u64) =
+        target.query_first("SELECT MIN(id), MAX(id) FROM shop.customers").await.unwrap().unwrap();
     for (undo, what, key) in [
         (
             format!("UPDATE shop.customers SET name = CONCAT(name, 'x') WHERE id = {changed}"),

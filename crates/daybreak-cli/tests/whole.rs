@@ -78,9 +78,15 @@ async fn no_password_is_where_it_should_not_be() {
     let passwords = [split(&source).1, split(&target).1];
 
     // The worst way: passwords in URLs on the command line, and the most talkative log.
-    let mut command = daybreak(directory.path(), &["run", "--until", "replicate", "--log-level", "trace"]);
+    let mut command =
+        daybreak(directory.path(), &["run", "--until", "replicate", "--log-level", "trace"]);
     command.arg(format!("--source={source}")).arg("--target").arg(&target);
-    let mut child = command.stderr(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+<<<<<<< HEAD
+    let child = command.stderr(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+=======
+    let mut child =
+        command.stderr(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+>>>>>>> copy
     let child = child.spawn().unwrap();
     let id = child.id();
     let running = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap());

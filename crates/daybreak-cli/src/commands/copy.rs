@@ -83,9 +83,8 @@ pub async fn copy(session: &Session<'_>, options: cli::Copy) -> Result<Exit> {
         return Err(Error::new(Kind::Bug, "a copy ended before its end"));
     }
     let tables = journal.tables()?;
-    let (rows, bytes) = tables
-        .iter()
-        .fold((0, 0), |(rows, bytes), table| (rows + table.rows, bytes + table.bytes));
+    let (rows, bytes) =
+        tables.iter().fold((0, 0), |(rows, bytes), table| (rows + table.rows, bytes + table.bytes));
     if session.global.json.is_some() {
         session.ui.document(&serde_json::json!({
             "snapshot": journal.recall::<serde_json::Value>("rows", "snapshot")?,

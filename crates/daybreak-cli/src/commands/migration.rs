@@ -106,10 +106,10 @@ fn remember_servers(session: &Session<'_>, directory: &Path, overrides: &Overrid
     let text = fill(config::TEMPLATE.to_string(), "source", plain(source));
     let text = fill(text, "target", plain(target));
     init::write(directory, &text, false)?;
-    session.ui.events().detail(format!(
-        "wrote the servers into {}",
-        directory.join(config::FILE).display()
-    ));
+    session
+        .ui
+        .events()
+        .detail(format!("wrote the servers into {}", directory.join(config::FILE).display()));
     Ok(())
 }
 

@@ -50,10 +50,9 @@ pub async fn rehearse(session: &Session<'_>, options: Rehearse) -> Result<Exit> 
     let begun = Instant::now();
     let directory = match &options.dir {
         Some(dir) => dir.clone(),
-        None => PathBuf::from(format!(
-            "rehearsal-{}",
-            jiff::Zoned::now().strftime("%Y%m%d-%H%M%S")
-        )),
+        None => {
+            PathBuf::from(format!("rehearsal-{}", jiff::Zoned::now().strftime("%Y%m%d-%H%M%S")))
+        }
     };
     std::fs::create_dir_all(&directory)
         .map_err(|error| Error::from(error).at(directory.display()))?;
@@ -66,7 +65,8 @@ pub async fn rehearse(session: &Session<'_>, options: Rehearse) -> Result<Exit> 
     let events = session.ui.events();
     let stage = Stage::set(&options, &directory, &events).await?;
     let application = Arc::new(stage.start_writer(&options, &directory)?);
-    wait_for_writer(&application, "commits on the source", |status| status.committed >= 200).await?;
+    wait_for_writer(&application, "commits on the source", |status| status.committed >= 200)
+        .await?;
 
     stage.write_configuration(&options, &directory)?;
     let observing = Session {
@@ -89,7 +89,8 @@ pub async fn rehearse(session: &Session<'_>, options: Rehearse) -> Result<Exit> 
     })
     .await?;
     application.stop().await.map_err(failed)?;
-    let proof = writer::check(&stage.target.root_url(), &application.ledger()).await.map_err(failed)?;
+    let proof =
+        writer::check(&stage.target.root_url(), &application.ledger()).await.map_err(failed)?;
     let closed = stage.source_is_closed().await?;
 
     let value = json!({
@@ -124,7 +125,9 @@ pub async fn rehearse(session: &Session<'_>, options: Rehearse) -> Result<Exit> 
         page.display()
     ));
     if options.keep {
-        session.ui.line(&format!("the servers' files are in {}", directory.join("servers").display()));
+        session
+            .ui
+            .line(&format!("the servers' files are in {}", directory.join("servers").display()));
     }
     if !proof.is_ok() || !closed {
         return Err(Error::new(Kind::Different, "the rehearsal failed its proof")
@@ -305,9 +308,7 @@ fn write_private(path: &Path, text: &str) -> Result<()> {
 fn move_writer(application: Arc<WriterHandle>, target: String) -> Events {
     Events::to(move |event| {
         let moved = match event {
-            Event::WritesStopped { why } if why == "cutover" => {
-                application.mark_gap().map(drop)
-            }
+            Event::WritesStopped { why } if why == "cutover" => application.mark_gap().map(drop),
             Event::WritesResumed { why, on_target: true, .. } if why == "cutover" => {
                 application.set_url(&target)
             }
@@ -345,8 +346,8 @@ async fn wait_for_writer(
 
 /// The writer's own process.
 pub async fn writer(args: Vec<String>) -> Result<Exit> {
-    let options = WriterOptions::parse(args)
-        .map_err(|error| Error::new(Kind::Usage, error.to_string()))?;
+    let options =
+        WriterOptions::parse(args).map_err(|error| Error::new(Kind::Usage, error.to_string()))?;
     writer::run(options)
         .await
         .map_err(|error| Error::new(Kind::Io, "the writer failed").because(error))?;

@@ -85,10 +85,7 @@ fn show(session: &Session<'_>, status: &ReplicaStatus) {
         at.as_ref().map_or_else(|| "-".to_string(), ToString::to_string)
     };
     for (name, value) in [
-        (
-            "source",
-            format!("{}@{}:{}", status.source_user, status.source_host, status.source_port),
-        ),
+        ("source", format!("{}@{}:{}", status.source_user, status.source_host, status.source_port)),
         ("receiver", receiver.to_string()),
         ("applier", if status.applying { "running" } else { "stopped" }.to_string()),
         ("received", position(&status.received)),
@@ -96,16 +93,15 @@ fn show(session: &Session<'_>, status: &ReplicaStatus) {
         ("GTIDs", status.executed_gtids.to_string()),
         (
             "behind",
-            status
-                .seconds_behind
-                .map_or_else(|| "unknown".to_string(), |seconds| format!("{seconds} s (the server's own figure)")),
+            status.seconds_behind.map_or_else(
+                || "unknown".to_string(),
+                |seconds| format!("{seconds} s (the server's own figure)"),
+            ),
         ),
     ] {
         session.ui.line(&format!("{name:<9} {value}"));
     }
-    for (thread, error) in
-        [("receiver", &status.receive_error), ("applier", &status.apply_error)]
-    {
+    for (thread, error) in [("receiver", &status.receive_error), ("applier", &status.apply_error)] {
         if let Some(error) = error {
             session.ui.line(&format!("{thread} error {}: {}", error.code, error.text));
         }

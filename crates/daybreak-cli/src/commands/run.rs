@@ -21,10 +21,12 @@ pub async fn plan(
     servers: &Servers,
     markdown: Option<&Path>,
 ) -> Result<Exit> {
-    let migration = migration::open(session, directory, servers, Planning::Anew, |_| Ok(())).await?;
+    let migration =
+        migration::open(session, directory, servers, Planning::Anew, |_| Ok(())).await?;
     let plan = migration.plan()?;
     if let Some(file) = markdown {
-        std::fs::write(file, plan.markdown()).map_err(|error| Error::from(error).at(file.display()))?;
+        std::fs::write(file, plan.markdown())
+            .map_err(|error| Error::from(error).at(file.display()))?;
     }
     if session.global.json.is_some() {
         session.ui.document(&plan);
@@ -57,8 +59,9 @@ pub async fn go(
     consent: bool,
 ) -> Result<Exit> {
     let result = migration.runner.run(until, consent).await;
-    let report = Report::build(&migration.context.journal)
-        .and_then(|report| report::write(&report, &migration.context.directory).map(|paths| (report, paths)));
+    let report = Report::build(&migration.context.journal).and_then(|report| {
+        report::write(&report, &migration.context.directory).map(|paths| (report, paths))
+    });
     let standing = result?;
     let (report, (_, page)) = report?;
     match standing {
@@ -99,7 +102,8 @@ pub async fn undo(
     servers: &Servers,
     to: Option<&str>,
 ) -> Result<Exit> {
-    let migration = migration::open(session, directory, servers, Planning::Never, |_| Ok(())).await?;
+    let migration =
+        migration::open(session, directory, servers, Planning::Never, |_| Ok(())).await?;
     migration.runner.undo(to).await?;
     session.ui.line(match to {
         Some(_) => "undone as far as asked",
@@ -110,7 +114,8 @@ pub async fn undo(
 
 /// Takes everything back, for good.
 pub async fn abort(session: &Session<'_>, directory: &Path, servers: &Servers) -> Result<Exit> {
-    let migration = migration::open(session, directory, servers, Planning::Never, |_| Ok(())).await?;
+    let migration =
+        migration::open(session, directory, servers, Planning::Never, |_| Ok(())).await?;
     migration.runner.abort().await?;
     session.ui.line("aborted: everything is undone, and this migration is closed");
     Ok(Exit::Done)

@@ -98,10 +98,8 @@ async fn forget(root: &mut Conn, databases: &[&str]) {
     for database in databases {
         root.query_drop(format!("DROP DATABASE IF EXISTS {database}")).await.unwrap();
     }
-    let accounts: Vec<(String, String)> = root
-        .query("SELECT user, host FROM mysql.user WHERE user LIKE 'daybreak%'")
-        .await
-        .unwrap();
+    let accounts: Vec<(String, String)> =
+        root.query("SELECT user, host FROM mysql.user WHERE user LIKE 'daybreak%'").await.unwrap();
     for (user, host) in accounts {
         root.query_drop(format!("DROP USER '{user}'@'{host}'")).await.unwrap();
     }
@@ -178,9 +176,19 @@ fn dump(server: &Server) -> BTreeMap<String, usize> {
     let output = Command::new(program)
         .arg(format!("--defaults-file={}", options.path().display()))
         .args([
-            "--single-transaction", "--routines", "--triggers", "--events", "--hex-blob",
-            "--skip-extended-insert", "--complete-insert", "--skip-comments", "--no-tablespaces",
-            "--set-gtid-purged=OFF", "--skip-dump-date", "--databases", "shop",
+            "--single-transaction",
+            "--routines",
+            "--triggers",
+            "--events",
+            "--hex-blob",
+            "--skip-extended-insert",
+            "--complete-insert",
+            "--skip-comments",
+            "--no-tablespaces",
+            "--set-gtid-purged=OFF",
+            "--skip-dump-date",
+            "--databases",
+            "shop",
         ])
         .output()
         .unwrap();
