@@ -6,13 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Fence, ID, ReadOnly, fence, forget_fence, moved, objects, open};
+use super::{Fence, ID, ReadOnly, fence, forget_fence, gates, moved, objects, open};
 use crate::{
     engine::{Context, Entry, PositionBy, StopSignal},
     error::{Error, Kind, Result, Retry},
     event::Event,
     mysql::{Catalog, Coordinates, Session, TableName},
-    source::lock::WriteLock,
+    source::lock::{LockMethod, WriteLock},
     sync::{heartbeat, replicate},
     target,
 };
@@ -48,6 +48,7 @@ pub(super) async fn with_replication(context: &Context) -> Result<(Fence, WriteL
     replicate::catch_up(context, by).await?;
     context.stop.check()?;
     let before = ReadOnly::read(&mut source).await?;
+    let may_kill = gates::may_kill(&mut source).await?;
     context.journal.record(ID, "closing", &before)?;
 
     // From here to a sound state nothing is interrupted: `context.stop` isn't looked at.
@@ -55,6 +56,9 @@ pub(super) async fn with_replication(context: &Context) -> Result<(Fence, WriteL
     let mut lock = acquire(context, &mut source).await?;
     let deadline = lock.since().max(asked) + context.config.cutover.max_write_stop;
     context.events.send(Event::WritesStopped { why: "cutover".into() });
+    if let Err(error) = closable(&lock, may_kill) {
+        return Err(put_back(context, lock, error).await);
+    }
     let stage = Stage(Mutex::new("stopped"));
     let held = tokio::time::timeout_at(
         deadline.into(),
@@ -97,6 +101,8 @@ async fn last_look(
     source: &mut Session,
     before: ReadOnly,
 ) -> Result<Fence> {
+    let may_kill = gates::may_kill(source).await?;
+    closable(lock, may_kill)?;
     let mut target = context.target().await?;
     let snapshot = target::rows::latest_snapshot(&context.journal)?.ok_or_else(|| {
         Error::new(Kind::State, "the journal has no snapshot").next("copy the rows first")
@@ -127,6 +133,21 @@ pub(super) async fn acquire(context: &Context, source: &mut Session) -> Result<W
         &context.events,
     );
     acquiring.await.map_err(final_attempt)
+}
+
+/// Whether a source that is kept closed by that lock can be closed for good while it is.
+fn closable(lock: &WriteLock, may_kill: bool) -> Result<()> {
+    if lock.method() == LockMethod::GlobalReadLock || may_kill {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Privilege,
+        "writes could be stopped by table locks only, and under these the account can't close the source for good",
+    )
+    .next(
+        "grant it RELOAD (or FLUSH_TABLES) for FLUSH TABLES WITH READ LOCK, or CONNECTION_ADMIN (before MySQL 8: \
+         SUPER) to end the statements that wait for the locks; if it has RELOAD, wait for long statements to end",
+    ))
 }
 
 /// A failed cutover isn't begun again by itself: another write stop is for a person to ask for.
