@@ -67,7 +67,14 @@ async fn the_writes_move(role: Role, by: PositionBy) {
     assert_eq!(runner.undo(None).await.unwrap_err().kind(), Kind::State);
 
     // daybreak's own are gone from the target, and named where they stay.
-    assert_eq!(number(&pair.target, "SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = 'daybreak'").await, 0);
+    assert_eq!(
+        number(
+            &pair.target,
+            "SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = 'daybreak'"
+        )
+        .await,
+        0
+    );
     let left: Vec<LeftOnSource> =
         context.journal.recall("clean_up", "left_on_source").unwrap().unwrap();
     assert_eq!(left.len(), 2);
@@ -203,7 +210,9 @@ async fn objects_that_are_missing_stop_it() {
     // A prepared XA transaction is found before anything is stopped.
     run(&mut source, "DROP VIEW shop.v").await;
     run(&mut source, "SET SESSION sql_log_bin = 1").await;
-    for sql in ["XA START 'x'", "INSERT INTO shop.t VALUES (7, 'xa')", "XA END 'x'", "XA PREPARE 'x'"] {
+    for sql in
+        ["XA START 'x'", "INSERT INTO shop.t VALUES (7, 'xa')", "XA END 'x'", "XA PREPARE 'x'"]
+    {
         run(&mut source, sql).await;
     }
     let error = runner.run(None, true).await.unwrap_err();
@@ -241,7 +250,8 @@ mod killed {
     }
 
     fn last(pair: &Pair) -> (u64, Entry) {
-        let record = Journal::open(pair.directory.path()).unwrap().entries().unwrap().pop().unwrap();
+        let record =
+            Journal::open(pair.directory.path()).unwrap().entries().unwrap().pop().unwrap();
         (record.seq, record.entry)
     }
 

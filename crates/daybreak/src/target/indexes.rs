@@ -192,10 +192,7 @@ async fn work(target: &mut Session) -> Result<Vec<Work>> {
 }
 
 /// The keys that tables have, read in bulk.
-async fn present(
-    target: &mut Session,
-    work: &[Work],
-) -> Result<BTreeMap<TableName, Present>> {
+async fn present(target: &mut Session, work: &[Work]) -> Result<BTreeMap<TableName, Present>> {
     let mut all: BTreeMap<TableName, Present> = BTreeMap::new();
     let databases: BTreeSet<&str> = work.iter().map(|work| work.name.database.as_str()).collect();
     if databases.is_empty() {
@@ -352,7 +349,8 @@ fn explain(error: Error, name: &TableName, clauses: &[&Clause]) -> Error {
         error.kind()
     };
     let code = error.code();
-    let mut explained = Error::new(kind, "a key could not be built").because(error.causes().join(": "));
+    let mut explained =
+        Error::new(kind, "a key could not be built").because(error.causes().join(": "));
     explained = explained.at(place);
     if let Some(server) = error.place() {
         explained = explained.at(server);

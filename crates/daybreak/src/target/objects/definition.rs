@@ -111,9 +111,7 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
     if !text.len().is_multiple_of(2) {
         return None;
     }
-    (0..text.len() / 2)
-        .map(|n| u8::from_str_radix(text.get(2 * n..2 * n + 2)?, 16).ok())
-        .collect()
+    (0..text.len() / 2).map(|n| u8::from_str_radix(text.get(2 * n..2 * n + 2)?, 16).ok()).collect()
 }
 
 impl Object {
@@ -321,7 +319,8 @@ pub(super) async fn read(session: &mut Session, name: &ObjectName) -> Result<Obj
         printed: text,
     };
     let client = object.client.clone().unwrap_or_default().to_ascii_lowercase();
-    if !object.sql.is_ascii() && !matches!(client.as_str(), "" | "utf8" | "utf8mb3" | "utf8mb4" | "binary")
+    if !object.sql.is_ascii()
+        && !matches!(client.as_str(), "" | "utf8" | "utf8mb3" | "utf8mb4" | "binary")
     {
         object.sql = encoded(session, &object, &client).await?;
     }
@@ -375,7 +374,8 @@ async fn encoded(session: &mut Session, object: &Object, client: &str) -> Result
             quote_text(&object.name.name.name),
         ))
         .await?;
-    let body = converted(session, body.unwrap_or_default().as_bytes(), client, &object.name).await?;
+    let body =
+        converted(session, body.unwrap_or_default().as_bytes(), client, &object.name).await?;
     if body.is_empty() || !raw.ends_with(&body) {
         return Err(not_convertible(client, &object.name));
     }

@@ -24,7 +24,8 @@ pub async fn enable_events(ctx: &Context, target: &mut Session) -> Result<()> {
         let object = match read(target, &event).await {
             Ok(object) => object,
             Err(error) if error.kind() == Kind::SnapshotLost => {
-                ctx.events.warn(format!("{event} is not on the target (any more), so it isn't enabled"));
+                ctx.events
+                    .warn(format!("{event} is not on the target (any more), so it isn't enabled"));
                 continue;
             }
             Err(error) => return Err(error),

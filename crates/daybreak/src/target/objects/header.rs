@@ -116,9 +116,9 @@ pub(super) fn without_order(sql: &[u8]) -> Vec<u8> {
     let head = Head::of(sql);
     let span = head
         .find(0, &["TRIGGER"])
-        .and_then(|kind| (kind..head.tokens.len()).find(|at| {
-            head.is(*at, "EACH") && head.is(at + 1, "ROW")
-        }))
+        .and_then(|kind| {
+            (kind..head.tokens.len()).find(|at| head.is(*at, "EACH") && head.is(at + 1, "ROW"))
+        })
         .filter(|at| head.is(at + 2, "FOLLOWS") || head.is(at + 2, "PRECEDES"))
         .and_then(|at| {
             let last = if head.is_mark(at + 4, b'.') { at + 5 } else { at + 3 };
@@ -157,10 +157,22 @@ mod tests {
     #[test]
     fn definers_are_replaced() {
         let cases = [
-            ("CREATE DEFINER=`a``@b`@`%` PROCEDURE `DEFINER=`()\nSELECT 'DEFINER=x@y'", "`a``@b`@`%`"),
-            ("CREATE DEFINER=\"root\"@\"localhost\" FUNCTION \"f\"() RETURNS INT RETURN 1", "\"root\"@\"localhost\""),
-            ("CREATE ALGORITHM=UNDEFINED DEFINER=`u`@`h` SQL SECURITY DEFINER VIEW `v` AS select 1", "`u`@`h`"),
-            ("CREATE DEFINER='u'@'h' TRIGGER t BEFORE INSERT ON x FOR EACH ROW SET @a = 1", "'u'@'h'"),
+            (
+                "CREATE DEFINER=`a``@b`@`%` PROCEDURE `DEFINER=`()\nSELECT 'DEFINER=x@y'",
+                "`a``@b`@`%`",
+            ),
+            (
+                "CREATE DEFINER=\"root\"@\"localhost\" FUNCTION \"f\"() RETURNS INT RETURN 1",
+                "\"root\"@\"localhost\"",
+            ),
+            (
+                "CREATE ALGORITHM=UNDEFINED DEFINER=`u`@`h` SQL SECURITY DEFINER VIEW `v` AS select 1",
+                "`u`@`h`",
+            ),
+            (
+                "CREATE DEFINER='u'@'h' TRIGGER t BEFORE INSERT ON x FOR EACH ROW SET @a = 1",
+                "'u'@'h'",
+            ),
         ];
         for (sql, definer) in cases {
             assert_eq!(super::definer(sql.as_bytes()).as_deref(), Some(definer));
