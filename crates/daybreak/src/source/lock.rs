@@ -5,9 +5,10 @@
 //! later; who is surely in the way is waited for without asking. The lock ends with its connection,
 //! and the connection ends by itself when this machine does.
 //!
-//! `FLUSH TABLES WITH READ LOCK` comes second although it is one short statement: when it is withdrawn
-//! while a long SELECT reads a table, that table stays marked for flushing, and everybody who opens it
-//! waits until that SELECT ends (seen on 9.7). It is asked for only when no such SELECT is known.
+//! `FLUSH TABLES WITH READ LOCK` is one short statement, but when it is withdrawn while a long SELECT
+//! reads a table, that table stays marked for flushing, and everybody who opens it waits until that
+//! SELECT ends (seen on 9.7). It is asked for only when no such SELECT is seen, and where table locks do
+//! as well, they come first.
 
 mod blockers;
 mod kept;
@@ -38,9 +39,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// transaction elsewhere only looks so.
 const ASK_ANYWAY: u32 = 5;
 
-/// After how many tries in vain the global lock is thought of. By then, whatever SELECT was running at
-/// the first try is old enough to be seen.
-const THINK_OF_GLOBAL: u32 = 3;
+/// After how many tries the other way is thought of. By then, whatever SELECT was running at the first
+/// try is old enough to be seen.
+const THINK_OF_OTHER: u32 = 3;
 
 /// So many tables can't be opened within a try: the global lock comes first.
 const MANY_TABLES: usize = 2_000;
@@ -86,11 +87,10 @@ pub struct WriteLock {
 }
 
 impl WriteLock {
-    /// Stops writes on a server. No single try keeps writers waiting for much longer than `wait`;
-    /// there are up to `attempts` of them.
+    /// Stops writes on a server as a whole: `FLUSH TABLES WITH READ LOCK` where the account may and no
+    /// long statement is in its way, else `LOCK TABLES ... READ` on `tables` (base tables only).
     ///
-    /// `LOCK TABLES ... READ` on `tables` (base tables only); where that isn't granted, or there are
-    /// very many tables, `FLUSH TABLES WITH READ LOCK` once no long statement is in its way.
+    /// No single try keeps writers waiting for much longer than `wait`; there are up to `attempts`.
     ///
     /// # Errors
     /// `LockWait`, naming who was in the way, when all tries are used up; `Privilege` when the account
@@ -102,10 +102,25 @@ impl WriteLock {
         attempts: u32,
         events: &Events,
     ) -> Result<Self> {
+        let first = LockMethod::GlobalReadLock;
+        Self::acquire_first(first, url, tables, wait, attempts, events).await
+    }
+
+    /// The same, with one way or the other tried first. For a moment in which just these tables must
+    /// stand still, table locks are the gentler.
+    pub async fn acquire_first(
+        first: LockMethod,
+        url: &ServerUrl,
+        tables: &[TableName],
+        wait: Duration,
+        attempts: u32,
+        events: &Events,
+    ) -> Result<Self> {
         let mut watcher = Session::open(url, Side::Source).await?;
         let mut holder = open_holder(url, wait).await?;
         let place = holder.place().to_string();
         let mut allowed = Allowed { global: true, tables: !tables.is_empty() };
+        let first = if tables.len() > MANY_TABLES { LockMethod::GlobalReadLock } else { first };
         let mut seen = Blockers::default();
         let mut waited = 0;
         for attempt in 1..=attempts.max(1) {
@@ -113,7 +128,7 @@ impl WriteLock {
                 pause(attempt).await;
             }
             let now = Blockers::look(&mut watcher, &[holder.id()]).await?;
-            let Some(method) = choose(allowed, tables.len(), &now, attempt, waited) else {
+            let Some(method) = choose(first, allowed, &now, attempt, waited) else {
                 events.detail(format!(
                     "the lock isn't asked for yet, to keep writers from queueing behind {now}"
                 ));
@@ -238,28 +253,30 @@ impl Allowed {
 
 /// What to ask for now, if anything.
 fn choose(
+    first: LockMethod,
     allowed: Allowed,
-    tables: usize,
     now: &Blockers,
     attempt: u32,
     waited: u32,
 ) -> Option<LockMethod> {
-    let tables_free = now.leave_room_for(LockMethod::TableLocks);
-    let by_tables = allowed.tables && (tables_free || attempt.is_multiple_of(ASK_ANYWAY));
-    let global_comes_first = tables > MANY_TABLES || !allowed.tables;
+    let is_first = |method, other_allowed: bool| {
+        first == method || !other_allowed || attempt > THINK_OF_OTHER || waited >= THINK_OF_OTHER
+    };
     let by_global = allowed.global
-        && (now.leave_room_for(LockMethod::GlobalReadLock) || now.are_unseen() && !allowed.tables)
-        && (global_comes_first
-            || waited >= THINK_OF_GLOBAL
-            || !tables_free && attempt > THINK_OF_GLOBAL);
+        && is_first(LockMethod::GlobalReadLock, allowed.tables)
+        // The only way left may be tried in the dark.
+        && (now.leave_room_for(LockMethod::GlobalReadLock) || now.are_unseen() && !allowed.tables);
+    let by_tables = allowed.tables
+        // An account that sees nobody won't ask for the global lock.
+        && is_first(LockMethod::TableLocks, allowed.global && !now.are_unseen())
+        && (now.leave_room_for(LockMethod::TableLocks) || attempt.is_multiple_of(ASK_ANYWAY));
     match (by_tables, by_global) {
         (true, false) => Some(LockMethod::TableLocks),
         (false, true) => Some(LockMethod::GlobalReadLock),
         (false, false) => None,
         // Turns, so that neither is tried in vain for ever.
-        (true, true) if global_comes_first == waited.is_multiple_of(2) => {
-            Some(LockMethod::GlobalReadLock)
-        }
+        (true, true) if waited.is_multiple_of(2) => Some(first),
+        (true, true) if first == LockMethod::TableLocks => Some(LockMethod::GlobalReadLock),
         (true, true) => Some(LockMethod::TableLocks),
     }
 }

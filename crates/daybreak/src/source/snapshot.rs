@@ -219,9 +219,15 @@ async fn under_lock(
 ) -> Result<SnapshotRecord> {
     let (events, bounds) = (request.events, request.copy);
     for _ in 0..XA_TRIES {
-        let mut lock =
-            WriteLock::acquire(request.url, tables, bounds.lock_wait, bounds.lock_attempts, events)
-                .await?;
+        let mut lock = WriteLock::acquire_first(
+            LockMethod::TableLocks,
+            request.url,
+            tables,
+            bounds.lock_wait,
+            bounds.lock_attempts,
+            events,
+        )
+        .await?;
         events.send(Event::WritesStopped { why: "snapshot".into() });
         let method = lock.method();
         // Whatever happens in here, the lock is let go of below.

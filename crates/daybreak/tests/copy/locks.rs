@@ -71,9 +71,10 @@ async fn nobody_queues_behind_a_lock_that_waits() {
     let url = ServerUrl::parse(&pair.source).unwrap();
     let tables: Vec<TableName> =
         ["read_long", "changed", "written"].map(|name| TableName::new("locked", name)).into();
-    let acquire = async |attempts| {
-        WriteLock::acquire(&url, &tables, WAIT, attempts, &Events::nowhere()).await
+    let acquire_first = async |first, attempts| {
+        WriteLock::acquire_first(first, &url, &tables, WAIT, attempts, &Events::nowhere()).await
     };
+    let acquire = async |attempts| acquire_first(LockMethod::TableLocks, attempts).await;
     let end = Arc::new(AtomicBool::new(false));
     let writing = [
         writer(pair.source().await, "INSERT INTO locked.written VALUES ()", end.clone()),
@@ -84,9 +85,11 @@ async fn nobody_queues_behind_a_lock_that_waits() {
     let mut open = pair.source().await;
     open.execute("START TRANSACTION").await.unwrap();
     open.execute("INSERT INTO locked.changed VALUES (1)").await.unwrap();
-    let lock = acquire(8).await.unwrap();
-    assert_eq!(lock.method(), LockMethod::GlobalReadLock);
-    lock.release().await.unwrap();
+    for first in [LockMethod::TableLocks, LockMethod::GlobalReadLock] {
+        let lock = acquire_first(first, 8).await.unwrap();
+        assert_eq!(lock.method(), LockMethod::GlobalReadLock);
+        lock.release().await.unwrap();
+    }
 
     let mut reader = pair.source().await;
     let reader_id = reader.id();
@@ -108,6 +111,9 @@ async fn nobody_queues_behind_a_lock_that_waits() {
         )
         .await;
     }
+    // Nor does it matter which way is the first.
+    let error = acquire_first(LockMethod::GlobalReadLock, 5).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::LockWait, "{error}");
     let error = acquire(3).await.unwrap_err().to_string();
     for named in [reader_id, open.id()] {
         assert!(error.contains(&format!("connection {named} ")), "{error}");
