@@ -7,7 +7,7 @@ use std::{
 };
 
 use daybreak::{
-    config::{Config, Overrides},
+    config::{Config, Definer, Overrides},
     engine::{
         Context, Entry, Finding, Fingerprint, Journal, Plan, PlannedStep, PositionBy,
         ReplicationMode, Route, Runner, Step, StopSignal,
@@ -19,6 +19,7 @@ use daybreak::{
     target::{
         ddl::CreateTable,
         indexes::BuildIndexes,
+        objects::{CreateObjects, ObjectKind, count_by_kind, enable_events},
         schema::{CreateSchema, bring_in_line, definition},
     },
 };
@@ -151,7 +152,7 @@ impl Step for Later {
 }
 
 fn all_steps() -> Vec<Box<dyn Step>> {
-    vec![Box::new(CreateSchema), Box::new(BuildIndexes), Box::new(Later)]
+    vec![Box::new(CreateSchema), Box::new(BuildIndexes), Box::new(CreateObjects), Box::new(Later)]
 }
 
 impl Migration {
@@ -270,18 +271,133 @@ fn same<T: PartialEq + std::fmt::Debug>(wanted: &[(T, String)], found: &[(T, Str
     assert_eq!(wanted.len(), found.len());
 }
 
+/// Every object as SHOW CREATE prints it, settings included.
+async fn objects(url: &str) -> Vec<(String, String)> {
+    let mut session = open(url).await;
+    let mut all = Vec::new();
+    for (kind, names) in count_by_kind(&mut session, &Selection::default()).await.unwrap() {
+        if kind == ObjectKind::Table {
+            continue;
+        }
+        for name in names {
+            // A view that the server itself can't print: it stores what its parser can't read.
+            let shown = session.row(format!("SHOW CREATE {} {}", kind.word(), name.sql())).await;
+            let Ok(Some(row)) = shown else { continue };
+            let text: Vec<String> = row
+                .columns_ref()
+                .iter()
+                .enumerate()
+                .filter(|(_, column)| column.name_str() != "Created")
+                .map(|(at, column)| {
+                    let value: Option<Vec<u8>> = row.get(at).unwrap();
+                    format!(
+                        "{}: {}",
+                        column.name_str(),
+                        String::from_utf8_lossy(&value.unwrap_or_default())
+                    )
+                })
+                .collect();
+            all.push((format!("{kind} {name}"), text.join("\n")));
+        }
+    }
+    all
+}
+
+fn without_definer(text: &str) -> String {
+    let Some(at) = text.find("DEFINER=") else { return text.to_string() };
+    let end = text[at..].find(' ').unwrap();
+    format!("{}{}", &text[..at], &text[at + end + 1..])
+}
+
+async fn enabled(url: &str) -> Vec<String> {
+    let mut session = open(url).await;
+    let rows = session
+        .rows("SELECT CONCAT(EVENT_SCHEMA, '.', EVENT_NAME) AS n FROM information_schema.EVENTS WHERE STATUS = 'ENABLED' ORDER BY 1")
+        .await
+        .unwrap();
+    rows.iter().map(|row| session.field(row, "n").unwrap()).collect()
+}
+
+async fn drop_maker(url: &str) {
+    open(url).await.execute("DROP USER IF EXISTS `ma``ker \"x\"`@`%`").await.unwrap();
+}
+
+async fn make_maker(url: &str, on: &str) {
+    drop_maker(url).await;
+    let text = format!(
+        "CREATE USER `ma``ker \"x\"`@`%` IDENTIFIED BY 'Maker-1-pw'\n;;\n\
+         GRANT ALL PRIVILEGES ON {on} TO `ma``ker \"x\"`@`%`"
+    );
+    script(&mut open(url).await, &text).await;
+}
+
+/// The objects that an account of the source's own made, some of them in old character sets.
+async fn torture_objects(pair: &Pair) {
+    make_maker(&pair.source.root_url(), "*.*").await;
+    let url = format!("mysql://ma%60ker%20%22x%22:Maker-1-pw@127.0.0.1:{}/", pair.source.port());
+    let mut session = open(&url).await;
+    script(&mut session, include_str!("schema/objects.sql")).await;
+    use mysql_async::prelude::Queryable as _;
+    // 0x5C, the backslash, is the second byte of this character in gbk.
+    session.execute("SET NAMES gbk").await.unwrap();
+    let body = b"CREATE PROCEDURE gbk_\xD5\x5C() COMMENT 'c\xD5\x5C' SELECT '\xD5\x5C', `key` AS `\xD5\x5C` FROM `order`";
+    session.conn().query_drop(&body[..]).await.unwrap();
+    let view = b"CREATE VIEW `v_\xD5\x5C` AS SELECT '\xD5\x5C' AS `\xD5\x5C`";
+    session.conn().query_drop(&view[..]).await.unwrap();
+    session.execute("SET NAMES latin1").await.unwrap();
+    let trigger =
+        b"CREATE TRIGGER `tr\xE9` AFTER INSERT ON `order` FOR EACH ROW SET @x = '\xE9\x80'";
+    session.conn().query_drop(&trigger[..]).await.unwrap();
+    let event = b"CREATE EVENT `e\xE9` ON SCHEDULE EVERY 1 YEAR COMMENT '\xE9' DO SET @x = '\xE9'";
+    session.conn().query_drop(&event[..]).await.unwrap();
+}
+
 #[tokio::test]
-async fn a_schema_is_made_without_its_secondary_keys_and_taken_back() {
+async fn objects_keep_definers_settings_order_and_character_sets() {
+    let (pair, _guard) = pair().await;
+    torture(pair).await;
+    torture_objects(pair).await;
+    make_maker(&pair.target.root_url(), "`tor``ture \"db\" ☃`.*").await;
+    let migration = Migration::new(pair);
+    migration.run("objects").await;
+    let mut target = migration.context.target().await.unwrap();
+    enable_events(&migration.context, &mut target).await.unwrap();
+    let mut wanted = objects(&pair.source.root_url()).await;
+    wanted.retain(|(name, _)| !name.ends_with("invalid"));
+    same(&wanted, &objects(&pair.target.root_url()).await);
+    assert_eq!(enabled(&pair.source.root_url()).await, enabled(&pair.target.root_url()).await);
+    println!("{:#?}", migration.warnings());
+    migration.undo().await;
+    assert_eq!(databases(&mut open(&pair.target.root_url()).await).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn everything_is_made_as_the_source_has_it_and_taken_back() {
     let (pair, _guard) = pair().await;
     torture(pair).await;
     shop(pair).await;
-    let migration = Migration::new(pair);
+    // The source's root is a system account of the stand-in, too: nobody may define in its name.
+    let migration = Migration::with(pair, |config| config.copy.definer = Definer::Current);
     migration.run("schema").await;
     let wanted = tables(&pair.source.root_url(), true).await;
     same(&wanted, &tables(&pair.target.root_url(), false).await);
     migration.run("indexes").await;
     let wanted = tables(&pair.source.root_url(), false).await;
     same(&wanted, &tables(&pair.target.root_url(), false).await);
+    assert_eq!(migration.warnings(), Vec::<String>::new());
+    migration.run("objects").await;
+    assert_eq!(enabled(&pair.target.root_url()).await, Vec::<String>::new());
+    let mut target = migration.context.target().await.unwrap();
+    for _ in 0..2 {
+        enable_events(&migration.context, &mut target).await.unwrap();
+    }
+    let strip = |all: Vec<(String, String)>| -> Vec<(String, String)> {
+        all.into_iter().map(|(name, text)| (name, without_definer(&text))).collect()
+    };
+    same(
+        &strip(objects(&pair.source.root_url()).await),
+        &strip(objects(&pair.target.root_url()).await),
+    );
     assert_eq!(migration.warnings(), Vec::<String>::new());
     migration.undo().await;
     assert_eq!(databases(&mut open(&pair.target.root_url()).await).await, Vec::<String>::new());

@@ -11,7 +11,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
 
-use super::ddl::{Adaptation, CreateTable};
+use super::{
+    ddl::{Adaptation, CreateTable},
+    ledger::Ledger,
+    objects,
+};
 use crate::{
     engine::{Context, StepPhase},
     error::{Error, Kind, Result},
@@ -180,10 +184,15 @@ pub async fn bring_in_line(
     let names: BTreeSet<String> = catalog.databases.iter().map(|db| db.name.clone()).collect();
     let existing = relations(target, &names).await?;
     let adaptation = adaptation(target).await?;
-    let whole = matches!(
-        ctx.journal.state().step("indexes"),
-        Some(StepPhase::Finished | StepPhase::Verified)
-    );
+    let is_done = |step: &str| {
+        matches!(ctx.journal.state().step(step), Some(StepPhase::Finished | StepPhase::Verified))
+    };
+    let whole = is_done("indexes");
+    if !is_done("objects") {
+        objects::remember(ctx, source, target).await?;
+    }
+    let ledger = Ledger::of(&ctx.plan()?.migration);
+    ledger.create(target).await?;
 
     let mut wanted = Vec::new();
     for table in &catalog.tables {
@@ -208,6 +217,7 @@ pub async fn bring_in_line(
         remembered.keys().filter(|name| catalog.table(name).is_none()).collect();
     for name in gone {
         ctx.events.info(format!("{name} is gone from the source: dropped on the target"));
+        ledger.forget(target, name).await?;
         drop_table(target, name).await?;
         remembered::forget(target, name).await?;
     }
@@ -231,6 +241,8 @@ pub async fn bring_in_line(
         let sql = if whole { full.clone() } else { parsed.without_secondary().sql(&name.database) };
         // Remembered as begun, and only then made: a table that a kill leaves is known as ours.
         remembered::begin(target, &name, &full).await?;
+        // A kill may come before the caller knows that the rows are gone.
+        ledger.forget(target, &name).await?;
         // Also one that isn't seen yet: the server may still be at work for a process that is dead.
         if existing.contains(&name) || remembered.contains_key(&name) {
             drop_table(target, &name).await?;

@@ -114,9 +114,9 @@ pub struct ServerFacts {
     pub tls: Option<String>,
     /// Whether it is a managed server (RDS, Aurora).
     pub managed: bool,
-    /// RDS's own `binlog retention hours`, where there is such a setting; the inner none is NULL:
-    /// purged as soon as possible.
-    pub rds_binlog_retention_hours: Option<Option<u64>>,
+    /// RDS's own `binlog retention hours`, where there is such a setting; 0 is its NULL: purged as
+    /// soon as possible.
+    pub rds_binlog_retention_hours: Option<u64>,
     /// The global variables that bear on a migration, as the server writes them.
     pub variables: BTreeMap<String, String>,
 }
@@ -151,7 +151,7 @@ impl ServerFacts {
         )
         .await?;
         let rds_binlog_retention_hours = match retention.as_deref().and_then(<[_]>::first) {
-            Some(row) => Some(session.column(row, 0)?),
+            Some(row) => Some(session.column(row, 0)?.unwrap_or(0)),
             None => None,
         };
         let managed = rds_binlog_retention_hours.is_some()
@@ -231,7 +231,7 @@ impl ServerFacts {
     /// How long the binary log is kept, in seconds; none for ever.
     pub fn binlog_kept_seconds(&self) -> Option<u64> {
         if let Some(hours) = self.rds_binlog_retention_hours {
-            return Some(hours.unwrap_or(0) * 3600);
+            return Some(hours * 3600);
         }
         let seconds = self.number("binlog_expire_logs_seconds").unwrap_or(0);
         // Where both exist the finer one counts, unless it is 0. MariaDB's days may be fractions.
@@ -326,9 +326,9 @@ mod tests {
         let both = facts(&[("expire_logs_days", "10"), ("binlog_expire_logs_seconds", "3600")]);
         assert_eq!(both.binlog_kept_seconds(), Some(3600));
         let mut rds = facts(&[("binlog_expire_logs_seconds", "2592000")]);
-        rds.rds_binlog_retention_hours = Some(None);
+        rds.rds_binlog_retention_hours = Some(0);
         assert_eq!(rds.binlog_kept_seconds(), Some(0));
-        rds.rds_binlog_retention_hours = Some(Some(24));
+        rds.rds_binlog_retention_hours = Some(24);
         assert_eq!(rds.binlog_kept_seconds(), Some(86_400));
     }
 

@@ -34,6 +34,8 @@ pub(super) struct Landing {
     pub has_zones: bool,
     /// None without the privilege to ask.
     pub accounts: Option<BTreeSet<String>>,
+    /// Accounts with SYSTEM_USER, whom only accounts with SYSTEM_USER may make a definer. None: as above.
+    pub system_users: Option<BTreeSet<String>>,
     /// The hosts it replicates from; none without the privilege to ask.
     pub replicates_from: Option<Vec<String>>,
 }
@@ -86,6 +88,12 @@ impl Landing {
         let accounts = instance::accounts(session).await?.map(|accounts| {
             accounts.into_iter().map(|(user, host)| format!("{user}@{host}")).collect()
         });
+        let system_users = inventory::list(
+            session,
+            "SELECT CONCAT(USER, '@', HOST) FROM mysql.global_grants WHERE PRIV = 'SYSTEM_USER'",
+        )
+        .await?
+        .map(BTreeSet::from_iter);
         Ok(Landing {
             url: url.clone(),
             occupied: occupied(session, catalog).await?,
@@ -106,6 +114,7 @@ impl Landing {
             procedures,
             unknown_zones,
             accounts,
+            system_users,
         })
     }
 

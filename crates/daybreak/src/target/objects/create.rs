@@ -139,6 +139,10 @@ impl<'a> Maker<'a> {
         if object.name.kind == ObjectKind::Trigger {
             sql = header::without_order(&sql);
         }
+        let mode = object.sql_mode.as_deref().unwrap_or_default();
+        if mode.split(',').any(|mode| mode == "NO_BACKSLASH_ESCAPES") {
+            sql = header::with_plain_comment(&sql);
+        }
         let result = self.run(object, &sql).await;
         // Whatever the object's settings were, the next statement is ours again.
         self.writer.execute("SET NAMES utf8mb4").await?;

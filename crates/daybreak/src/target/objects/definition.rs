@@ -111,9 +111,7 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
     if !text.len().is_multiple_of(2) {
         return None;
     }
-    (0..text.len() / 2)
-        .map(|n| u8::from_str_radix(text.get(2 * n..2 * n + 2)?, 16).ok())
-        .collect()
+    (0..text.len() / 2).map(|n| u8::from_str_radix(text.get(2 * n..2 * n + 2)?, 16).ok()).collect()
 }
 
 impl Object {
@@ -320,12 +318,29 @@ pub(super) async fn read(session: &mut Session, name: &ObjectName) -> Result<Obj
         enabled: header::status(&text).as_deref() == Some("ENABLE"),
         printed: text,
     };
-    let client = object.client.clone().unwrap_or_default().to_ascii_lowercase();
-    if !object.sql.is_ascii() && !matches!(client.as_str(), "" | "utf8" | "utf8mb3" | "utf8mb4" | "binary")
-    {
+    if let Some(client) = foreign_charset(&object, &object.sql) {
         object.sql = encoded(session, &object, &client).await?;
     }
     Ok(object)
+}
+
+/// The character set that a text must be in, where it isn't good as it is.
+fn foreign_charset(object: &Object, text: &[u8]) -> Option<String> {
+    let client = object.client.as_deref().unwrap_or_default().to_ascii_lowercase();
+    let fine = matches!(client.as_str(), "" | "utf8" | "utf8mb3" | "utf8mb4" | "binary");
+    (!fine && !text.is_ascii()).then_some(client)
+}
+
+/// A statement about an object in the character set that the object's settings demand.
+pub(super) async fn in_client_charset(
+    session: &mut Session,
+    object: &Object,
+    sql: Vec<u8>,
+) -> Result<Vec<u8>> {
+    match foreign_charset(object, &sql) {
+        Some(client) => converted(session, &sql, &client, &object.name).await,
+        None => Ok(sql),
+    }
 }
 
 async fn show(session: &mut Session, name: &ObjectName) -> Result<Row> {
@@ -375,7 +390,8 @@ async fn encoded(session: &mut Session, object: &Object, client: &str) -> Result
             quote_text(&object.name.name.name),
         ))
         .await?;
-    let body = converted(session, body.unwrap_or_default().as_bytes(), client, &object.name).await?;
+    let body =
+        converted(session, body.unwrap_or_default().as_bytes(), client, &object.name).await?;
     if body.is_empty() || !raw.ends_with(&body) {
         return Err(not_convertible(client, &object.name));
     }

@@ -3,13 +3,13 @@
 use super::{
     ObjectKind, ObjectName, STEP,
     create::under_settings,
-    definition::{count_by_kind, read},
+    definition::{count_by_kind, in_client_charset, read},
     header,
 };
 use crate::{
     engine::Context,
     error::{Kind, Result},
-    mysql::{Session, TableName},
+    mysql::{Session, TableName, quote},
     target::schema::{selection, settle_reader},
 };
 
@@ -24,7 +24,8 @@ pub async fn enable_events(ctx: &Context, target: &mut Session) -> Result<()> {
         let object = match read(target, &event).await {
             Ok(object) => object,
             Err(error) if error.kind() == Kind::SnapshotLost => {
-                ctx.events.warn(format!("{event} is not on the target (any more), so it isn't enabled"));
+                ctx.events
+                    .warn(format!("{event} is not on the target (any more), so it isn't enabled"));
                 continue;
             }
             Err(error) => return Err(error),
@@ -33,8 +34,11 @@ pub async fn enable_events(ctx: &Context, target: &mut Session) -> Result<()> {
             continue;
         }
         let definer = header::definer(&object.sql).unwrap_or_else(|| "CURRENT_USER".to_string());
-        let sql = format!("ALTER DEFINER = {definer} EVENT {} ENABLE", name.sql());
-        let altered = under_settings(target, &object, sql.as_bytes()).await;
+        // The database's name may not be sayable in the event's character set.
+        target.execute(format!("USE {}", quote(&name.database))).await?;
+        let sql = format!("ALTER DEFINER = {definer} EVENT {} ENABLE", quote(&name.name));
+        let sql = in_client_charset(target, &object, sql.into_bytes()).await?;
+        let altered = under_settings(target, &object, &sql).await;
         target
             .execute(
                 "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES,NO_ENGINE_SUBSTITUTION', \

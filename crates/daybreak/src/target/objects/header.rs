@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::target::ddl::token::{Token, TokenKind, tokens, unquoted};
+use crate::target::ddl::token::{Token, TokenKind, tokens};
 
 /// The tokens of a head that mean something.
 struct Head<'a> {
@@ -110,15 +110,50 @@ pub(super) fn with_status(sql: &[u8], status: &str) -> Vec<u8> {
     }
 }
 
+/// The same routine or event with its comment as NO_BACKSLASH_ESCAPES reads it: servers print
+/// comments with backslashes before them whatever the mode in which the text must be read again.
+pub(super) fn with_plain_comment(sql: &[u8]) -> Vec<u8> {
+    let head = Head::of(sql);
+    let span = head.find(0, &KINDS).and_then(|kind| {
+        let end = match head.is(kind, "EVENT") {
+            true => head.find(kind, &["DO"])?,
+            false => head.tokens.len(),
+        };
+        // Of a routine, each characteristic stands on its own line.
+        let alone = |at: usize| sql[..head.tokens[at].span.start].ends_with(b"\n    ");
+        let comment = (kind..end)
+            .find(|at| head.is(*at, "COMMENT") && (head.is(kind, "EVENT") || alone(*at)))?;
+        head.span(comment + 1, comment + 1)
+    });
+    let Some(span) = span else { return sql.to_vec() };
+    let (mut plain, mut escaped) = (Vec::new(), false);
+    for byte in &sql[span.clone()] {
+        match (escaped, byte) {
+            (false, b'\\') => escaped = true,
+            (true, byte) => {
+                plain.push(match byte {
+                    b'n' => b'\n',
+                    b'r' => b'\r',
+                    b'0' => 0,
+                    other => *other,
+                });
+                escaped = false;
+            }
+            (false, byte) => plain.push(*byte),
+        }
+    }
+    replace(sql, span, &plain)
+}
+
 /// The same trigger without `FOLLOWS x` or `PRECEDES x`: triggers are made in their order, and one
 /// that it names may not be there yet.
 pub(super) fn without_order(sql: &[u8]) -> Vec<u8> {
     let head = Head::of(sql);
     let span = head
         .find(0, &["TRIGGER"])
-        .and_then(|kind| (kind..head.tokens.len()).find(|at| {
-            head.is(*at, "EACH") && head.is(at + 1, "ROW")
-        }))
+        .and_then(|kind| {
+            (kind..head.tokens.len()).find(|at| head.is(*at, "EACH") && head.is(at + 1, "ROW"))
+        })
         .filter(|at| head.is(at + 2, "FOLLOWS") || head.is(at + 2, "PRECEDES"))
         .and_then(|at| {
             let last = if head.is_mark(at + 4, b'.') { at + 5 } else { at + 3 };
@@ -128,22 +163,6 @@ pub(super) fn without_order(sql: &[u8]) -> Vec<u8> {
         Some(span) => replace(sql, span, b""),
         None => sql.to_vec(),
     }
-}
-
-/// A definer's user and host, unquoted.
-pub(super) fn account(definer: &str) -> Option<(String, String)> {
-    let head = Head::of(definer.as_bytes());
-    if !head.is_mark(1, b'@') {
-        return None;
-    }
-    let part = |at: usize| {
-        let text = String::from_utf8_lossy(head.text(at)).into_owned();
-        match text.strip_prefix(['"', '\'']).and_then(|text| text.strip_suffix(['"', '\''])) {
-            Some(inner) => inner.to_string(),
-            None => unquoted(&text),
-        }
-    };
-    Some((part(0), part(2)))
 }
 
 #[cfg(test)]
@@ -157,10 +176,22 @@ mod tests {
     #[test]
     fn definers_are_replaced() {
         let cases = [
-            ("CREATE DEFINER=`a``@b`@`%` PROCEDURE `DEFINER=`()\nSELECT 'DEFINER=x@y'", "`a``@b`@`%`"),
-            ("CREATE DEFINER=\"root\"@\"localhost\" FUNCTION \"f\"() RETURNS INT RETURN 1", "\"root\"@\"localhost\""),
-            ("CREATE ALGORITHM=UNDEFINED DEFINER=`u`@`h` SQL SECURITY DEFINER VIEW `v` AS select 1", "`u`@`h`"),
-            ("CREATE DEFINER='u'@'h' TRIGGER t BEFORE INSERT ON x FOR EACH ROW SET @a = 1", "'u'@'h'"),
+            (
+                "CREATE DEFINER=`a``@b`@`%` PROCEDURE `DEFINER=`()\nSELECT 'DEFINER=x@y'",
+                "`a``@b`@`%`",
+            ),
+            (
+                "CREATE DEFINER=\"root\"@\"localhost\" FUNCTION \"f\"() RETURNS INT RETURN 1",
+                "\"root\"@\"localhost\"",
+            ),
+            (
+                "CREATE ALGORITHM=UNDEFINED DEFINER=`u`@`h` SQL SECURITY DEFINER VIEW `v` AS select 1",
+                "`u`@`h`",
+            ),
+            (
+                "CREATE DEFINER='u'@'h' TRIGGER t BEFORE INSERT ON x FOR EACH ROW SET @a = 1",
+                "'u'@'h'",
+            ),
         ];
         for (sql, definer) in cases {
             assert_eq!(super::definer(sql.as_bytes()).as_deref(), Some(definer));
@@ -170,9 +201,6 @@ mod tests {
         // The body of an object without a definer is no place to look for one.
         let plain = b"CREATE VIEW v AS select 'x' AS `DEFINER`";
         assert_eq!(definer(plain), None);
-        assert_eq!(account("`a``@b`@`%`"), Some(("a`@b".into(), "%".into())));
-        assert_eq!(account("\"root\"@\"localhost\""), Some(("root".into(), "localhost".into())));
-        assert_eq!(account("CURRENT_USER"), None);
     }
 
     #[test]
@@ -183,6 +211,20 @@ mod tests {
         assert_eq!(off, sql.replacen("PRESERVE ENABLE", "PRESERVE DISABLE", 1));
         let replica = off.replacen("PRESERVE DISABLE", "PRESERVE DISABLE ON SLAVE", 1);
         assert_eq!(text(with_status(replica.as_bytes(), "ENABLE")), sql);
+    }
+
+    #[test]
+    fn comments_lose_their_backslashes() {
+        let sql = r#"CREATE PROCEDURE `p`()
+    SQL SECURITY INVOKER
+    COMMENT 'a\\b''\n'
+SELECT '\\'"#;
+        assert_eq!(
+            text(with_plain_comment(sql.as_bytes())),
+            sql.replacen("a\\\\b''\\n", "a\\b''\n", 1)
+        );
+        let none = "CREATE PROCEDURE p() CREATE TABLE t (a INT) COMMENT '\\\\'";
+        assert_eq!(text(with_plain_comment(none.as_bytes())), none);
     }
 
     #[test]

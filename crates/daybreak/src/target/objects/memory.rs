@@ -36,10 +36,8 @@ pub(crate) async fn remember(
             Ok(object) => kept.push(serde_json::to_string(&Kept::Object(Box::new(object)))?),
             // Dropped between the list and its turn.
             Err(error) if error.kind() == Kind::SnapshotLost => {}
-            // A view on what isn't there any more: some versions don't even print it.
-            Err(error)
-                if name.kind == ObjectKind::View && matches!(error.code(), Some(1356 | 1449)) =>
-            {
+            // A view that is broken at the source: the server can't even print it.
+            Err(error) if name.kind == ObjectKind::View && error.kind() == Kind::Sql => {
                 kept.push(serde_json::to_string(&Kept::Unreadable(NotCreated {
                     object: name,
                     why: error.causes().join(": "),

@@ -82,6 +82,29 @@ pub(super) fn definers(survey: &Survey, _: &Estimates, out: &mut Findings) {
         );
         return;
     }
+    // Source: MySQL manual, *SYSTEM_USER*: 8.0.16 on; error 1227 at CREATE otherwise.
+    let protected: Vec<String> = by_definer
+        .keys()
+        .filter(|definer| {
+            landing.system_users.as_ref().is_some_and(|users| users.contains(**definer))
+        })
+        .map(ToString::to_string)
+        .collect();
+    if !protected.is_empty() && !landing.grants.has("SYSTEM_USER", Scope::Server) {
+        out.blocker(
+            "target.privilege.system_user",
+            protected.clone(),
+            format!(
+                "definers have SYSTEM_USER on the target ({}): only an account that has it too may make them definers",
+                few(&protected)
+            ),
+            format!(
+                "definer = \"current\" in [copy], which makes daybreak's account the definer of all; or, where the \
+                 server gives it: {} on the target",
+                grant("SYSTEM_USER")
+            ),
+        );
+    }
     let Some(accounts) = &landing.accounts else { return };
     let absent: Vec<String> = by_definer
         .keys()
