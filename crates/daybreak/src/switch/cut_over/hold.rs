@@ -20,6 +20,9 @@ use crate::{
 /// How often the lock is looked at while the target catches up.
 const LOOK: Duration = Duration::from_millis(250);
 
+/// How often the global read lock is tried before table locks do.
+const GLOBAL_TRIES: u32 = 5;
+
 /// How long letting go of the lock in good order may take; after that its connection is cut.
 const RELEASE: Duration = Duration::from_secs(2);
 
@@ -120,19 +123,23 @@ async fn last_look(
     Ok(fence)
 }
 
-/// Takes the lock on everything that is selected.
+/// Takes the lock: the global one if it is to be had, since it keeps out what no table lock does
+/// (other tables, DDL, accounts), else the locks of everything that is selected.
 pub(super) async fn acquire(context: &Context, source: &mut Session) -> Result<WriteLock> {
     let catalog = Catalog::read(source, &context.plan()?.selection).await?;
     let tables: Vec<TableName> = catalog.tables.into_iter().map(|table| table.name).collect();
-    let settings = &context.config;
-    let acquiring = WriteLock::acquire(
-        &settings.source,
-        &tables,
-        settings.copy.lock_wait,
-        settings.copy.lock_attempts,
-        &context.events,
-    );
-    acquiring.await.map_err(final_attempt)
+    let (url, settings) = (&context.config.source, &context.config.copy);
+    let (wait, attempts) = (settings.lock_wait, settings.lock_attempts);
+    let events = &context.events;
+    let few = attempts.min(GLOBAL_TRIES);
+    match WriteLock::acquire(url, &[], wait, few, events).await {
+        Err(error) if matches!(error.kind(), Kind::LockWait | Kind::Privilege) => {
+            events.detail(format!("the global read lock isn't to be had: {}", error.what()));
+            WriteLock::acquire(url, &tables, wait, attempts, events).await
+        }
+        other => other,
+    }
+    .map_err(final_attempt)
 }
 
 /// Whether a source that is kept closed by that lock can be closed for good while it is.
