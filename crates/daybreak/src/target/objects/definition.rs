@@ -206,7 +206,7 @@ pub(super) async fn names(session: &mut Session, selection: &Selection) -> Resul
     let mut names = Vec::new();
     let order = match session.dialect() {
         dialect if dialect.mysql_from(5, 7, 2) || dialect.is_mariadb() => "ACTION_ORDER",
-        _ => "0",
+        _ => "CREATED",
     };
     for row in session
         .rows(format!(
