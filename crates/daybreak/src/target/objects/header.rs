@@ -61,13 +61,9 @@ fn definer_span(sql: &[u8]) -> Option<Range<usize>> {
     let kind = head.find(0, &KINDS)?;
     let at = (0..kind).find(|at| head.is(*at, "DEFINER") && head.is_mark(at + 1, b'='))?;
     let first = at + 2;
-    let last = if head.is_mark(first + 1, b'@') {
-        first + 2
-    } else if head.is_mark(first + 1, b'(') {
-        first + 2
-    } else {
-        first
-    };
+    // `user@host`, `CURRENT_USER()`, or a word alone.
+    let longer = head.is_mark(first + 1, b'@') || head.is_mark(first + 1, b'(');
+    let last = if longer { first + 2 } else { first };
     head.span(first, last)
 }
 
