@@ -81,9 +81,8 @@ async fn no_password_is_where_it_should_not_be() {
     let mut command =
         daybreak(directory.path(), &["run", "--until", "replicate", "--log-level", "trace"]);
     command.arg(format!("--source={source}")).arg("--target").arg(&target);
-    let mut child =
-        command.stderr(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
-    let child = child.spawn().unwrap();
+    command.stderr(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let child = command.spawn().unwrap();
     let id = child.id();
     let running = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap());
     // The program blanks its arguments before it connects: once its journal is there, it has.

@@ -15,6 +15,7 @@ pub mod error;
 pub mod event;
 pub mod mysql;
 pub mod report;
+pub mod route;
 pub mod select;
 pub mod source;
 pub mod switch;

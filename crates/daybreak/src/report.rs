@@ -79,9 +79,6 @@ pub struct Cutover {
     pub at: Timestamp,
     /// How long writes were stopped, in milliseconds.
     pub write_stop_millis: Option<f64>,
-    /// When an interrupted cutover first closed the source: writes may have been stopped from then
-    /// on, which `write_stop_millis` doesn't know. None when it went through in one go.
-    pub interrupted_since: Option<Timestamp>,
     /// The source's last position.
     pub position: Option<String>,
     /// Whatever else the step noted.
@@ -244,13 +241,6 @@ impl Report {
                 one.id == step && one.phase == StepPhase::Pending && one.undone_at.is_some()
             })
         };
-        let closing = records.iter().find_map(|record| match &record.entry {
-            Entry::Checkpoint { step, name, .. } if (step == "cutover") && (name == "closing") => {
-                Some(record.at)
-            }
-            Entry::PointOfNoReturn { .. } => Some(record.at),
-            _ => None,
-        });
         let (tables, verification) = tables::read(&plan, results, &checkpoints);
         let totals = tables::totals(&tables, &history.steps);
         let verdict =
@@ -288,7 +278,7 @@ impl Report {
             totals,
             verification,
             snapshot: checkpoints.snapshot(),
-            cutover: checkpoints.cutover(closing),
+            cutover: checkpoints.cutover(),
             point_of_no_return: history.point_of_no_return,
             lag: Lag::of(metrics),
             findings: checkpoints.findings(),

@@ -5,9 +5,10 @@
 
 mod copy {
     pub mod harness;
-    // mod interruptions;
+    mod interruptions;
     mod keys;
-    // mod locks;
-    // mod stopped;
+    mod locks;
+    mod products;
+    mod stopped;
     mod types;
 }

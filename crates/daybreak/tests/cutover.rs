@@ -67,7 +67,14 @@ async fn the_writes_move(role: Role, by: PositionBy) {
     assert_eq!(runner.undo(None).await.unwrap_err().kind(), Kind::State);
 
     // daybreak's own are gone from the target, and named where they stay.
-    assert_eq!(number(&pair.target, "SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = 'daybreak'").await, 0);
+    assert_eq!(
+        number(
+            &pair.target,
+            "SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = 'daybreak'"
+        )
+        .await,
+        0
+    );
     let left: Vec<LeftOnSource> =
         context.journal.recall("clean_up", "left_on_source").unwrap().unwrap();
     assert_eq!(left.len(), 2);
@@ -187,6 +194,83 @@ async fn what_goes_wrong_in_the_write_stop_is_put_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn table_locks_do_where_the_account_may_not_lock_all() {
+    let pair = Pair::start(Role::AuroraStandin, PositionBy::Gtid).await;
+    drop(pair.replicate().await);
+    let mut source = pair.source.connect_root().await.unwrap();
+    run(&mut source, "CREATE USER mover@'%' IDENTIFIED BY 'moves-It1s'").await;
+    run(
+        &mut source,
+        "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, LOCK TABLES, PROCESS, REPLICATION CLIENT, REPLICATION SLAVE, \
+         SYSTEM_VARIABLES_ADMIN, XA_RECOVER_ADMIN, SHOW VIEW, EVENT, TRIGGER ON *.* TO mover@'%'",
+    )
+    .await;
+    let mut config = pair.config();
+    config.source.user = "mover".into();
+    config.source.password = Some(daybreak::mysql::Secret::new("moves-It1s"));
+    let context = pair.context(config, Events::nowhere());
+    let runner = pair.runner(&context);
+
+    // Without the right to close the source nothing is begun.
+    run(&mut source, "REVOKE SYSTEM_VARIABLES_ADMIN ON *.* FROM mover@'%'").await;
+    let error = runner.run(None, true).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Blocked, "{error}");
+    run(&mut source, "GRANT SYSTEM_VARIABLES_ADMIN ON *.* TO mover@'%'").await;
+
+    // An application's account: only accounts with SYSTEM_USER may end statements of root.
+    run(&mut source, "CREATE USER app@'%' IDENTIFIED BY 'app'").await;
+    run(&mut source, "GRANT INSERT ON shop.* TO app@'%'").await;
+    let port = pair.source.port();
+    let writer =
+        Writer::start(format!("mysql://app:app@127.0.0.1:{port}/?prefer_socket=false"), 100);
+    writer.goes_on().await;
+    // Nor does it go past the point of no return without the right to end who waits for the locks.
+    let error = runner.run(None, true).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Privilege, "{error}");
+    assert!(!context.journal.state().past_no_return);
+    writer.goes_on().await;
+    run(&mut source, "GRANT CONNECTION_ADMIN ON *.* TO mover@'%'").await;
+    runner.run(None, true).await.unwrap_or_else(|error| panic!("{error}"));
+    let record: CutoverRecord = context.journal.recall("cutover", "result").unwrap().unwrap();
+    assert_eq!(record.lock, Some(daybreak::source::lock::LockMethod::TableLocks));
+    let acknowledged = writer.stop().await;
+    assert_whole(&pair, &acknowledged).await;
+    assert!(!pair.source_takes_writes().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_replication_writes_stop_before_the_copy() {
+    let pair = Pair::start(Role::AuroraStandin, PositionBy::File).await;
+    let mut source = pair.source.connect_root().await.unwrap();
+    let steps = || -> Vec<Box<dyn daybreak::engine::Step>> {
+        vec![
+            Box::new(daybreak::target::schema::CreateSchema),
+            Box::new(daybreak::target::rows::CopyRows),
+            Box::new(CutOver),
+            Box::new(daybreak::switch::clean_up::CleanUp),
+        ]
+    };
+    let migration = || {
+        let mut config = pair.config();
+        config.replication.mode = daybreak::engine::ReplicationMode::None;
+        let context =
+            pair::context_of(pair.directory.path(), config, pair.by, Events::nowhere(), &steps());
+        (daybreak::engine::Runner::new(context.clone(), steps()).unwrap(), context)
+    };
+    let (runner, context) = migration();
+    runner.run(Some("rows"), false).await.unwrap_or_else(|error| panic!("{error}"));
+    drop((runner, context));
+    // The lock ended with that run; what came since must be copied again.
+    run(&mut source, "INSERT INTO shop.t VALUES (1, 'in between')").await;
+    let (runner, context) = migration();
+    runner.run(None, true).await.unwrap_or_else(|error| panic!("{error}"));
+    assert_whole(&pair, &[1]).await;
+    assert!(!pair.source_takes_writes().await);
+    let record: CutoverRecord = context.journal.recall("cutover", "result").unwrap().unwrap();
+    assert!(record.lock.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn objects_that_are_missing_stop_it() {
     let pair = Pair::start(Role::Plain, PositionBy::Gtid).await;
     drop(pair.replicate().await);
@@ -203,7 +287,9 @@ async fn objects_that_are_missing_stop_it() {
     // A prepared XA transaction is found before anything is stopped.
     run(&mut source, "DROP VIEW shop.v").await;
     run(&mut source, "SET SESSION sql_log_bin = 1").await;
-    for sql in ["XA START 'x'", "INSERT INTO shop.t VALUES (7, 'xa')", "XA END 'x'", "XA PREPARE 'x'"] {
+    for sql in
+        ["XA START 'x'", "INSERT INTO shop.t VALUES (7, 'xa')", "XA END 'x'", "XA PREPARE 'x'"]
+    {
         run(&mut source, sql).await;
     }
     let error = runner.run(None, true).await.unwrap_err();
@@ -241,7 +327,8 @@ mod killed {
     }
 
     fn last(pair: &Pair) -> (u64, Entry) {
-        let record = Journal::open(pair.directory.path()).unwrap().entries().unwrap().pop().unwrap();
+        let record =
+            Journal::open(pair.directory.path()).unwrap().entries().unwrap().pop().unwrap();
         (record.seq, record.entry)
     }
 

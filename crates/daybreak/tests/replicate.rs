@@ -46,6 +46,11 @@ async fn there_and_back(role: Role, by: PositionBy) {
     replicate::wait_for(&mut target, &goal, by, pair::PATIENCE, &never).await.unwrap();
     pair.equal().await;
 
+    // The point right after the source's log was rotated can be waited for as well.
+    run(&mut source, "FLUSH BINARY LOGS").await;
+    let goal = Coordinates::read(&mut session(&pair.source, Side::Source).await).await.unwrap();
+    replicate::wait_for(&mut target, &goal, by, pair::PATIENCE, &never).await.unwrap();
+
     // Run again where it runs already: nothing is set anew.
     let entries = context.journal.entries().unwrap().len();
     let step = replicate::Replicate;

@@ -173,10 +173,32 @@ impl Stage {
         let source = Server::start(wish(Role::Source, "source")).await.map_err(failed)?;
         let target = Server::start(wish(Role::AuroraStandin, "target")).await.map_err(failed)?;
 
+        // The application's account: no more than it needs, the same on both sides (accounts aren't
+        // migrated), and bound by read_only.
+        let password: String =
+            (0..4).map(|_| format!("{:08x}", rand_u32())).collect::<String>() + "-Aa";
+        let app = |server: &Server| format!("mysql://app:{password}@127.0.0.1:{}/", server.port());
+        let (source_app, target_app) = (app(&source), app(&target));
+        for (server, side) in [(&source, Side::Source), (&target, Side::Target)] {
+            let mut root = connect(&server.root_url(), side).await?;
+            root.execute("SET sql_log_bin = 0").await?;
+            // By the client itself: what a session runs may be traced, and this holds a password.
+            root.conn()
+                .query_drop(format!("CREATE USER 'app'@'%' IDENTIFIED BY '{password}'"))
+                .await
+                .map_err(failed)?;
+            root.execute(format!("GRANT ALL ON {DATABASE}.* TO 'app'@'%'")).await?;
+            if side == Side::Source {
+                // The application owns its functions and triggers, and has no SUPER.
+                root.execute("SET GLOBAL log_bin_trust_function_creators = 1").await?;
+            }
+            root.close().await;
+        }
+
         events.info(format!("generating {} rows (seed {})", options.rows, options.seed));
         let progress = events.clone();
         let shop = shop::generate(
-            &source.root_url(),
+            &source_app,
             &ShopOptions {
                 rows: options.rows,
                 seed: options.seed,
@@ -198,35 +220,11 @@ impl Stage {
         .map_err(failed)?;
         events.info(format!("{} rows in {:.0} s", shop.rows, shop.seconds));
 
-        // The application's account: no more than it needs, the same on both sides (accounts aren't
-        // migrated), and bound by read_only.
-        let password: String =
-            (0..4).map(|_| format!("{:08x}", rand_u32())).collect::<String>() + "-Aa";
-        let app = |server: &Server| format!("mysql://app:{password}@127.0.0.1:{}/", server.port());
-        let stage = Stage {
-            source_app: app(&source),
-            target_app: app(&target),
-            rows: shop.rows,
-            source,
-            target,
-            _servers: taken_away,
-        };
-        for (server, side) in [(&stage.source, Side::Source), (&stage.target, Side::Target)] {
-            let mut root = connect(&server.root_url(), side).await?;
-            root.execute("SET sql_log_bin = 0").await?;
-            // By the client itself: what a session runs may be traced, and this holds a password.
-            root.conn()
-                .query_drop(format!("CREATE USER 'app'@'%' IDENTIFIED BY '{password}'"))
-                .await
-                .map_err(failed)?;
-            root.execute(format!("GRANT ALL ON {DATABASE}.* TO 'app'@'%'")).await?;
-            root.close().await;
-        }
         // Closed until the cutover opens it.
-        let mut admin = connect(&stage.target.admin_url(), Side::Target).await?;
+        let mut admin = connect(&target.admin_url(), Side::Target).await?;
         admin.execute("CALL mysql.rds_set_read_only(1)").await?;
         admin.close().await;
-        Ok(stage)
+        Ok(Stage { source, target, source_app, target_app, rows: shop.rows, _servers: taken_away })
     }
 
     fn start_writer(&self, options: &Rehearse, directory: &Path) -> Result<WriterHandle> {

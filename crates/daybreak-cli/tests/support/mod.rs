@@ -34,8 +34,21 @@ impl Pair {
         };
         let source = Server::start(wish(Role::Source)).await.unwrap();
         let target = Server::start(wish(Role::AuroraStandin)).await.unwrap();
+        // Accounts aren't migrated: the owner of the shop's routines and triggers is on both sides.
+        for server in [&source, &target] {
+            let mut root = connect(&server.root_url()).await;
+            for statement in [
+                "SET sql_log_bin = 0",
+                "CREATE USER 'owner'@'%' IDENTIFIED BY 'Owner-of-the-shop-1'",
+                "GRANT ALL ON shop.* TO 'owner'@'%'",
+                "SET GLOBAL log_bin_trust_function_creators = 1",
+            ] {
+                root.query_drop(statement).await.unwrap();
+            }
+        }
         let options = ShopOptions { rows, seed: 7, ..ShopOptions::default() };
-        shop::generate(&source.root_url(), &options, |_, _| {}).await.unwrap();
+        let owner = format!("mysql://owner:Owner-of-the-shop-1@127.0.0.1:{}/", source.port());
+        shop::generate(&owner, &options, |_, _| {}).await.unwrap();
         Pair { source, target }
     }
 

@@ -51,7 +51,7 @@ impl GtidSet {
                 return Err(wrong());
             }
         }
-        set.0.values_mut().for_each(|intervals| normalise(intervals));
+        set.0.values_mut().for_each(normalise);
         Ok(set)
     }
 
@@ -93,7 +93,7 @@ impl GtidSet {
         for (source, intervals) in &other.0 {
             all.entry(source.clone()).or_default().extend(intervals);
         }
-        all.values_mut().for_each(|intervals| normalise(intervals));
+        all.values_mut().for_each(normalise);
         GtidSet(all)
     }
 
@@ -192,7 +192,7 @@ mod tests {
         for wrong in [
             "x",
             "x:1",
-            &format!("{A}"),
+            A,
             &format!("{A}:0"),
             &format!("{A}:5-3"),
             &format!("{A}:1-"),

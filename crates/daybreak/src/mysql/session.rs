@@ -154,7 +154,10 @@ impl Session {
         match done {
             Ok(()) => Ok(self.outcome()),
             Err(mysql_async::Error::Server(mut server)) => {
-                if !matches!(server.code, 1044 | 1142 | 1227 | 1370 | 1290 | 1305 | 1396 | 1819 | 3021 | 3081) {
+                if !matches!(
+                    server.code,
+                    1044 | 1142 | 1227 | 1370 | 1290 | 1305 | 1396 | 1819 | 3021 | 3081
+                ) {
                     server.message = "(not shown: the statement holds a password)".into();
                 }
                 Err(self.error(mysql_async::Error::Server(server)))

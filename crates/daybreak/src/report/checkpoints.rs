@@ -21,22 +21,22 @@ pub(super) struct Checkpoint<'a> {
 /// The latest checkpoint of each step and name.
 pub(super) struct Checkpoints<'a> {
     latest: BTreeMap<(&'a str, &'a str), Checkpoint<'a>>,
-    /// The last snapshot, whichever step took it.
-    snapshot: Option<Checkpoint<'a>>,
     snapshots: usize,
 }
 
 impl<'a> Checkpoints<'a> {
     pub fn read(records: &'a [Record]) -> Self {
         let mut latest: BTreeMap<(&str, &str), Checkpoint<'a>> = BTreeMap::new();
-        let (mut snapshots, mut snapshot) = (0, None);
+        let (mut snapshots, mut taken_at) = (0, None);
         for record in records {
             match &record.entry {
                 Entry::Checkpoint { step, name, data } => {
-                    // A later step may copy again, and then it is that step which notes it.
-                    if name == "snapshot" {
+                    // The same snapshot may be noted twice: before and after it is taken.
+                    if (step.as_str(), name.as_str()) == ("rows", "snapshot")
+                        && (taken_at.is_none() || taken_at != data.get("taken_at"))
+                    {
                         snapshots += 1;
-                        snapshot = Some(Checkpoint { at: record.at, data, stands: true });
+                        taken_at = data.get("taken_at");
                     }
                     latest.insert((step, name), Checkpoint { at: record.at, data, stands: true });
                 }
@@ -50,7 +50,7 @@ impl<'a> Checkpoints<'a> {
                 _ => {}
             }
         }
-        Checkpoints { latest, snapshot, snapshots }
+        Checkpoints { latest, snapshots }
     }
 
     /// The latest one, whether or not its step was undone since: what was seen was seen.
@@ -64,7 +64,7 @@ impl<'a> Checkpoints<'a> {
     }
 
     pub fn snapshot(&self) -> Option<Snapshot> {
-        let seen = self.snapshot.as_ref()?;
+        let seen = self.seen("rows", "snapshot")?;
         Some(Snapshot {
             at: time(seen.data.get("taken_at")).unwrap_or(seen.at),
             method: text(seen.data.get("method")),
@@ -75,24 +75,14 @@ impl<'a> Checkpoints<'a> {
         })
     }
 
-    /// The switch. `closing` is when the step first announced that it closes the source.
-    pub fn cutover(&self, closing: Option<Timestamp>) -> Option<Cutover> {
+    pub fn cutover(&self) -> Option<Cutover> {
         let seen = self.standing("cutover", "result")?;
         let mut details = seen.data.as_object().cloned().unwrap_or_default();
         let stop = details.remove("write_stop_millis");
         let position = details.remove("position");
-        let resumed = details.remove("resumed") == Some(Value::Bool(true));
-        for value in details.values_mut() {
-            if value.get("gtids").is_some()
-                && let Some(text) = coordinates(Some(value))
-            {
-                *value = Value::String(text);
-            }
-        }
         Some(Cutover {
             at: seen.at,
             write_stop_millis: stop.as_ref().and_then(Value::as_f64),
-            interrupted_since: closing.filter(|_| resumed),
             position: coordinates(position.as_ref()),
             details,
         })

@@ -152,13 +152,7 @@ fn cards(page: &mut Page, report: &Report) {
         cards.push(("Data sent", bytes(totals.bytes), rate.unwrap_or_default()));
     }
     if let Some(stop) = report.cutover.as_ref().and_then(|cutover| cutover.write_stop_millis) {
-        let interrupted = report.cutover.as_ref().and_then(|cutover| cutover.interrupted_since);
-        let note = if interrupted.is_some() {
-            "at the cutover, which was interrupted before"
-        } else {
-            "at the cutover"
-        };
-        cards.push(("Writes stopped", millis(stop), note.into()));
+        cards.push(("Writes stopped", millis(stop), "at the cutover".into()));
     }
     if let Some(stall) = report.snapshot.as_ref().and_then(|snapshot| snapshot.stall_millis) {
         cards.push(("Writes stalled", millis(stall), "for the snapshot".into()));
@@ -239,15 +233,6 @@ fn writes(page: &mut Page, report: &Report) {
         if let Some(cutover) = &report.cutover {
             let stop = cutover.write_stop_millis.map_or_else(|| "not noted".into(), millis);
             page.term("Write stop", format_args!("{stop}, at the cutover"));
-            if let Some(since) = cutover.interrupted_since {
-                page.term(
-                    "Interrupted",
-                    format_args!(
-                        "the cutover was gone on with after an interruption: writes may have been stopped since {}",
-                        clock(since)
-                    ),
-                );
-            }
             page.term("Cutover", clock(cutover.at));
             if let Some(position) = &cutover.position {
                 page.wrap(
@@ -284,7 +269,7 @@ fn verification(page: &mut Page, report: &Report) {
         page.raw("<dl>\n");
         page.term(
             "Result",
-            if found.equal { "both sides are equal" } else { "not everything was found equal" },
+            if found.equal { "every table is equal" } else { "not every table was found equal" },
         );
         page.term(
             "Tables",
@@ -305,13 +290,6 @@ fn verification(page: &mut Page, report: &Report) {
             },
         );
         page.term("Result noted", clock(found.at));
-        if !found.limits.is_empty() {
-            page.raw("<div><dt>Can't vouch for</dt><dd><ul>");
-            for limit in &found.limits {
-                page.wrap("<li>", limit, "</li>");
-            }
-            page.raw("</ul></dd></div>\n");
-        }
         page.raw("</dl>\n");
         if !found.details.is_empty() {
             page.raw("<details><summary>More of the comparison</summary>\n");
@@ -336,7 +314,7 @@ fn tables(page: &mut Page, report: &Report) {
             TableVerdict::Unproven => 1,
             TableVerdict::Equal | TableVerdict::None => 2,
         });
-        page.raw("<div class=\"scroll tall\" tabindex=\"0\"><table>\n<thead><tr><th>Table</th><th>Both sides</th><th class=\"n\">Rows</th><th class=\"n\">Sent</th><th class=\"n\">Copy</th></tr></thead>\n<tbody>\n");
+        page.raw("<div class=\"scroll\" tabindex=\"0\"><table>\n<thead><tr><th>Table</th><th class=\"n\">Rows</th><th class=\"n\">Sent</th><th class=\"n\">Copy</th><th>Both sides</th></tr></thead>\n<tbody>\n");
         for table in tables {
             one_table(page, table);
         }
@@ -351,7 +329,10 @@ fn one_table(page: &mut Page, table: &TableReport) {
         (None, None) => "\u{2013}".into(),
     };
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "\u{2013}".into());
-    page.wrap("<tr><td class=\"w\"><bdi>", &table.table, "</bdi></td><td>");
+    page.wrap("<tr><td><bdi>", &table.table, "</bdi></td><td class=\"n\">")
+        .wrap("", rows, "</td><td class=\"n\">")
+        .wrap("", or_dash(table.bytes.map(bytes)), "</td><td class=\"n\">")
+        .wrap("", or_dash(table.copy_millis.map(|took| millis(took as f64))), "</td><td>");
     let (class, word) = match table.verdict {
         TableVerdict::Equal => ("good", "equal"),
         TableVerdict::Different => ("bad", "different"),
@@ -383,9 +364,7 @@ fn one_table(page: &mut Page, table: &TableReport) {
         }
         page.raw("</ul></details>");
     }
-    page.wrap("</td><td class=\"n\">", rows, "</td><td class=\"n\">")
-        .wrap("", or_dash(table.bytes.map(bytes)), "</td><td class=\"n\">")
-        .wrap("", or_dash(table.copy_millis.map(|took| millis(took as f64))), "</td></tr>\n");
+    page.raw("</td></tr>\n");
 }
 
 fn findings(page: &mut Page, report: &Report) {
@@ -485,24 +464,25 @@ fn extra(page: &mut Page, report: &Report) {
 
 fn steps(page: &mut Page, report: &Report) {
     page.section("Steps and what takes each back", |page| {
-        page.raw("<div class=\"scroll\" tabindex=\"0\"><table>\n<thead><tr><th>#</th><th>Step</th><th>Stands</th><th class=\"n\">Took</th><th>Does</th><th>Rollback</th></tr></thead>\n<tbody>\n");
+        page.raw("<div class=\"scroll\" tabindex=\"0\"><table>\n<thead><tr><th>#</th><th>Step</th><th>Does</th><th>Rollback</th><th>Stands</th><th class=\"n\">Took</th></tr></thead>\n<tbody>\n");
         for (at, step) in report.steps.iter().enumerate() {
             let (class, word) = standing(step);
             page.wrap("<tr><td>", at + 1, "</td><td><bdi>")
-                .wrap("", &step.id, "</bdi></td><td><span class=\"tag ")
+                .wrap("", &step.id, "</bdi></td><td>")
+                .wrap("", &step.title, "</td><td>")
+                .wrap("", &step.rollback, "</td><td><span class=\"tag ")
                 .wrap("", class, "\">")
                 .wrap("", word, "</span>");
             if step.attempts > 1 {
                 page.wrap(" <small>", things(step.attempts, "attempt", "attempts"), "</small>");
             }
-            let took = if step.runs.is_empty() {
-                "\u{2013}".to_string()
+            page.raw("</td><td class=\"n\">");
+            if step.runs.is_empty() {
+                page.text("\u{2013}");
             } else {
-                millis(step.millis as f64)
-            };
-            page.wrap("</td><td class=\"n\">", took, "</td><td class=\"w\">")
-                .wrap("", &step.title, "</td><td class=\"w\">")
-                .wrap("", &step.rollback, "</td></tr>\n");
+                page.text(millis(step.millis as f64));
+            }
+            page.raw("</td></tr>\n");
         }
         page.raw("</tbody>\n</table></div>\n");
     });
@@ -527,7 +507,7 @@ fn standing(step: &StepReport) -> (&'static str, &'static str) {
 
 fn about(page: &mut Page, report: &Report) {
     page.section("Log and versions", |page| {
-        page.raw("<details><summary>Every moment of the migration</summary><div class=\"scroll tall\" tabindex=\"0\"><table>\n<tbody>\n");
+        page.raw("<details><summary>Every moment of the migration</summary><div class=\"scroll\" tabindex=\"0\"><table>\n<tbody>\n");
         for moment in &report.moments {
             page.wrap("<tr><td class=\"when\">", clock(moment.at), "</td><td>")
                 .wrap("", moment.what.replace('_', " "), "</td><td><bdi>")

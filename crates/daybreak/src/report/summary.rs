@@ -48,11 +48,7 @@ fn facts(report: &Report) -> Vec<(&'static str, String, usize)> {
         say("next", next.clone(), 2);
     }
     if let Some(stop) = report.cutover.as_ref().and_then(|cutover| cutover.write_stop_millis) {
-        let interrupted = report.cutover.as_ref().and_then(|cutover| cutover.interrupted_since);
-        let since = interrupted.map_or_else(String::new, |since| {
-            format!("; it was interrupted, writes may have been stopped since {}", clock(since))
-        });
-        say("write stop", format!("{} at the cutover{since}", millis(stop)), 2);
+        say("write stop", format!("{} at the cutover", millis(stop)), 1);
     }
     if let Some(stall) = report.snapshot.as_ref().and_then(|snapshot| snapshot.stall_millis) {
         say("stall", format!("{} on the source, for the snapshot", millis(stall)), 1);

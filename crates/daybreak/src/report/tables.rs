@@ -1,6 +1,6 @@
 //! The tables: what was copied of each, what verification says of it, and the sums.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -11,10 +11,7 @@ use super::{
     checkpoints::{Checkpoints, elements, name_of, plain, text},
     figures::per_second,
 };
-use crate::{
-    engine::{Plan, TableResult},
-    sync::verify::VerifyReport,
-};
+use crate::engine::{Plan, TableResult};
 
 /// How many differences of a table are spelled out; the others are counted.
 const SPELLED_OUT: usize = 50;
@@ -69,8 +66,7 @@ pub struct Verification {
     pub at: Timestamp,
     /// By what: `checksum`, `count`.
     pub mode: Option<String>,
-    /// Whether every table of the migration was compared and is equal, and objects and definitions
-    /// are as well.
+    /// Whether every table of the migration was compared and is equal.
     pub equal: bool,
     /// How many tables are equal.
     pub tables_equal: u64,
@@ -80,8 +76,6 @@ pub struct Verification {
     pub tables_unproven: u64,
     /// Rows compared, on the source's side.
     pub rows: Option<u64>,
-    /// What the comparison can't vouch for, by name.
-    pub limits: Vec<String>,
     /// Whatever else the step noted.
     pub details: Map<String, Value>,
 }
@@ -161,11 +155,7 @@ pub(super) fn read(
     };
     let (tables_equal, tables_different) =
         (number(&[TableVerdict::Equal]), number(&[TableVerdict::Different]));
-    // What verification itself makes of objects and definitions weighs as much as the tables.
-    let denied = details.get("equal") == Some(&Value::Bool(false))
-        || serde_json::from_value::<VerifyReport>(verified.data.clone())
-            .is_ok_and(|report| !report.is_equal());
-    let limits = details.remove("limits").unwrap_or_default();
+    let denied = ["equal", "ok"].iter().any(|key| details.get(*key) == Some(&Value::Bool(false)));
     let verification = Verification {
         at: verified.at,
         mode: text(details.remove("mode").as_ref()),
@@ -174,7 +164,6 @@ pub(super) fn read(
         tables_different,
         tables_unproven: number(&[TableVerdict::Unproven, TableVerdict::None]),
         rows: tables.iter().filter_map(|table| table.rows_source).reduce(|a, b| a + b),
-        limits: elements(&limits).map(plain).collect(),
         details,
     };
     (tables, Some(verification))
@@ -192,7 +181,8 @@ fn compared(table: &mut TableReport, value: &Value) {
     }
     let differences: Vec<String> =
         value.get("differences").into_iter().flat_map(elements).map(difference).collect();
-    table.differences_total = differences.len() as u64 + number("more").unwrap_or(0);
+    table.differences_total =
+        number("differences_total").unwrap_or(0).max(differences.len() as u64);
     table.differences = differences;
     table.differences.truncate(SPELLED_OUT);
     if table.differences_total > 0 && table.verdict == TableVerdict::Equal {
@@ -201,14 +191,14 @@ fn compared(table: &mut TableReport, value: &Value) {
     }
 }
 
-/// A verdict's words: a text, or a tag with its reason (`not_compared: why`).
+/// A verdict's words: a text, a tag, or the only key of an object.
 fn words(value: &Value) -> Option<String> {
     match value {
-        Value::Object(parts) => {
-            let (tag, why) = parts.iter().next()?;
-            Some(format!("{}: {}", tag.replace('_', " "), plain(why)))
-        }
-        other => text(Some(other)).map(|words| words.replace('_', " ")),
+        Value::Object(parts) => ["verdict", "kind", "outcome", "state"]
+            .iter()
+            .find_map(|key| text(parts.get(*key)))
+            .or_else(|| parts.keys().next().cloned()),
+        other => text(Some(other)),
     }
 }
 
@@ -220,12 +210,18 @@ fn verdict(words: &str) -> TableVerdict {
     }
 }
 
-/// A difference on one line: `17: missing on target`.
+/// A difference on one line: `kind: missing, key: 17`.
 fn difference(value: &Value) -> String {
-    if let (Some(key), Some(what)) = (text(value.get("key")), text(value.get("what"))) {
-        return format!("{key}: {}", what.replace('_', " "));
+    match value {
+        Value::Object(parts) => {
+            let parts: BTreeMap<&String, &Value> =
+                parts.iter().filter(|(_, value)| !value.is_null()).collect();
+            let parts: Vec<String> =
+                parts.into_iter().map(|(key, value)| format!("{key}: {}", plain(value))).collect();
+            parts.join(", ")
+        }
+        other => plain(other),
     }
-    plain(value)
 }
 
 pub(super) fn totals(tables: &[TableReport], steps: &[StepReport]) -> Totals {

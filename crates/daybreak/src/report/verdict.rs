@@ -152,14 +152,14 @@ fn completed(
     }
     say(
         Outcome::CompletedUnproven,
-        "Completed, but not everything was found equal".into(),
+        "Completed, but not every table was found equal".into(),
         Some(format!(
             "{} equal, {} different, {} unproven",
             figures::things(found.tables_equal, "table", "tables"),
             found.tables_different,
             found.tables_unproven
         )),
-        Some("see the comparison and its tables; `daybreak verify` compares again"),
+        Some("see the tables below; `daybreak verify` compares them again"),
     )
 }
 
@@ -195,17 +195,11 @@ fn paused(
         } else {
             "remove the cause, then `daybreak resume` goes on from here; `daybreak undo` takes all back"
         };
-        let text = error.unwrap_or_else(|| reason.to_string());
-        // The error's own advice is nearer to the cause than ours.
-        let (advice, rest): (Vec<&str>, Vec<&str>) =
-            text.lines().partition(|line| line.trim_start().starts_with("next:"));
-        let advice =
-            advice.first().map(|line| line.trim_start().trim_start_matches("next:").trim());
         return say(
             Outcome::Failed,
             format!("Failed at {here}, and paused there"),
-            Some(rest.join("\n")),
-            advice.or(Some(next)),
+            Some(error.unwrap_or_else(|| reason.to_string())),
+            Some(next),
         );
     }
     let undid = history

@@ -4,6 +4,11 @@
 //! queues behind it. So each try is bounded by a fraction of a second, then withdrawn and repeated
 //! later; who is surely in the way is waited for without asking. The lock ends with its connection,
 //! and the connection ends by itself when this machine does.
+//!
+//! `FLUSH TABLES WITH READ LOCK` is one short statement, but when it is withdrawn while a long SELECT
+//! reads a table, that table stays marked for flushing, and everybody who opens it waits until that
+//! SELECT ends (seen on 9.7). It is asked for only when no such SELECT is seen, and where table locks do
+//! as well, they come first.
 
 mod blockers;
 mod kept;
@@ -30,9 +35,16 @@ const PAUSE: Duration = Duration::from_millis(150);
 /// The longest pause between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// Every how many tries the lock is asked for although somebody seems to be in the way: a `SLEEP()`
-/// or a transaction elsewhere only looks so.
+/// Every how many tries table locks are asked for although somebody seems to be in the way: a
+/// transaction elsewhere only looks so.
 const ASK_ANYWAY: u32 = 5;
+
+/// After how many tries the other way is thought of. By then, whatever SELECT was running at the first
+/// try is old enough to be seen.
+const THINK_OF_OTHER: u32 = 3;
+
+/// So many tables can't be opened within a try: the global lock comes first.
+const MANY_TABLES: usize = 2_000;
 
 /// How the writes are kept out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -45,13 +57,6 @@ pub enum LockMethod {
 }
 
 impl LockMethod {
-    fn other(self) -> Self {
-        match self {
-            LockMethod::GlobalReadLock => LockMethod::TableLocks,
-            LockMethod::TableLocks => LockMethod::GlobalReadLock,
-        }
-    }
-
     fn words(self) -> &'static str {
         match self {
             LockMethod::GlobalReadLock => "FLUSH TABLES WITH READ LOCK",
@@ -82,11 +87,10 @@ pub struct WriteLock {
 }
 
 impl WriteLock {
-    /// Stops writes on a server. No single try keeps writers waiting for much longer than `wait`;
-    /// there are up to `attempts` of them.
+    /// Stops writes on a server as a whole: `FLUSH TABLES WITH READ LOCK` where the account may and no
+    /// long statement is in its way, else `LOCK TABLES ... READ` on `tables` (base tables only).
     ///
-    /// `FLUSH TABLES WITH READ LOCK` where the account may and no long statement is in its way, else
-    /// `LOCK TABLES ... READ` on `tables` (base tables only).
+    /// No single try keeps writers waiting for much longer than `wait`; there are up to `attempts`.
     ///
     /// # Errors
     /// `LockWait`, naming who was in the way, when all tries are used up; `Privilege` when the account
@@ -98,71 +102,76 @@ impl WriteLock {
         attempts: u32,
         events: &Events,
     ) -> Result<Self> {
+        let first = LockMethod::GlobalReadLock;
+        Self::acquire_first(first, url, tables, wait, attempts, events).await
+    }
+
+    /// The same, with one way or the other tried first. For a moment in which just these tables must
+    /// stand still, table locks are the gentler.
+    pub async fn acquire_first(
+        first: LockMethod,
+        url: &ServerUrl,
+        tables: &[TableName],
+        wait: Duration,
+        attempts: u32,
+        events: &Events,
+    ) -> Result<Self> {
         let mut watcher = Session::open(url, Side::Source).await?;
         let mut holder = open_holder(url, wait).await?;
         let place = holder.place().to_string();
         let mut allowed = Allowed { global: true, tables: !tables.is_empty() };
-        let mut preferred = LockMethod::GlobalReadLock;
+        let first = if tables.len() > MANY_TABLES { LockMethod::GlobalReadLock } else { first };
         let mut seen = Blockers::default();
+        let mut waited = 0;
         for attempt in 1..=attempts.max(1) {
             if attempt > 1 {
                 pause(attempt).await;
             }
             let now = Blockers::look(&mut watcher, &[holder.id()]).await?;
-            let free = |method: LockMethod| allowed.is(method) && now.leave_room_for(method);
-            let mut method = match [preferred, preferred.other()].into_iter().find(|m| free(*m)) {
-                Some(method) => method,
-                None if attempt % ASK_ANYWAY == 0 => allowed.first(preferred),
-                None => {
-                    events.detail(format!(
-                        "the lock isn't asked for yet, to keep writers from queueing behind {now}"
-                    ));
-                    seen = now;
-                    continue;
-                }
+            let Some(method) = choose(first, allowed, &now, attempt, waited) else {
+                events.detail(format!(
+                    "the lock isn't asked for yet, to keep writers from queueing behind {now}"
+                ));
+                seen = now;
+                continue;
             };
-            loop {
-                let statement = method.statement(tables);
-                match ask(&mut holder, &mut watcher, &statement, wait).await? {
-                    Answer::Locked(since) => {
-                        events.detail(format!(
-                            "writes are stopped by {} (try {attempt}, granted in {:.1} ms)",
-                            method.words(),
-                            since.elapsed().as_secs_f64() * 1e3
+            match ask(&mut holder, &mut watcher, &method.statement(tables), wait).await? {
+                Answer::Locked(since) => {
+                    events.detail(format!(
+                        "writes are stopped by {} (try {attempt}, granted in {:.1} ms)",
+                        method.words(),
+                        since.elapsed().as_secs_f64() * 1e3
+                    ));
+                    watcher.close().await;
+                    let kept = Kept::new(holder).await?;
+                    return Ok(WriteLock { kept, since, method, place });
+                }
+                Answer::Denied(error) => {
+                    allowed.deny(method);
+                    if !allowed.any() {
+                        return Err(Error::new(
+                            Kind::Privilege,
+                            "the account may not stop writes for the moment of a snapshot",
+                        )
+                        .because(error)
+                        .at(&place)
+                        .next(
+                            "grant it LOCK TABLES and SELECT on every database that is migrated, or \
+                             RELOAD (FLUSH_TABLES) and PROCESS",
                         ));
-                        watcher.close().await;
-                        let kept = Kept::new(holder).await?;
-                        return Ok(WriteLock { kept, since, method, place });
                     }
-                    Answer::Denied(error) => {
-                        allowed.deny(method);
-                        if !allowed.any() {
-                            return Err(Error::new(
-                                Kind::Privilege,
-                                "the account may not stop writes for the moment of a snapshot",
-                            )
-                            .because(error)
-                            .at(&place)
-                            .next(
-                                "grant it RELOAD (or FLUSH_TABLES), or LOCK TABLES and SELECT on \
-                                 every database that is migrated",
-                            ));
-                        }
-                        events.detail(format!("the account may not use {}", method.words()));
-                        method = method.other();
-                    }
-                    Answer::Waited { holder_usable } => {
-                        seen = Blockers::look(&mut watcher, &[holder.id()]).await?;
-                        events.detail(format!(
-                            "{} was not granted within {} ms (try {attempt} of {attempts}); in the way: {seen}",
-                            method.words(),
-                            wait.as_millis()
-                        ));
-                        preferred = allowed.first(method.other());
-                        if !holder_usable {
-                            holder = open_holder(url, wait).await?;
-                        }
-                        break;
+                    events.detail(format!("the account may not use {}", method.words()));
+                }
+                Answer::Waited { holder_usable } => {
+                    waited += 1;
+                    seen = Blockers::look(&mut watcher, &[holder.id()]).await?;
+                    events.detail(format!(
+                        "{} was not granted within {} ms (try {attempt} of {attempts}); in the way: {seen}",
+                        method.words(),
+                        wait.as_millis()
+                    ));
+                    if !holder_usable {
+                        holder = open_holder(url, wait).await?;
                     }
                 }
             }
@@ -230,13 +239,6 @@ struct Allowed {
 }
 
 impl Allowed {
-    fn is(self, method: LockMethod) -> bool {
-        match method {
-            LockMethod::GlobalReadLock => self.global,
-            LockMethod::TableLocks => self.tables,
-        }
-    }
-
     fn deny(&mut self, method: LockMethod) {
         match method {
             LockMethod::GlobalReadLock => self.global = false,
@@ -247,9 +249,35 @@ impl Allowed {
     fn any(self) -> bool {
         self.global || self.tables
     }
+}
 
-    fn first(self, preferred: LockMethod) -> LockMethod {
-        if self.is(preferred) { preferred } else { preferred.other() }
+/// What to ask for now, if anything.
+fn choose(
+    first: LockMethod,
+    allowed: Allowed,
+    now: &Blockers,
+    attempt: u32,
+    waited: u32,
+) -> Option<LockMethod> {
+    let is_first = |method, other_allowed: bool| {
+        first == method || !other_allowed || attempt > THINK_OF_OTHER || waited >= THINK_OF_OTHER
+    };
+    let by_global = allowed.global
+        && is_first(LockMethod::GlobalReadLock, allowed.tables)
+        // The only way left may be tried in the dark.
+        && (now.leave_room_for(LockMethod::GlobalReadLock) || now.are_unseen() && !allowed.tables);
+    let by_tables = allowed.tables
+        // An account that sees nobody won't ask for the global lock.
+        && is_first(LockMethod::TableLocks, allowed.global && !now.are_unseen())
+        && (now.leave_room_for(LockMethod::TableLocks) || attempt.is_multiple_of(ASK_ANYWAY));
+    match (by_tables, by_global) {
+        (true, false) => Some(LockMethod::TableLocks),
+        (false, true) => Some(LockMethod::GlobalReadLock),
+        (false, false) => None,
+        // Turns, so that neither is tried in vain for ever.
+        (true, true) if waited.is_multiple_of(2) => Some(first),
+        (true, true) if first == LockMethod::TableLocks => Some(LockMethod::GlobalReadLock),
+        (true, true) => Some(LockMethod::TableLocks),
     }
 }
 

@@ -1,6 +1,9 @@
 //! Where the data come from: what is there, a consistent view of it, and its rows.
 
+pub mod assess;
+pub mod grants;
 pub mod lock;
+pub mod preflight;
 pub mod prepare;
 pub mod read;
 pub mod snapshot;

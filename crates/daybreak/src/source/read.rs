@@ -13,8 +13,8 @@ use crate::{
     mysql::{Column, Session, Table, quote},
 };
 
-/// How many bytes are handed over at once.
-const BATCH: usize = 1 << 20;
+/// How many bytes are handed over at once: one packet, below the least `max_allowed_packet` in use.
+const BATCH: usize = 1_000_000;
 
 /// How many batches may wait for the target.
 pub const BATCHES_AHEAD: usize = 3;

@@ -29,6 +29,12 @@ pub const SAVEPOINT: &str = "daybreak";
 /// How often the views of MariaDB's connections may disagree before a lock is taken instead.
 const AGREEMENT_TRIES: u32 = 200;
 
+/// How long the views may take to open while writes are kept out.
+const OPEN_LIMIT: Duration = Duration::from_secs(5);
+
+/// How often a snapshot is taken again because an XA transaction was prepared.
+const XA_TRIES: u32 = 3;
+
 /// How often a snapshot is taken again because definitions changed meanwhile.
 const DEFINITION_TRIES: u32 = 5;
 
@@ -119,10 +125,15 @@ impl Snapshot {
                 catalog.tables.iter().map(|table| table.name.clone()).collect();
             let readers = (0..request.sessions.max(1)).map(|_| reader(request.url));
             let mut sessions = try_join_all(readers).await?;
-            let record = open_views(&mut request, &tables, &mut sessions, attempt).await?;
+            let record = match open_views(&mut request, &tables, &mut sessions, attempt).await {
+                // A table that was to be locked is gone.
+                Err(error) if error.code() == Some(1146) => None,
+                other => Some(other?),
+            };
             let after = Catalog::read(&mut meta, request.selection).await?;
             let created_after = creation_times(&mut meta, &after).await?;
-            if after.digest() == catalog.digest() && created_after == created {
+            let same = after.digest() == catalog.digest() && created_after == created;
+            if let (true, Some(record)) = (same, record) {
                 meta.close().await;
                 // The sizes of the first reading are as good.
                 return Ok(Snapshot { sessions, record, catalog, backup_lock, created });
@@ -173,6 +184,7 @@ async fn open_views(
 ) -> Result<SnapshotRecord> {
     if let Some(lock) = request.held.as_deref_mut() {
         begin(sessions).await?;
+        mark(sessions).await?;
         lock.still_held().await?;
         let coordinates = Coordinates::read(&mut *lock.session().await).await?;
         return Ok(SnapshotRecord {
@@ -206,30 +218,36 @@ async fn under_lock(
     attempt: u32,
 ) -> Result<SnapshotRecord> {
     let (events, bounds) = (request.events, request.copy);
-    let mut prepared = false;
-    for _ in 0..bounds.lock_attempts.max(1) {
-        let mut lock =
-            WriteLock::acquire(request.url, tables, bounds.lock_wait, bounds.lock_attempts, events)
-                .await?;
+    for _ in 0..XA_TRIES {
+        let mut lock = WriteLock::acquire_first(
+            LockMethod::TableLocks,
+            request.url,
+            tables,
+            bounds.lock_wait,
+            bounds.lock_attempts,
+            events,
+        )
+        .await?;
         events.send(Event::WritesStopped { why: "snapshot".into() });
         let method = lock.method();
         // Whatever happens in here, the lock is let go of below.
-        let opened = async {
+        let opening = async {
             begin(sessions).await?;
             let mut holder = lock.session().await;
             let coordinates = Coordinates::read(&mut holder).await?;
             Ok::<_, Error>((coordinates, has_prepared_xa(&mut holder).await?))
-        }
-        .await;
+        };
+        let opened = tokio::time::timeout(OPEN_LIMIT, opening).await;
         let held: Result<()> = lock.still_held().await;
         let stall = lock.release().await?;
         let millis = stall.as_secs_f64() * 1e3;
         events.send(Event::WritesResumed { why: "snapshot".into(), millis, on_target: false });
-        let (coordinates, has_prepared) = opened?;
+        let (coordinates, has_prepared) = opened.map_err(|_| {
+            Error::new(Kind::Timeout, "the views of a snapshot didn't open in time").at(request.url)
+        })??;
         held?;
         if has_prepared {
             // Its rows aren't in the views, and its events lie before the position.
-            prepared = true;
             end(sessions).await?;
             tokio::time::sleep(Duration::from_millis(200)).await;
             continue;
@@ -246,11 +264,8 @@ async fn under_lock(
             taken_at: Timestamp::now(),
         });
     }
-    let what = if prepared {
-        "XA transactions are prepared on the source at every try: a snapshot would miss their rows"
-    } else {
-        "no snapshot could be taken"
-    };
+    let what =
+        "XA transactions are prepared on the source at every try: a snapshot would miss their rows";
     Err(Error::new(Kind::LockWait, what)
         .at(request.url)
         .next("commit or roll back what XA RECOVER lists there, then `daybreak resume`"))

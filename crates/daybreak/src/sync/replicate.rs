@@ -182,9 +182,10 @@ async fn configured(session: &mut Session) -> Result<Option<ReplicaStatus>> {
 }
 
 fn not_a_replica(target: &Session) -> Error {
-    Error::new(Kind::Replication, "the target replicates from nobody")
-        .at(target.place())
-        .next("`daybreak resume` sets replication up")
+    Error::new(Kind::Replication, "the target replicates from nobody").at(target.place()).next(
+        "`daybreak resume` sets replication up; if it had been and somebody reset it, \
+             `daybreak undo --to objects` first",
+    )
 }
 
 /// Whether a replica follows what this migration told it to follow.

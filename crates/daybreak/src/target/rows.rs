@@ -102,7 +102,8 @@ impl Step for CopyRows {
         let mut target = worker::loader(&context.config.target).await?;
         let mut chunks = by_table(ledger_of(context)?.read(&mut target).await?);
         target.close().await;
-        let tables: Vec<TableName> = context.journal.recall(STEP, "tables")?.unwrap_or_default();
+        let tables: Option<Vec<TableName>> = context.journal.recall(STEP, "tables")?;
+        let tables = tables.ok_or_else(|| Error::new(Kind::State, "nothing was copied yet"))?;
         let mut expected = Vec::with_capacity(tables.len());
         for table in tables {
             let chunks = chunks.remove(&table).unwrap_or_default();

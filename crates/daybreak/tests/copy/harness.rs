@@ -9,7 +9,7 @@ use daybreak::{
     config::{Config, Overrides},
     engine::{
         Context, Entry, Fingerprint, Journal, Plan, PlannedStep, PositionBy, ReplicationMode,
-        Route, Step, StopSignal,
+        Route, Step, StepPhase, StopSignal,
     },
     error::Result,
     event::{Event, Events},
@@ -21,6 +21,7 @@ use rehearsal::server::{Product, Role, Server, ServerOptions};
 use tokio::sync::{MutexGuard, OnceCell};
 
 static SERVERS: OnceCell<(Server, Server)> = OnceCell::const_new();
+static OTHERS: OnceCell<(Server, Server)> = OnceCell::const_new();
 static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// The servers, for as long as the test runs.
@@ -62,6 +63,21 @@ impl Pair {
         pair
     }
 
+    /// Waits for its turn, with a source of another product; each product has one test.
+    pub async fn with_source(product: Product, databases: &[&str]) -> Pair {
+        let mut pair = Pair::take(databases).await;
+        let others = OTHERS.get_or_init(|| async {
+            let old = ServerOptions::new(Product::Mysql56, Role::Source).durable(false);
+            let maria = ServerOptions::new(Product::Mariadb1011, Role::Source).durable(false);
+            let (old, maria) = tokio::join!(Server::start(old), Server::start(maria));
+            (old.unwrap(), maria.unwrap())
+        });
+        let (old, maria) = others.await;
+        let server = if product == Product::Mysql56 { old } else { maria };
+        pair.source = server.root_url();
+        pair
+    }
+
     pub async fn source(&self) -> Session {
         Session::open(&ServerUrl::parse(&self.source).unwrap(), Side::Source).await.unwrap()
     }
@@ -76,6 +92,16 @@ impl Pair {
         for statement in statements {
             session.execute(statement).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
         }
+    }
+
+    /// An account on the source with just these global privileges.
+    pub async fn account(&self, name: &str, grants: &str) -> ServerUrl {
+        let mut root = self.source().await;
+        root.execute(format!("DROP USER IF EXISTS '{name}'@'%'")).await.unwrap();
+        root.execute(format!("CREATE USER '{name}'@'%' IDENTIFIED BY 'x'")).await.unwrap();
+        root.execute(format!("GRANT {grants} ON *.* TO '{name}'@'%'")).await.unwrap();
+        let port = ServerUrl::parse(&self.source).unwrap().port;
+        ServerUrl::parse(&format!("mysql://{name}:x@127.0.0.1:{port}/")).unwrap()
     }
 
     pub fn config(&self, database: &str) -> Config {
@@ -98,7 +124,12 @@ impl Pair {
             journal.append(Entry::Planned { plan: Box::new(plan(&config)) }).unwrap();
         }
         journal.append(Entry::Resumed { version: "test".into(), consent: false }).unwrap();
-        journal.append(Entry::StepStarted { step: "rows".into() }).unwrap();
+        let step = if journal.state().step("rows") == Some(StepPhase::Verified) {
+            "verify"
+        } else {
+            "rows"
+        };
+        journal.append(Entry::StepStarted { step: step.into() }).unwrap();
         let seen = self.seen.clone();
         Context {
             config,
@@ -121,9 +152,14 @@ impl Pair {
         run_and_verify(&context).await
     }
 
-    /// Everything that was told.
-    pub fn told(&self) -> String {
-        self.seen.lock().unwrap().iter().map(|event| format!("{event:?}\n")).collect()
+    /// The bytes of rows that the latest pass sent.
+    pub fn bytes_sent(&self) -> u64 {
+        let seen = self.seen.lock().unwrap();
+        let bytes = seen.iter().rev().find_map(|event| match event {
+            Event::Progress { bytes, .. } => Some(*bytes),
+            _ => None,
+        });
+        bytes.unwrap()
     }
 
     /// Demands that both sides hold the same rows: the engine's own checksum of each table.

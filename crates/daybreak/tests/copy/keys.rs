@@ -42,7 +42,7 @@ async fn every_key_is_cut_without_a_gap() {
     run_and_verify(&context).await.unwrap();
     pair.assert_equal("keyed").await;
     let mut target = pair.target().await;
-    for table in ["integers", "composite", "texts", "bytes", "parted"] {
+    for table in ["integers", "composite", "texts", "bytes"] {
         let chunks: u64 = target
             .scalar(format!("SELECT COUNT(*) FROM daybreak.chunks WHERE table_name = '{table}'"))
             .await

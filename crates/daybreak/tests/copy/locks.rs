@@ -11,7 +11,7 @@ use std::{
 use daybreak::{
     error::Kind,
     event::Events,
-    mysql::{ServerUrl, Session, Side, TableName},
+    mysql::{ServerUrl, Session, TableName},
     select::Selection,
     source::{
         lock::{LockMethod, WriteLock},
@@ -24,8 +24,15 @@ use super::harness::Pair;
 
 const WAIT: Duration = Duration::from_millis(300);
 
+/// What an account needs that may not stop the whole server.
+const LESSER: &str = "SELECT, LOCK TABLES, REPLICATION CLIENT";
+
 /// Writes without end, and tells the longest that a commit took.
-fn writer(mut session: Session, statement: &'static str, end: Arc<AtomicBool>) -> JoinHandle<(u64, Duration)> {
+fn writer(
+    mut session: Session,
+    statement: &'static str,
+    end: Arc<AtomicBool>,
+) -> JoinHandle<(u64, Duration)> {
     tokio::spawn(async move {
         let (mut commits, mut longest) = (0, Duration::ZERO);
         while !end.load(Ordering::SeqCst) {
@@ -50,21 +57,12 @@ async fn until(session: &mut Session, condition: &str) {
     }
 }
 
-async fn lesser(pair: &Pair, name: &str, grants: &str) -> String {
-    let mut root = pair.source().await;
-    root.execute(format!("DROP USER IF EXISTS '{name}'@'%'")).await.unwrap();
-    root.execute(format!("CREATE USER '{name}'@'%' IDENTIFIED BY 'x'")).await.unwrap();
-    root.execute(format!("GRANT {grants} ON *.* TO '{name}'@'%'")).await.unwrap();
-    let port = ServerUrl::parse(&pair.source).unwrap().port;
-    format!("mysql://{name}:x@127.0.0.1:{port}/")
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_queues_behind_a_lock_that_waits() {
     let pair = Pair::take(&["locked"]).await;
     pair.on_source(&[
         "CREATE DATABASE locked",
-        "CREATE TABLE locked.read_long (id INT PRIMARY KEY)",
+        "CREATE TABLE locked.read_long (id INT PRIMARY KEY AUTO_INCREMENT)",
         "INSERT INTO locked.read_long VALUES (1), (2)",
         "CREATE TABLE locked.changed (id INT PRIMARY KEY)",
         "CREATE TABLE locked.written (id INT PRIMARY KEY AUTO_INCREMENT)",
@@ -73,26 +71,30 @@ async fn nobody_queues_behind_a_lock_that_waits() {
     let url = ServerUrl::parse(&pair.source).unwrap();
     let tables: Vec<TableName> =
         ["read_long", "changed", "written"].map(|name| TableName::new("locked", name)).into();
-    let acquire = async |attempts| {
-        WriteLock::acquire(&url, &tables, WAIT, attempts, &Events::nowhere()).await
+    let acquire_first = async |first, attempts| {
+        WriteLock::acquire_first(first, &url, &tables, WAIT, attempts, &Events::nowhere()).await
     };
+    let acquire = async |attempts| acquire_first(LockMethod::TableLocks, attempts).await;
     let end = Arc::new(AtomicBool::new(false));
-    let writing =
-        writer(pair.source().await, "INSERT INTO locked.written VALUES ()", end.clone());
+    let writing = [
+        writer(pair.source().await, "INSERT INTO locked.written VALUES ()", end.clone()),
+        writer(pair.source().await, "INSERT INTO locked.read_long VALUES ()", end.clone()),
+    ];
 
     // In the way of table locks: a transaction that changed something. Both, in the way of each.
     let mut open = pair.source().await;
     open.execute("START TRANSACTION").await.unwrap();
     open.execute("INSERT INTO locked.changed VALUES (1)").await.unwrap();
-    let lock = acquire(5).await.unwrap();
-    assert_eq!(lock.method(), LockMethod::GlobalReadLock);
-    lock.release().await.unwrap();
+    for first in [LockMethod::TableLocks, LockMethod::GlobalReadLock] {
+        let lock = acquire_first(first, 8).await.unwrap();
+        assert_eq!(lock.method(), LockMethod::GlobalReadLock);
+        lock.release().await.unwrap();
+    }
 
     let mut reader = pair.source().await;
     let reader_id = reader.id();
-    let reading = tokio::spawn(async move {
-        reader.execute("SELECT SLEEP(30) FROM locked.read_long").await
-    });
+    let reading =
+        tokio::spawn(async move { reader.execute("SELECT SLEEP(30) FROM locked.read_long").await });
     let mut watcher = pair.source().await;
     until(
         &mut watcher,
@@ -109,6 +111,9 @@ async fn nobody_queues_behind_a_lock_that_waits() {
         )
         .await;
     }
+    // Nor does it matter which way is the first.
+    let error = acquire_first(LockMethod::GlobalReadLock, 5).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::LockWait, "{error}");
     let error = acquire(3).await.unwrap_err().to_string();
     for named in [reader_id, open.id()] {
         assert!(error.contains(&format!("connection {named} ")), "{error}");
@@ -128,9 +133,11 @@ async fn nobody_queues_behind_a_lock_that_waits() {
     watcher.execute(format!("KILL {reader_id}")).await.unwrap();
     assert!(reading.await.unwrap().is_err());
     end.store(true, Ordering::SeqCst);
-    let (commits, longest) = writing.await.unwrap();
-    assert!(commits > 20, "{commits}");
-    assert!(longest < Duration::from_secs(1), "a writer waited for {longest:?}");
+    for writing in writing {
+        let (commits, longest) = writing.await.unwrap();
+        assert!(commits > 20, "{commits}");
+        assert!(longest < Duration::from_secs(1), "a writer waited for {longest:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -139,8 +146,7 @@ async fn an_account_without_reload_locks_tables() {
     pair.on_source(&["CREATE DATABASE locked", "CREATE TABLE locked.`a``b` (id INT)"]).await;
     let tables = [TableName::new("locked", "a`b")];
     let events = Events::nowhere();
-    let url = lesser(&pair, "lesser", "SELECT, LOCK TABLES, REPLICATION CLIENT").await;
-    let url = ServerUrl::parse(&url).unwrap();
+    let url = pair.account("lesser", LESSER).await;
     let lock = WriteLock::acquire(&url, &tables, WAIT, 3, &events).await.unwrap();
     assert_eq!(lock.method(), LockMethod::TableLocks);
     let mut writer = pair.source().await;
@@ -152,7 +158,7 @@ async fn an_account_without_reload_locks_tables() {
     writer.execute("SET SESSION lock_wait_timeout = 30").await.unwrap();
     writer.execute("INSERT INTO locked.`a``b` VALUES (1)").await.unwrap();
 
-    let url = ServerUrl::parse(&lesser(&pair, "least", "SELECT").await).unwrap();
+    let url = pair.account("least", "SELECT").await;
     let error = WriteLock::acquire(&url, &tables, WAIT, 3, &events).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Privilege, "{error}");
 }
@@ -169,7 +175,8 @@ async fn a_snapshot_is_of_one_moment_and_knows_which() {
         "CREATE TABLE moved.log (id INT PRIMARY KEY AUTO_INCREMENT)",
     ])
     .await;
-    let lesser = lesser(&pair, "lesser", "SELECT, LOCK TABLES, REPLICATION CLIENT").await;
+    let (all, lesser) =
+        (ServerUrl::parse(&pair.source).unwrap(), pair.account("lesser", LESSER).await);
     let last = async |session: &mut Session| -> u64 {
         let gtids: String = session.scalar("SELECT @@GLOBAL.gtid_executed").await.unwrap().unwrap();
         gtids.rsplit(['-', ':']).next().unwrap().parse().unwrap()
@@ -199,19 +206,28 @@ async fn a_snapshot_is_of_one_moment_and_knows_which() {
     let mut methods = Vec::new();
     let mut moved = Vec::new();
     for round in 0..24 {
-        let url = if round % 2 == 0 { &pair.source } else { &lesser };
+        // Every third under a lock that is held already: the global one, as no tables are named.
+        let mut held = None;
+        if round % 3 == 2 {
+            let lock = WriteLock::acquire(&all, &[], WAIT, 20, &Events::nowhere()).await.unwrap();
+            assert_eq!(lock.method(), LockMethod::GlobalReadLock);
+            held = Some(lock);
+        }
+        let is_held = held.is_some();
         let mut snapshot = Snapshot::take(SnapshotRequest {
-            url: &ServerUrl::parse(url).unwrap(),
+            url: if round % 2 == 0 { &all } else { &lesser },
             selection: &selection,
             sessions: 4,
             copy: &config.copy,
             events: &Events::nowhere(),
-            held: None,
+            held: held.as_mut(),
         })
         .await
         .unwrap();
+        drop(held);
         assert_eq!(snapshot.backup_lock.is_some(), round % 2 == 0);
-        assert!(snapshot.record.stall_millis > 0.0 && snapshot.record.stall_millis < 1000.0);
+        let stall = snapshot.record.stall_millis;
+        assert!((stall == 0.0) == is_held && stall < 1000.0, "{stall}");
         methods.push(snapshot.record.method);
         let gtids = snapshot.record.coordinates.gtids.to_string();
         let gtid: u64 = gtids.rsplit(['-', ':']).next().unwrap().parse().unwrap();
@@ -231,11 +247,33 @@ async fn a_snapshot_is_of_one_moment_and_knows_which() {
     for writer in writers {
         writer.await.unwrap();
     }
-    assert!(methods.contains(&SnapshotMethod::GlobalReadLock));
-    assert!(methods.contains(&SnapshotMethod::TableLocks));
+    assert!(methods.contains(&SnapshotMethod::TableLocks), "{methods:?}");
     assert!(moved.last() > moved.first(), "the writers never stood still");
-    let mut session = Session::open(&ServerUrl::parse(&pair.source).unwrap(), Side::Source).await.unwrap();
-    session.execute("INSERT INTO moved.log VALUES ()").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ddl_waits_for_the_end_of_a_copy_where_that_can_be_had() {
+    let pair = Pair::take(&["ddl"]).await;
+    pair.on_source(&["CREATE DATABASE ddl", "CREATE TABLE ddl.t (id INT PRIMARY KEY)"]).await;
+    let config = pair.config("ddl");
+    let snapshot = Snapshot::take(SnapshotRequest {
+        url: &config.source,
+        selection: &config.select,
+        sessions: 1,
+        copy: &config.copy,
+        events: &Events::nowhere(),
+        held: None,
+    })
+    .await
+    .unwrap();
+    let mut root = pair.source().await;
+    root.execute("SET SESSION lock_wait_timeout = 1").await.unwrap();
+    let error = root.execute("ALTER TABLE ddl.t ADD COLUMN a INT").await.unwrap_err();
+    assert_eq!(error.kind(), Kind::LockWait);
+    root.execute("INSERT INTO ddl.t VALUES (1)").await.unwrap();
+    drop(snapshot);
+    root.execute("SET SESSION lock_wait_timeout = 30").await.unwrap();
+    root.execute("ALTER TABLE ddl.t ADD COLUMN a INT").await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -251,7 +289,7 @@ async fn a_prepared_xa_transaction_is_waited_for() {
     ])
     .await;
     let mut config = pair.config("xa");
-    config.copy.lock_attempts = 2;
+    (config.copy.lock_attempts, config.copy.lock_wait) = (6, Duration::from_millis(100));
     let selection = config.select.clone();
     let url = ServerUrl::parse(&pair.source).unwrap();
     let events = Events::nowhere();

@@ -15,8 +15,8 @@ use async_trait::async_trait;
 use daybreak::{
     config::{Config, Overrides},
     engine::{
-        Context, Finding, Fingerprint, Journal, Plan, PlannedStep, PositionBy, ReplicationMode,
-        Route, Runner, Step, StopSignal,
+        Context, Finding, Fingerprint, Journal, Plan, PlannedStep, PositionBy, Route, Runner, Step,
+        StopSignal,
     },
     error::Result,
     event::{Event, Events},
@@ -128,10 +128,21 @@ pub fn config(source: &str, target: &str) -> Config {
 }
 
 pub fn context(directory: &Path, config: Config, by: PositionBy, events: Events) -> Arc<Context> {
+    context_of(directory, config, by, events, &steps())
+}
+
+/// A migration of these steps.
+pub fn context_of(
+    directory: &Path,
+    config: Config,
+    by: PositionBy,
+    events: Events,
+    steps: &[Box<dyn Step>],
+) -> Arc<Context> {
     let fresh = !Journal::exists(directory);
     let journal = Journal::open(directory).unwrap();
     if fresh {
-        let planned = steps()
+        let planned = steps
             .iter()
             .map(|step| PlannedStep {
                 id: step.id().into(),
@@ -143,7 +154,7 @@ pub fn context(directory: &Path, config: Config, by: PositionBy, events: Events)
             migration: MIGRATION.into(),
             route: Route::Logical,
             reason: "a test".into(),
-            replication: ReplicationMode::Native,
+            replication: config.replication.mode,
             position: by,
             source: config.source.to_string(),
             target: config.target.to_string(),
@@ -258,6 +269,8 @@ impl Writer {
                             refused.store(true, Ordering::SeqCst);
                             tokio::time::sleep(Duration::from_millis(20)).await;
                         }
+                        // Ended by the cutover while it waited for a table's lock.
+                        Err(mysql_async::Error::Server(error)) if error.code == 1317 => {}
                         Err(error) => panic!("the writer: {error}"),
                     }
                     id += 1;

@@ -11,7 +11,8 @@ use crate::{
     mysql::Session,
 };
 
-/// From what age on somebody counts as in the way; the younger are gone before they matter.
+/// From what age on somebody counts as in the way; the younger are gone before they matter. The server
+/// counts whole seconds.
 const LONG_SECONDS: u64 = 1;
 
 /// How many are named.
@@ -31,6 +32,8 @@ pub(super) struct Blockers {
     statements: Vec<Connection>,
     /// With a long transaction that holds row locks: table locks wait for its end.
     transactions: Vec<Connection>,
+    /// The account sees only its own connections.
+    blind: bool,
 }
 
 impl Blockers {
@@ -51,7 +54,7 @@ impl Blockers {
             if id == u64::from(me) || own.iter().any(|own| u64::from(*own) == id) {
                 continue;
             }
-            if works && !servers_own && seconds > LONG_SECONDS {
+            if works && !servers_own && seconds >= LONG_SECONDS {
                 found.statements.push(Connection { id, user: user.clone(), seconds });
             }
             users.push((id, user));
@@ -68,14 +71,17 @@ impl Blockers {
         let transactions = match transactions {
             Ok(rows) => rows,
             // Without PROCESS nothing is seen; the bound of each try holds all the same.
-            Err(error) if error.kind() == Kind::Privilege => Vec::new(),
+            Err(error) if error.kind() == Kind::Privilege => {
+                found.blind = true;
+                Vec::new()
+            }
             Err(error) => return Err(error),
         };
         for row in transactions {
             let id: u64 = session.field(&row, "id")?;
             let seconds: i64 = session.field(&row, "seconds")?;
             let seconds = u64::try_from(seconds).unwrap_or(0);
-            if seconds > LONG_SECONDS {
+            if seconds >= LONG_SECONDS {
                 let user = users.iter().find(|(known, _)| *known == id);
                 let user = user.map_or_else(|| "?".to_string(), |(_, user)| user.clone());
                 found.transactions.push(Connection { id, user, seconds });
@@ -84,10 +90,15 @@ impl Blockers {
         Ok(found)
     }
 
+    /// Whether the account can't see who is in the way.
+    pub(super) fn are_unseen(&self) -> bool {
+        self.blind
+    }
+
     /// Whether nobody is known to be in a method's way.
     pub(super) fn leave_room_for(&self, method: LockMethod) -> bool {
         match method {
-            LockMethod::GlobalReadLock => self.statements.is_empty(),
+            LockMethod::GlobalReadLock => self.statements.is_empty() && !self.blind,
             LockMethod::TableLocks => self.transactions.is_empty(),
         }
     }
@@ -103,11 +114,14 @@ impl fmt::Display for Blockers {
         }
         for (at, (one, what)) in all.iter().take(NAMED).enumerate() {
             let comma = if at == 0 { "" } else { ", " };
-            write!(
-                f,
-                "{comma}connection {} (user {}, {what} for {} s)",
-                one.id, one.user, one.seconds
-            )?;
+            match one.id {
+                0 => write!(f, "{comma}a prepared XA transaction (see XA RECOVER)")?,
+                id => write!(
+                    f,
+                    "{comma}connection {id} (user {}, {what} for {} s)",
+                    one.user, one.seconds
+                )?,
+            }
         }
         if all.len() > NAMED {
             write!(f, " and {} more", all.len() - NAMED)?;

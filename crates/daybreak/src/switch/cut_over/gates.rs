@@ -197,6 +197,13 @@ fn may_close(source: &Session, privileges: &[String]) -> bool {
     has("SUPER") || has("SYSTEM_VARIABLES_ADMIN")
 }
 
+/// Whether the account may end other accounts' statements, which closing needs under table locks.
+pub(super) async fn may_kill(source: &mut Session) -> Result<bool> {
+    let privileges = global_privileges(source).await?;
+    let wanted = ["ALL PRIVILEGES", "ALL", "SUPER", "CONNECTION_ADMIN", "CONNECTION ADMIN"];
+    Ok(privileges.iter().any(|privilege| wanted.contains(&privilege.as_str())))
+}
+
 /// The account's privileges on `*.*`, in upper case, those of its active roles included.
 async fn global_privileges(session: &mut Session) -> Result<Vec<String>> {
     let mut sql = "SHOW GRANTS FOR CURRENT_USER()".to_string();

@@ -6,19 +6,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Fence, ID, ReadOnly, fence, forget_fence, moved, objects, open};
+use super::{Fence, ID, ReadOnly, fence, forget_fence, gates, moved, objects, open};
 use crate::{
     engine::{Context, Entry, PositionBy, StopSignal},
     error::{Error, Kind, Result, Retry},
     event::Event,
     mysql::{Catalog, Coordinates, Session, TableName},
-    source::lock::WriteLock,
+    source::lock::{LockMethod, WriteLock},
     sync::{heartbeat, replicate},
     target,
 };
 
 /// How often the lock is looked at while the target catches up.
 const LOOK: Duration = Duration::from_millis(250);
+
+/// How often the global read lock is tried before table locks do.
+const GLOBAL_TRIES: u32 = 5;
 
 /// How long letting go of the lock in good order may take; after that its connection is cut.
 const RELEASE: Duration = Duration::from_secs(2);
@@ -48,6 +51,7 @@ pub(super) async fn with_replication(context: &Context) -> Result<(Fence, WriteL
     replicate::catch_up(context, by).await?;
     context.stop.check()?;
     let before = ReadOnly::read(&mut source).await?;
+    let may_kill = gates::may_kill(&mut source).await?;
     context.journal.record(ID, "closing", &before)?;
 
     // From here to a sound state nothing is interrupted: `context.stop` isn't looked at.
@@ -55,6 +59,9 @@ pub(super) async fn with_replication(context: &Context) -> Result<(Fence, WriteL
     let mut lock = acquire(context, &mut source).await?;
     let deadline = lock.since().max(asked) + context.config.cutover.max_write_stop;
     context.events.send(Event::WritesStopped { why: "cutover".into() });
+    if let Err(error) = closable(&lock, may_kill) {
+        return Err(put_back(context, lock, error).await);
+    }
     let stage = Stage(Mutex::new("stopped"));
     let held = tokio::time::timeout_at(
         deadline.into(),
@@ -97,6 +104,8 @@ async fn last_look(
     source: &mut Session,
     before: ReadOnly,
 ) -> Result<Fence> {
+    let may_kill = gates::may_kill(source).await?;
+    closable(lock, may_kill)?;
     let mut target = context.target().await?;
     let snapshot = target::rows::latest_snapshot(&context.journal)?.ok_or_else(|| {
         Error::new(Kind::State, "the journal has no snapshot").next("copy the rows first")
@@ -114,19 +123,38 @@ async fn last_look(
     Ok(fence)
 }
 
-/// Takes the lock on everything that is selected.
+/// Takes the lock: the global one if it is to be had, since it keeps out what no table lock does
+/// (other tables, DDL, accounts), else the locks of everything that is selected.
 pub(super) async fn acquire(context: &Context, source: &mut Session) -> Result<WriteLock> {
     let catalog = Catalog::read(source, &context.plan()?.selection).await?;
     let tables: Vec<TableName> = catalog.tables.into_iter().map(|table| table.name).collect();
-    let settings = &context.config;
-    let acquiring = WriteLock::acquire(
-        &settings.source,
-        &tables,
-        settings.copy.lock_wait,
-        settings.copy.lock_attempts,
-        &context.events,
-    );
-    acquiring.await.map_err(final_attempt)
+    let (url, settings) = (&context.config.source, &context.config.copy);
+    let (wait, attempts) = (settings.lock_wait, settings.lock_attempts);
+    let events = &context.events;
+    let few = attempts.min(GLOBAL_TRIES);
+    match WriteLock::acquire(url, &[], wait, few, events).await {
+        Err(error) if matches!(error.kind(), Kind::LockWait | Kind::Privilege) => {
+            events.detail(format!("the global read lock isn't to be had: {}", error.what()));
+            WriteLock::acquire(url, &tables, wait, attempts, events).await
+        }
+        other => other,
+    }
+    .map_err(final_attempt)
+}
+
+/// Whether a source that is kept closed by that lock can be closed for good while it is.
+fn closable(lock: &WriteLock, may_kill: bool) -> Result<()> {
+    if lock.method() == LockMethod::GlobalReadLock || may_kill {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Privilege,
+        "writes could be stopped by table locks only, and under these the account can't close the source for good",
+    )
+    .next(
+        "grant it RELOAD (or FLUSH_TABLES) for FLUSH TABLES WITH READ LOCK, or CONNECTION_ADMIN (before MySQL 8: \
+         SUPER) to end the statements that wait for the locks; if it has RELOAD, wait for long statements to end",
+    ))
 }
 
 /// A failed cutover isn't begun again by itself: another write stop is for a person to ask for.

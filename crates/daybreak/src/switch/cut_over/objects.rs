@@ -68,7 +68,9 @@ fn not_migrated(context: &Context) -> Result<BTreeSet<String>> {
     for (step, name) in [("preflight", "not_migrated"), ("objects", "not_created")] {
         let Some(list) = context.journal.recall::<Value>(step, name)? else { continue };
         for one in list.as_array().into_iter().flatten() {
-            let name = match one.get("name") {
+            // Either says the name itself, or names an object that has one.
+            let name = one.get("name").or_else(|| one.get("object")?.get("name"));
+            let name = match name {
                 Some(Value::String(name)) => name.clone(),
                 Some(Value::Object(parts)) => {
                     let part = |key: &str| parts.get(key).and_then(Value::as_str).unwrap_or("");

@@ -17,6 +17,9 @@ use crate::{
 /// How long closing may wait for others' locks, in seconds.
 const CLOSE_WAIT: u32 = 10;
 
+/// How long closing may be held up before those in its way are looked for.
+const LOOK_FOR_WAITERS: Duration = Duration::from_millis(50);
+
 /// For how long a closed source is watched where some accounts aren't bound by `read_only`.
 const WATCH: Duration = Duration::from_millis(300);
 
@@ -66,7 +69,7 @@ pub(super) async fn forward(
         }
     }
     open_target(context, &mut target).await?;
-    close_source(&mut source, &mut lock).await?;
+    close_source(context, &mut source, &mut lock).await?;
     let write_stop_millis = begun.elapsed().as_secs_f64() * 1e3;
     if moved(&mut source, &fence.position).await? {
         return Err(moved_after_close(context, fence, &mut source, &mut target).await?);
@@ -130,22 +133,30 @@ async fn open_target(context: &Context, target: &mut Session) -> Result<()> {
 }
 
 /// Closes the source by its own switch while the lock still holds.
-async fn close_source(source: &mut Session, lock: &mut Option<WriteLock>) -> Result<()> {
+async fn close_source(
+    context: &Context,
+    source: &mut Session,
+    lock: &mut Option<WriteLock>,
+) -> Result<()> {
     let statement = closing_statement(source);
-    let mut closed = None;
-    // The holder of the global read lock needn't wait for anybody; the holder of table locks is
-    // refused (1192), another session isn't.
-    if let Some(lock) = lock
-        && lock.method() == LockMethod::GlobalReadLock
-    {
-        closed = lock.session().await.execute(statement).await.ok();
-    }
-    let result = match closed {
-        Some(_) => Ok(()),
+    let result = match lock.as_ref().map(WriteLock::method) {
+        // Already closed, or nobody is kept waiting.
         None => {
             source.execute(format!("SET SESSION lock_wait_timeout = {CLOSE_WAIT}")).await?;
-            source.execute(statement).await.map(|_| ())
+            source.execute(statement).await.map(drop)
         }
+        // The holder of the global read lock needn't wait for anybody.
+        Some(LockMethod::GlobalReadLock) => {
+            let by_holder = match lock {
+                Some(lock) => lock.session().await.execute(statement).await.map(drop),
+                None => Ok(()),
+            };
+            match by_holder {
+                Ok(()) => Ok(()),
+                Err(_) => close_past_waiters(context, source, statement).await,
+            }
+        }
+        Some(LockMethod::TableLocks) => close_past_waiters(context, source, statement).await,
     };
     let now = ReadOnly::read(source).await;
     let how = format!(
@@ -178,6 +189,52 @@ async fn close_source(source: &mut Session, lock: &mut Option<WriteLock>) -> Res
             Err(failed)
         }
     }
+}
+
+/// Closes a source on which table locks hold writers up.
+///
+/// The holder of table locks may not set the switch (1192). Another session waits for every writing
+/// statement that has begun, those included that wait for the very locks; and letting the locks go
+/// first would let those write. So they are ended: what they wait for is to be refused. New ones don't
+/// begin once the switch is waited for.
+async fn close_past_waiters(
+    context: &Context,
+    watcher: &mut Session,
+    statement: &str,
+) -> Result<()> {
+    let mut closer = context.source().await?;
+    closer.execute(format!("SET SESSION lock_wait_timeout = {CLOSE_WAIT}")).await?;
+    let mine = [closer.id(), watcher.id()];
+    let mut closing = std::pin::pin!(closer.execute(statement));
+    loop {
+        match tokio::time::timeout(LOOK_FOR_WAITERS, &mut closing).await {
+            Ok(closed) => return closed.map(drop),
+            Err(_) => end_waiters(watcher, &mine).await?,
+        }
+    }
+}
+
+/// Ends the statements that wait for a table's lock; their connections stay.
+async fn end_waiters(watcher: &mut Session, mine: &[u32]) -> Result<()> {
+    let rows = watcher
+        .rows(
+            "SELECT ID FROM information_schema.PROCESSLIST \
+             WHERE STATE IN ('Waiting for table metadata lock', 'Waiting for table level lock')",
+        )
+        .await?;
+    for row in rows {
+        let Some(id) = watcher.column::<u32>(&row, 0)? else { continue };
+        if mine.contains(&id) {
+            continue;
+        }
+        match watcher.execute(format!("KILL QUERY {id}")).await {
+            Ok(_) => {}
+            // 1094: it has gone by itself.
+            Err(error) if error.code() == Some(1094) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Opens a source that this migration closed, as far as it was open before.

@@ -14,7 +14,7 @@ use super::{
     count, definitions,
     definitions::Definitions,
     fence, json,
-    live::{self, Follower, Settled},
+    live::{self, Settled},
     report::{Difference, LISTED, TableVerdict, Verdict, VerifyReport},
     table::{self, By, Found, Pair, Work},
 };
@@ -62,10 +62,9 @@ pub async fn compare(
         Liveness::Live => true,
         Liveness::Detect => live::is_replicating(&mut pair.target).await?,
     };
-    let follower = if live { Some(Follower::new(&mut pair.source).await?) } else { None };
-    if let Some(follower) = &follower {
+    if live {
         // The less is under way, the less must be looked at again.
-        follower.catch_up(&mut pair, stop).await?;
+        live::catch_up(&mut pair, stop).await?;
     }
     let (ours, theirs) = tokio::join!(
         Catalog::read(&mut pair.source, selection),
@@ -91,12 +90,11 @@ pub async fn compare(
     let until = Instant::now() + config.recheck;
     for (work, mut state) in works.into_iter().zip(states) {
         state.found.settle_moves();
-        let verdict = match &follower {
-            Some(follower) if !state.is_equal() => {
-                let mut again = Again { source, target, pair: &mut pair, follower, until, stop };
-                again.table(&work, state, config.mode, &mut report).await?
-            }
-            _ => state.verdict(&work),
+        let verdict = if live && !state.is_equal() {
+            let mut again = Again { source, target, pair: &mut pair, until, stop };
+            again.table(&work, state, config.mode, &mut report).await?
+        } else {
+            state.verdict(&work)
         };
         report.tables.push(verdict);
         if config.mode == VerifyMode::Checksum {
@@ -104,7 +102,7 @@ pub async fn compare(
         }
     }
     report.tables.sort_by(|a, b| a.table.cmp(&b.table));
-    compare_definitions(&mut pair, selection, follower.as_ref(), stop, &mut report).await?;
+    compare_definitions(&mut pair, selection, stop, &mut report).await?;
     pair.close().await;
     report.seconds = begun.elapsed().as_secs_f64();
     Ok(report)
@@ -113,12 +111,11 @@ pub async fn compare(
 async fn compare_definitions(
     pair: &mut Pair,
     selection: &Selection,
-    follower: Option<&Follower>,
     stop: &StopSignal,
     report: &mut VerifyReport,
 ) -> Result<()> {
     // DDL may be on its way to the target: a second look, once it has executed all.
-    for last in [follower.is_none(), true] {
+    for last in [!report.live, true] {
         let (ours, theirs) = tokio::join!(
             Definitions::read(&mut pair.source, selection),
             Definitions::read(&mut pair.target, selection)
@@ -131,11 +128,10 @@ async fn compare_definitions(
                 .objects
                 .values()
                 .all(|count| count.only_on_source.is_empty() && count.only_on_target.is_empty());
-        if let Some(follower) = follower.filter(|_| !last && !alike) {
-            follower.catch_up(pair, stop).await?;
-        } else {
+        if last || alike {
             break;
         }
+        live::catch_up(pair, stop).await?;
     }
     Ok(())
 }
@@ -349,7 +345,6 @@ struct Again<'a> {
     source: &'a ServerUrl,
     target: &'a ServerUrl,
     pair: &'a mut Pair,
-    follower: &'a Follower,
     until: Instant,
     stop: &'a StopSignal,
 }
@@ -367,7 +362,7 @@ impl Again<'_> {
         }
         if state.found.beyond > 0 {
             // The target may just have been far behind: look at it all once more.
-            self.follower.catch_up(self.pair, self.stop).await?;
+            live::catch_up(self.pair, self.stop).await?;
             let sums = table::sums(self.pair, work, &KeyRange::all()).await?;
             state.found = if sums.0 == sums.1 {
                 Found::default()
@@ -379,7 +374,7 @@ impl Again<'_> {
         let suspects = std::mem::take(&mut state.found.rows);
         let beyond = state.found.beyond;
         let Settled { proven, in_doubt, why, rechecked } =
-            live::settle(self.follower, self.pair, work, suspects, self.until, self.stop).await?;
+            live::settle(self.pair, work, suspects, self.until, self.stop).await?;
         report.rechecked += rechecked;
         report.proven += proven.len() as u64;
         let in_doubt = in_doubt + beyond;
@@ -406,7 +401,7 @@ impl Again<'_> {
         let mut why;
         loop {
             self.stop.check()?;
-            match fence::open(self.follower, self.pair, &mut locks, work, self.stop).await? {
+            match fence::open(self.pair, &mut locks, work, self.stop).await? {
                 Ok(()) => {
                     let found = self.snapshots(work, mode, &mut state).await;
                     fence::close(self.pair).await?;

@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use super::{
-    live::Follower,
+    live,
     table::{Pair, Work},
 };
 use crate::{
@@ -25,7 +25,6 @@ const HOLD: Duration = Duration::from_secs(3);
 /// Opens a transaction on both sessions of `read` that shows one and the same moment of a table, or
 /// says why it can't be had now. `lock` holds the locks meanwhile.
 pub(super) async fn open(
-    follower: &Follower,
     read: &mut Pair,
     lock: &mut Pair,
     work: &Work,
@@ -37,10 +36,10 @@ pub(super) async fn open(
         }
     }
     // The lock then lasts only for what happens in between.
-    if !follower.catch_up(read, stop).await? {
+    if !live::catch_up(read, stop).await? {
         return Ok(Err("the target didn't catch up with the source".to_string()));
     }
-    let opened = under_locks(follower, read, lock, work, stop).await;
+    let opened = under_locks(read, lock, work, stop).await;
     // Let go in every case; the first failure is the one to tell.
     let (ours, theirs) = tokio::join!(unlock(&mut lock.source), unlock(&mut lock.target));
     match opened {
@@ -73,17 +72,15 @@ pub(super) async fn close(read: &mut Pair) -> Result<()> {
 }
 
 async fn under_locks(
-    follower: &Follower,
     read: &mut Pair,
     lock: &mut Pair,
     work: &Work,
     stop: &StopSignal,
 ) -> Result<Result<(), String>> {
-    // Sent before the lock is taken; what is left to do under it is short.
     lock_table(&mut lock.source, &work.source.name.sql()).await?;
     read.source.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT").await?;
     let position = Coordinates::read(&mut read.source).await?;
-    if !follower.wait(&mut read.target, &position, HOLD, stop).await? {
+    if !live::wait(&mut read.target, &position, None, HOLD, stop).await? {
         return Ok(Err(format!("the target is more than {HOLD:?} behind")));
     }
     // Waits for an applier that has said it executed the position and is about to commit.

@@ -1,8 +1,8 @@
 //! Differences while replication runs: looked at again until both sides agree, and proven under a
 //! lock where they don't.
 //!
-//! A proof of one row: hold it (or the gap where it would be) `FOR SHARE` at the source, take the
-//! source's position while holding it, wait until the target has executed that position, read the
+//! A proof of a few rows: hold them (or the gaps where they would be) `FOR SHARE` at the source, take
+//! the source's position while holding them, wait until the target has executed that position, read the
 //! row there with a lock of its own, and compare. The lock is what makes it sound: nobody changes
 //! the row after the position was taken, and whoever changed it before had written the binary log
 //! by then. Two gaps are closed: `gtid_executed` of the source may lag behind the lock by the end of
@@ -15,194 +15,62 @@ use std::time::{Duration, Instant};
 use super::{
     hash,
     report::LISTED,
-    table::{Pair, RowDifference, Work},
+    table::{Pair, RowDifference, Work, by_key},
 };
 use crate::{
-    engine::StopSignal,
+    engine::{PositionBy, StopSignal},
     error::{Error, Kind, Result},
-    mysql::{ChunkKey, Coordinates, FilePosition, KeyTuple, Session},
+    mysql::{ChunkKey, Coordinates, KeyTuple, Session},
+    sync::replicate::{self, Receiver},
 };
 
 /// The longest that a row may be held at the source while the target catches up.
 const HOLD: Duration = Duration::from_secs(5);
 /// The longest wait for the target before a row is held.
 const CATCH_UP: Duration = Duration::from_secs(10);
-/// How often the target is asked.
-const POLL: Duration = Duration::from_millis(5);
+/// How many rows are held at once.
+const HELD: usize = 20;
 /// How many keys one query looks up.
 const KEYS: usize = 100;
 
-/// How far the target's replica is.
-#[derive(Debug)]
-struct Replica {
-    running: bool,
-    error: String,
-    auto_position: bool,
-    source_uuid: Option<String>,
-    executed: Option<FilePosition>,
-}
-
-/// A column of a row if the server has it, and it isn't NULL.
-fn field(row: &mysql_async::Row, names: [&str; 2]) -> Option<String> {
-    let at = row
-        .columns_ref()
-        .iter()
-        .position(|column| names.iter().any(|name| column.name_str().eq_ignore_ascii_case(name)))?;
-    row.get_opt::<Option<String>, _>(at)?.ok()?
-}
-
-/// Reads the replica's status; none if the target is no replica. Of several channels, the one from
-/// this source.
-async fn replica(target: &mut Session, source_uuid: &str) -> Result<Option<Replica>> {
-    let statement = target.dialect().replica_status();
-    let mut replicas: Vec<Replica> = target
-        .rows(statement)
-        .await?
-        .iter()
-        .map(|row| {
-            let says = |names, wanted: &str| field(row, names).as_deref() == Some(wanted);
-            let file = field(row, ["Relay_Source_Log_File", "Relay_Master_Log_File"]);
-            let position = field(row, ["Exec_Source_Log_Pos", "Exec_Master_Log_Pos"]);
-            let io = field(row, ["Replica_IO_Running", "Slave_IO_Running"]);
-            let error = |sql: &str, io: &str| {
-                field(row, [sql, sql])
-                    .filter(|text| !text.is_empty())
-                    .or_else(|| field(row, [io, io]))
-                    .unwrap_or_default()
-            };
-            Replica {
-                // A connection that is being made again isn't a stop.
-                running: says(["Replica_SQL_Running", "Slave_SQL_Running"], "Yes")
-                    && io.as_deref() != Some("No"),
-                error: error("Last_SQL_Error", "Last_IO_Error"),
-                auto_position: says(["Auto_Position", "Auto_Position"], "1"),
-                source_uuid: field(row, ["Source_UUID", "Master_UUID"]).filter(|u| !u.is_empty()),
-                executed: match (file, position.and_then(|text| text.parse().ok())) {
-                    (Some(file), Some(position)) if !file.is_empty() => {
-                        Some(FilePosition { file, position })
-                    }
-                    _ => None,
-                },
-            }
-        })
-        .collect();
-    if let Some(at) =
-        replicas.iter().position(|replica| replica.source_uuid.as_deref() == Some(source_uuid))
-    {
-        return Ok(Some(replicas.swap_remove(at)));
-    }
-    Ok(replicas.into_iter().next())
-}
-
 /// Whether the target is a replica that runs.
 pub(super) async fn is_replicating(target: &mut Session) -> Result<bool> {
-    Ok(replica(target, "").await?.is_some_and(|replica| replica.running))
+    let status = replicate::status(target).await?;
+    // A connection that is being made again isn't a stop.
+    Ok(status.is_some_and(|status| status.applying && status.receiver != Receiver::Stopped))
 }
 
-/// By what the target's progress is measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Measure {
-    Gtid,
-    File,
-}
-
-/// What is known of the pair's replication.
-#[derive(Debug)]
-pub(super) struct Follower {
-    source_uuid: String,
-}
-
-impl Follower {
-    pub async fn new(source: &mut Session) -> Result<Self> {
-        Ok(Follower { source_uuid: source.server_uuid().await? })
-    }
-
-    /// Whether the target has executed a position; an error if replication doesn't run.
-    async fn executed(
-        &self,
-        target: &mut Session,
-        position: &Coordinates,
-        by: Option<Measure>,
-    ) -> Result<bool> {
-        let Some(replica) = replica(target, &self.source_uuid).await? else {
-            return Err(Error::new(Kind::Replication, "the target is no replica any more")
-                .at(target.place()));
-        };
-        if !replica.running {
-            let why = if replica.error.is_empty() {
-                String::new()
+/// Waits until the target has executed a position of the source, up to a limit; an error if
+/// replication doesn't run.
+pub(super) async fn wait(
+    target: &mut Session,
+    position: &Coordinates,
+    by: Option<PositionBy>,
+    limit: Duration,
+    stop: &StopSignal,
+) -> Result<bool> {
+    let by = match by {
+        Some(by) => by,
+        None => {
+            let status = replicate::status(target).await?;
+            if status.is_some_and(|status| status.auto_position) && !position.gtids.is_empty() {
+                PositionBy::Gtid
             } else {
-                format!(": {}", replica.error)
-            };
-            return Err(Error::new(
-                Kind::Replication,
-                format!("replication stopped during verification{why}"),
-            )
-            .at(target.place()));
-        }
-        let by_gtid = replica.auto_position && !position.gtids.is_empty();
-        match by.unwrap_or(if by_gtid { Measure::Gtid } else { Measure::File }) {
-            Measure::Gtid => {
-                let sql =
-                    format!("SELECT GTID_SUBSET('{}', @@GLOBAL.gtid_executed)", position.gtids);
-                Ok(target.scalar::<i64>(sql).await? == Some(1))
+                PositionBy::File
             }
-            Measure::File => match (&position.file, &replica.executed) {
-                (Some(wanted), Some(executed)) => Ok(executed.reaches(wanted)),
-                _ => Err(Error::new(
-                    Kind::Replication,
-                    "the target's position in the source's binary log is unknown",
-                )
-                .at(target.place())),
-            },
         }
+    };
+    match replicate::wait_for(target, position, by, limit, stop).await {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == Kind::Timeout => Ok(false),
+        Err(error) => Err(error),
     }
+}
 
-    /// Whether file positions of target and source speak of the same binary log.
-    async fn has_file(&self, target: &mut Session, position: &Coordinates) -> Result<bool> {
-        let replica = replica(target, &self.source_uuid).await?;
-        Ok(position.file.is_some()
-            && replica.is_some_and(|replica| {
-                replica.executed.is_some()
-                    && replica.source_uuid.is_none_or(|uuid| uuid == self.source_uuid)
-            }))
-    }
-
-    /// Waits until the target has executed a position, up to a limit.
-    pub async fn wait(
-        &self,
-        target: &mut Session,
-        position: &Coordinates,
-        limit: Duration,
-        stop: &StopSignal,
-    ) -> Result<bool> {
-        self.wait_by(target, position, None, limit, stop).await
-    }
-
-    async fn wait_by(
-        &self,
-        target: &mut Session,
-        position: &Coordinates,
-        by: Option<Measure>,
-        limit: Duration,
-        stop: &StopSignal,
-    ) -> Result<bool> {
-        let begun = Instant::now();
-        while !self.executed(target, position, by).await? {
-            stop.check()?;
-            if begun.elapsed() > limit {
-                return Ok(false);
-            }
-            tokio::time::sleep(POLL).await;
-        }
-        Ok(true)
-    }
-
-    /// Waits until the target has executed what the source has now.
-    pub async fn catch_up(&self, pair: &mut Pair, stop: &StopSignal) -> Result<bool> {
-        let now = Coordinates::read(&mut pair.source).await?;
-        self.wait(&mut pair.target, &now, CATCH_UP, stop).await
-    }
+/// Waits until the target has executed what the source has now.
+pub(super) async fn catch_up(pair: &mut Pair, stop: &StopSignal) -> Result<bool> {
+    let now = Coordinates::read(&mut pair.source).await?;
+    wait(&mut pair.target, &now, None, CATCH_UP, stop).await
 }
 
 /// What became of differences that were looked at again.
@@ -221,7 +89,6 @@ pub(super) struct Settled {
 /// Looks at the differing rows of a table again until they agree, are proven different, or the time
 /// is up.
 pub(super) async fn settle(
-    follower: &Follower,
     pair: &mut Pair,
     work: &Work,
     suspects: Vec<RowDifference>,
@@ -237,9 +104,10 @@ pub(super) async fn settle(
     };
     let mut open: Vec<KeyTuple> = suspects.into_iter().map(|row| row.key).collect();
     let mut round = 0;
+    let mut batch = HELD;
     while !open.is_empty() {
         stop.check()?;
-        if !follower.catch_up(pair, stop).await? {
+        if !catch_up(pair, stop).await? {
             settled.why = "the target didn't catch up with the source".to_string();
         }
         let mut left = Vec::new();
@@ -251,17 +119,23 @@ pub(super) async fn settle(
         // Most differences are changes under way: the second look finds them settled.
         if round > 1 {
             let mut undecided = Vec::new();
-            for tuple in std::mem::take(&mut open) {
+            let mut waiting = open.as_slice();
+            while let Some((keys, rest)) = waiting.split_at_checked(batch.min(waiting.len())) {
+                if keys.is_empty() {
+                    break;
+                }
+                waiting = rest;
                 if settled.proven.len() >= LISTED || Instant::now() > until {
-                    undecided.push(tuple);
+                    undecided.extend_from_slice(keys);
                     continue;
                 }
-                match prove(follower, pair, work, key, &tuple, stop).await? {
-                    Proof::Agree => {}
-                    Proof::Differ(row) => settled.proven.push(row),
-                    Proof::Undecided(why) => {
+                match prove(pair, work, key, keys, stop).await? {
+                    Ok(different) => settled.proven.extend(different),
+                    Err(why) => {
                         settled.why = why;
-                        undecided.push(tuple);
+                        undecided.extend_from_slice(keys);
+                        // One row that others hold must not keep its neighbours in doubt.
+                        batch = (batch / 2).max(1);
                     }
                 }
             }
@@ -293,44 +167,39 @@ async fn disagreeing(
     Ok(keys.iter().filter(|tuple| find(&ours, tuple) != find(&theirs, tuple)).cloned().collect())
 }
 
-enum Proof {
-    Agree,
-    Differ(RowDifference),
-    Undecided(String),
-}
-
+/// Proves which of the rows differ, the others agreeing; or says why that can't be known now.
 async fn prove(
-    follower: &Follower,
     pair: &mut Pair,
     work: &Work,
     key: &ChunkKey,
-    tuple: &KeyTuple,
+    keys: &[KeyTuple],
     stop: &StopSignal,
-) -> Result<Proof> {
-    let first = prove_once(follower, pair, work, key, tuple, stop).await?;
-    match first {
-        Proof::Differ(_) => prove_once(follower, pair, work, key, tuple, stop).await,
+) -> Result<Result<Vec<RowDifference>, String>> {
+    match prove_once(pair, work, key, keys, stop).await? {
+        Ok(different) if !different.is_empty() => {
+            let keys: Vec<KeyTuple> = different.into_iter().map(|row| row.key).collect();
+            prove_once(pair, work, key, &keys, stop).await
+        }
         other => Ok(other),
     }
 }
 
 async fn prove_once(
-    follower: &Follower,
     pair: &mut Pair,
     work: &Work,
     key: &ChunkKey,
-    tuple: &KeyTuple,
+    keys: &[KeyTuple],
     stop: &StopSignal,
-) -> Result<Proof> {
+) -> Result<Result<Vec<RowDifference>, String>> {
     // The lock is then held only for what happened in between.
-    if !follower.catch_up(pair, stop).await? {
-        return Ok(Proof::Undecided("the target didn't catch up with the source".to_string()));
+    if !catch_up(pair, stop).await? {
+        return Ok(Err("the target didn't catch up with the source".to_string()));
     }
     let transactional = work.source.engine.eq_ignore_ascii_case("InnoDB");
     pair.source.execute("SET SESSION innodb_lock_wait_timeout = 1, lock_wait_timeout = 1").await?;
     pair.target.execute("SET SESSION innodb_lock_wait_timeout = 2, lock_wait_timeout = 2").await?;
     let proof = match hold(pair, work, transactional).await {
-        Ok(()) => held(follower, pair, work, key, tuple, transactional, stop).await,
+        Ok(()) => held(pair, work, key, keys, transactional, stop).await,
         Err(error) => Err(error),
     };
     // Let go in every case; the first failure is the one to tell.
@@ -338,7 +207,7 @@ async fn prove_once(
     match proof {
         Err(error) if matches!(error.kind(), Kind::LockWait | Kind::Deadlock) => {
             released?;
-            Ok(Proof::Undecided("the row is locked by others".to_string()))
+            Ok(Err("the rows are locked by others".to_string()))
         }
         Err(error) => Err(error),
         Ok(proof) => released.map(|()| proof),
@@ -360,46 +229,40 @@ async fn release(source: &mut Session, transactional: bool) -> Result<()> {
 }
 
 async fn held(
-    follower: &Follower,
     pair: &mut Pair,
     work: &Work,
     key: &ChunkKey,
-    tuple: &KeyTuple,
+    keys: &[KeyTuple],
     transactional: bool,
     stop: &StopSignal,
-) -> Result<Proof> {
-    let one = std::slice::from_ref(tuple);
+) -> Result<Result<Vec<RowDifference>, String>> {
     let lock = transactional.then(|| pair.source.dialect().for_share());
-    let ours = hash::key_hashes(&mut pair.source, &work.source, key, one, lock).await?;
-    let ours = ours.into_iter().next().map(|row| row.1);
+    let ours = hash::key_hashes(&mut pair.source, &work.source, key, keys, lock).await?;
     let position = Coordinates::read(&mut pair.source).await?;
-    let late = || Ok(Proof::Undecided(format!("the target is more than {HOLD:?} behind")));
-    if !follower.wait(&mut pair.target, &position, HOLD, stop).await? {
+    let since = Instant::now();
+    let late = || Ok(Err(format!("the target is more than {HOLD:?} behind")));
+    if !wait(&mut pair.target, &position, None, HOLD, stop).await? {
         return late();
     }
-    let mut theirs = target_row(pair, work, key, one).await?;
-    if ours != theirs && follower.has_file(&mut pair.target, &position).await? {
-        let by = Some(Measure::File);
-        if !follower.wait_by(&mut pair.target, &position, by, HOLD, stop).await? {
-            return late();
-        }
-        theirs = target_row(pair, work, key, one).await?;
+    let theirs = target_rows(pair, work, key, keys).await?;
+    let different = by_key(ours.clone(), theirs);
+    if different.is_empty() || position.file.is_none() {
+        return Ok(Ok(different));
     }
-    Ok(if ours == theirs {
-        Proof::Agree
-    } else {
-        Proof::Differ(RowDifference { key: tuple.clone(), source: ours, target: theirs })
-    })
+    let left = HOLD.saturating_sub(since.elapsed());
+    if !wait(&mut pair.target, &position, Some(PositionBy::File), left, stop).await? {
+        return late();
+    }
+    Ok(Ok(by_key(ours, target_rows(pair, work, key, keys).await?)))
 }
 
-/// The target's row, read with a lock that waits for the applier's commit and ends at once.
-async fn target_row(
+/// The target's rows, read with a lock that waits for the applier's commit and ends at once.
+async fn target_rows(
     pair: &mut Pair,
     work: &Work,
     key: &ChunkKey,
-    one: &[KeyTuple],
-) -> Result<Option<String>> {
+    keys: &[KeyTuple],
+) -> Result<Vec<(KeyTuple, String)>> {
     let lock = pair.target.dialect().for_share();
-    let rows = hash::key_hashes(&mut pair.target, &work.target, key, one, Some(lock)).await?;
-    Ok(rows.into_iter().next().map(|row| row.1))
+    hash::key_hashes(&mut pair.target, &work.target, key, keys, Some(lock)).await
 }

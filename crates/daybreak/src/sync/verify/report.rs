@@ -10,7 +10,7 @@ use crate::{config::VerifyMode, engine::Severity, mysql::TableName};
 pub const LISTED: usize = 100;
 
 /// What is wrong with a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum What {
     /// The source has it, the target doesn't.

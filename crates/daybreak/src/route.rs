@@ -1,0 +1,125 @@
+//! Makes the plan: which source and target, which steps in which order, by what replication keeps its
+//! place. It decides by what [`crate::source::assess`] found, and refuses another source or target than
+//! the planned ones later on.
+
+use crate::{
+    config::Config,
+    engine::{Fingerprint, Plan, PlannedStep, PositionBy, ReplicationMode, Step},
+    error::{Error, Kind, Result},
+    event::Events,
+    mysql::{Session, Side},
+    source::{
+        assess::{Assessment, Survey, TargetSpec, Wishes},
+        preflight::Preflight,
+        prepare::PrepareSource,
+    },
+    switch::{clean_up::CleanUp, cut_over::CutOver},
+    sync::{replicate::Replicate, verify::Verify},
+    target::{indexes::BuildIndexes, objects::CreateObjects, rows::CopyRows, schema::CreateSchema},
+};
+
+/// Looks at both servers and makes the plan. Blockers are in the assessment; whoever runs the plan
+/// meets them again in its first step.
+///
+/// # Errors
+/// When a server can't be reached.
+pub async fn make_plan(config: &Config, events: &Events) -> Result<(Plan, Assessment)> {
+    events.detail(format!("looking at {} and {}", config.source, config.target));
+    let wishes = Wishes::of(config);
+    let survey =
+        Survey::take(&config.source, &TargetSpec::Url(Box::new(config.target.clone())), wishes)
+            .await?;
+    let assessment = survey.judge();
+    let catalog = survey.catalog();
+    let mut tables: Vec<(String, u64, u64)> = catalog
+        .tables
+        .iter()
+        .map(|table| (table.name.to_string(), table.rows_estimate, table.data_bytes))
+        .collect();
+    tables.sort_by(|a, b| (b.2, &a.0).cmp(&(a.2, &b.0)));
+    let target_uuid = assessment
+        .facts
+        .target
+        .as_ref()
+        .map(|target| target.server_uuid.clone())
+        .ok_or_else(|| Error::new(Kind::Bug, "a target that was asked left no facts"))?;
+    let (position, because) = match &assessment.position {
+        Some(position) => (position.by, format!("; {}", position.reason)),
+        // Nothing is replicated: the plan has no use for it.
+        None => (PositionBy::File, String::new()),
+    };
+    let mut plan = Plan {
+        migration: format!("{:08x}", rand::random::<u32>()),
+        route: assessment.route.route,
+        reason: format!("{}{because}", assessment.route.reason),
+        replication: config.replication.mode,
+        position,
+        source: config.source.to_string(),
+        target: config.target.to_string(),
+        fingerprint: Fingerprint {
+            server_uuid: assessment.facts.source.server_uuid.clone(),
+            version: assessment.facts.source.dialect.text.clone(),
+            schema_digest: catalog.digest(),
+        },
+        target_uuid,
+        selection: config.select.clone(),
+        tables,
+        steps: Vec::new(),
+    };
+    plan.steps = steps(&plan)
+        .iter()
+        .map(|step| PlannedStep {
+            id: step.id().to_string(),
+            title: step.title().to_string(),
+            rollback: step.rollback().to_string(),
+        })
+        .collect();
+    Ok((plan, assessment))
+}
+
+/// The steps of a plan, in order.
+pub fn steps(plan: &Plan) -> Vec<Box<dyn Step>> {
+    let native = plan.replication == ReplicationMode::Native;
+    let moves_writes = plan.replication != ReplicationMode::CopyOnly;
+    let steps: [(bool, Box<dyn Step>); 10] = [
+        (true, Box::new(Preflight)),
+        (native, Box::new(PrepareSource)),
+        (true, Box::new(CreateSchema)),
+        (true, Box::new(CopyRows)),
+        (true, Box::new(BuildIndexes)),
+        (true, Box::new(CreateObjects)),
+        (native, Box::new(Replicate)),
+        (moves_writes, Box::new(Verify)),
+        (moves_writes, Box::new(CutOver)),
+        (true, Box::new(CleanUp)),
+    ];
+    steps.into_iter().filter_map(|(wanted, step)| wanted.then_some(step)).collect()
+}
+
+/// Makes sure that both servers answer and are the ones that the plan was made for.
+///
+/// # Errors
+/// `State` when one isn't, naming both.
+pub async fn check_same_source(plan: &Plan, config: &Config) -> Result<()> {
+    for (side, url, planned, name) in [
+        (Side::Source, &config.source, &plan.fingerprint.server_uuid, &plan.source),
+        (Side::Target, &config.target, &plan.target_uuid, &plan.target),
+    ] {
+        let mut session = Session::open(url, side).await?;
+        let found = session.server_uuid().await?;
+        session.close().await;
+        if found != *planned {
+            return Err(Error::new(
+                Kind::State,
+                format!(
+                    "this is another {side} than the plan's: planned {name} (server {planned}), found {url} \
+                     (server {found})"
+                ),
+            )
+            .next(format!(
+                "give the plan's {side} again, or begin a new migration in another directory"
+            )));
+        }
+    }
+    Ok(())
+}

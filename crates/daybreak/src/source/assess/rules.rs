@@ -1,0 +1,166 @@
+//! The rules: each looks at what was read and adds findings under its own ids. A rule asks no server.
+
+mod activity;
+mod objects;
+mod privileges;
+mod replication;
+mod servers;
+mod tables;
+
+use super::{Estimates, Survey};
+use crate::engine::{Finding, Severity};
+
+/// How many objects a finding's sentence names; all are in its list.
+const NAMED: usize = 3;
+
+type Rule = fn(&Survey, &Estimates, &mut Findings);
+
+/// Every rule, in the order in which a reader meets their findings (within one severity).
+const RULES: [Rule; 33] = [
+    servers::same_server,
+    servers::older_target,
+    servers::not_mysql,
+    servers::local_infile,
+    servers::names_case,
+    servers::packets,
+    servers::page_size,
+    servers::target_read_only,
+    servers::target_occupied,
+    servers::settings,
+    tables::nothing,
+    tables::missing,
+    tables::engines,
+    tables::kinds,
+    tables::types,
+    tables::keys,
+    tables::collations,
+    tables::options,
+    tables::foreign_keys,
+    tables::spatial,
+    objects::function_creators,
+    objects::definers,
+    objects::sql_modes,
+    objects::time_zones,
+    objects::events,
+    replication::binary_log,
+    replication::retention,
+    replication::identities,
+    replication::gtids,
+    replication::selection,
+    replication::path,
+    activity::now,
+    privileges::all,
+];
+
+/// Applies every rule: blockers first, else in the rules' order.
+pub(super) fn apply(survey: &Survey, estimates: &Estimates) -> Vec<Finding> {
+    let mut findings = Findings::default();
+    for rule in RULES {
+        rule(survey, estimates, &mut findings);
+    }
+    findings.0.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    findings.0
+}
+
+/// Where rules put what they find.
+#[derive(Default)]
+pub(super) struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn add(
+        &mut self,
+        severity: Severity,
+        id: &str,
+        objects: Vec<String>,
+        why: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
+        self.0.push(Finding {
+            id: id.to_string(),
+            severity,
+            objects,
+            why: why.into(),
+            remedy: remedy.into(),
+        });
+    }
+
+    fn blocker(
+        &mut self,
+        id: &str,
+        objects: Vec<String>,
+        why: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
+        self.add(Severity::Blocker, id, objects, why, remedy);
+    }
+
+    fn warning(
+        &mut self,
+        id: &str,
+        objects: Vec<String>,
+        why: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
+        self.add(Severity::Warning, id, objects, why, remedy);
+    }
+
+    fn note(
+        &mut self,
+        id: &str,
+        objects: Vec<String>,
+        why: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
+        self.add(Severity::Note, id, objects, why, remedy);
+    }
+}
+
+/// `a, b, c and 4 more`.
+fn few(objects: &[String]) -> String {
+    let named = objects.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+    match objects.len().checked_sub(NAMED) {
+        None | Some(0) => named,
+        Some(more) => format!("{named} and {more} more"),
+    }
+}
+
+/// `3 tables`, `1 table`.
+fn count(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
+/// `90 min`, `2 d`.
+pub(super) fn span(seconds: u64) -> String {
+    match seconds {
+        0..=119 => format!("{seconds} s"),
+        120..=7_199 => format!("{} min", seconds / 60),
+        7_200..=172_799 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// How a global variable is set on a server: a statement, or its parameter group.
+fn set_global(managed: bool, name: &str, value: &str) -> String {
+    if managed {
+        format!("set {name} = {value} in the server's parameter group")
+    } else {
+        format!("SET GLOBAL {name} = {value};")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words() {
+        let names: Vec<String> = ["a", "b", "c", "d"].map(String::from).to_vec();
+        assert_eq!(few(&names), "a, b, c and 1 more");
+        assert_eq!(few(&names[..2]), "a, b");
+        assert_eq!((count(1, "table"), count(2, "table")), ("1 table".into(), "2 tables".into()));
+        assert_eq!(
+            (span(90), span(3_600), span(86_400)),
+            ("90 s".into(), "60 min".into(), "24 h".into())
+        );
+    }
+}
