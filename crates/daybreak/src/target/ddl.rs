@@ -302,3 +302,6 @@ impl CreateTable {
 }
 
 pub use adapt::Adaptation;
+
+#[cfg(test)]
+mod tests;
