@@ -20,7 +20,7 @@ async fn rehearse(arguments: &[&str]) -> serde_json::Value {
     assert!(run.status.success(), "{}", said(&run));
     let report = std::fs::read_to_string(directory.path().join("report.json")).unwrap();
     let report: serde_json::Value = serde_json::from_str(&report).unwrap();
-    let rehearsal = &report["rehearsal"];
+    let rehearsal = &report["extra"]["rehearsal"];
     assert_eq!(rehearsal["all_on_target"], true, "{rehearsal}");
     assert_eq!(rehearsal["source_closed"], true, "{rehearsal}");
     assert!(rehearsal["acknowledged_commits"].as_u64().unwrap() > 500, "{rehearsal}");
