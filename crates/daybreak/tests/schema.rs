@@ -386,6 +386,30 @@ async fn nothing_left(pair: &Pair) {
     assert_eq!(left, Vec::<String>::new());
 }
 
+#[tokio::test]
+async fn a_definer_that_is_missing_is_told_and_what_stands_on_it_is_named() {
+    let (pair, _guard) = pair().await;
+    torture(pair).await;
+    torture_objects(pair).await;
+    drop_maker(&pair.target.root_url()).await;
+    let migration = Migration::new(pair);
+    migration.run("objects").await;
+    let warnings = migration.warnings();
+    let has = |parts: &[&str]| {
+        warnings.iter().any(|text| parts.iter().all(|part| text.contains(part)))
+    };
+    assert!(has(&["`ma``ker \"x\"`@`%` doesn't exist", "trigger", "event"]), "{warnings:#?}");
+    assert!(has(&["v_z is not on the target", "1449", "CREATE USER"]), "{warnings:#?}");
+    // Once the account is there, the same views are made.
+    migration.runner().undo(Some("indexes")).await.unwrap_or_else(|error| panic!("{error}"));
+    make_maker(&pair.target.root_url(), "`tor``ture \"db\" ☃`.*").await;
+    migration.run("objects").await;
+    let warnings = migration.warnings();
+    assert_eq!(warnings.len(), 3, "{warnings:#?}");
+    migration.undo().await;
+    nothing_left(pair).await;
+}
+
 /// Sakila's schema, whose file speaks to the `mysql` client.
 async fn sakila(pair: &Pair) -> bool {
     let samples = match std::env::var_os("DAYBREAK_SAMPLES") {
