@@ -111,9 +111,9 @@ async fn torture(pair: &Pair) {
     script(&mut session, TORTURE).await;
 }
 
-async fn shop(pair: &Pair) {
+async fn shop(source: &Server) {
     let options = rehearsal::shop::ShopOptions { rows: 300, ..Default::default() };
-    rehearsal::shop::generate(&pair.source.root_url(), &options, |_, _| {}).await.unwrap();
+    rehearsal::shop::generate(&source.root_url(), &options, |_, _| {}).await.unwrap();
 }
 
 struct Migration {
@@ -161,9 +161,13 @@ impl Migration {
     }
 
     fn with(pair: &Pair, change: impl FnOnce(&mut Config)) -> Self {
+        Self::from(&pair.source, "9.7.4", pair, change)
+    }
+
+    fn from(source: &Server, version: &str, pair: &Pair, change: impl FnOnce(&mut Config)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut config = Config::from_overrides(&Overrides {
-            source: Some(pair.source.root_url()),
+            source: Some(source.root_url()),
             target: Some(pair.target.admin_url()),
             threads: Some(2),
             ..Overrides::default()
@@ -191,7 +195,7 @@ impl Migration {
                     target: "t".into(),
                     fingerprint: Fingerprint {
                         server_uuid: "u".into(),
-                        version: "9.7.0".into(),
+                        version: version.into(),
                         schema_digest: "d".into(),
                     },
                     target_uuid: "t".into(),
@@ -386,6 +390,54 @@ async fn nothing_left(pair: &Pair) {
     assert_eq!(left, Vec::<String>::new());
 }
 
+/// Other servers print definitions in other words; what they mean arrives.
+async fn from_another_server(product: Product) {
+    let (pair, _guard) = pair().await;
+    let options = ServerOptions::new(product, Role::Source).buffer_pool_mib(64).durable(false);
+    let source = Server::start(options).await.unwrap_or_else(|error| panic!("{error}"));
+    shop(&source).await;
+    let version = open(&source.root_url()).await.dialect().text.clone();
+    let migration =
+        Migration::from(&source, &version, pair, |config| config.copy.definer = Definer::Current);
+    migration.run("objects").await;
+    assert_eq!(migration.warnings(), Vec::<String>::new());
+    let (mut old, mut new) = (open(&source.root_url()).await, open(&pair.target.root_url()).await);
+    let all = Selection::default();
+    assert_eq!(
+        count_by_kind(&mut old, &all).await.unwrap(),
+        count_by_kind(&mut new, &all).await.unwrap()
+    );
+    let (old, new) = (
+        Catalog::read(&mut old, &all).await.unwrap(),
+        Catalog::read(&mut new, &all).await.unwrap(),
+    );
+    for (old, new) in old.tables.iter().zip(&new.tables) {
+        let shape = |table: &daybreak::mysql::Table| -> Vec<(String, bool, Option<String>)> {
+            let plain = |name: &String| name.replace("utf8mb3", "utf8");
+            let columns = table.columns.iter();
+            columns
+                .map(|column| {
+                    (column.name.clone(), column.nullable, column.collation.as_ref().map(plain))
+                })
+                .collect()
+        };
+        assert_eq!(shape(old), shape(new), "{}", old.name);
+        assert_eq!(old.indexes.len(), new.indexes.len(), "{}", old.name);
+    }
+    migration.undo().await;
+    nothing_left(pair).await;
+}
+
+#[tokio::test]
+async fn mysql_56_arrives_on_a_new_server() {
+    from_another_server(Product::Mysql56).await;
+}
+
+#[tokio::test]
+async fn mariadb_arrives_on_a_new_server() {
+    from_another_server(Product::Mariadb1011).await;
+}
+
 #[tokio::test]
 async fn a_definer_that_is_missing_is_told_and_what_stands_on_it_is_named() {
     let (pair, _guard) = pair().await;
@@ -395,9 +447,8 @@ async fn a_definer_that_is_missing_is_told_and_what_stands_on_it_is_named() {
     let migration = Migration::new(pair);
     migration.run("objects").await;
     let warnings = migration.warnings();
-    let has = |parts: &[&str]| {
-        warnings.iter().any(|text| parts.iter().all(|part| text.contains(part)))
-    };
+    let has =
+        |parts: &[&str]| warnings.iter().any(|text| parts.iter().all(|part| text.contains(part)));
     assert!(has(&["`ma``ker \"x\"`@`%` doesn't exist", "trigger", "event"]), "{warnings:#?}");
     assert!(has(&["v_z is not on the target", "1449", "CREATE USER"]), "{warnings:#?}");
     // Once the account is there, the same views are made.
@@ -534,7 +585,7 @@ async fn what_is_on_the_target_already_blocks() {
 #[tokio::test]
 async fn any_point_of_failure_can_be_resumed_and_undone() {
     let (pair, _guard) = pair().await;
-    shop(pair).await;
+    shop(&pair.source).await;
     for back in [false, true] {
         for at in 0.. {
             let migration = Migration::with(pair, |config| config.copy.definer = Definer::Current);
@@ -569,7 +620,7 @@ async fn any_point_of_failure_can_be_resumed_and_undone() {
 async fn everything_is_made_as_the_source_has_it_and_taken_back() {
     let (pair, _guard) = pair().await;
     torture(pair).await;
-    shop(pair).await;
+    shop(&pair.source).await;
     // The source's root is a system account of the stand-in, too: nobody may define in its name.
     let migration = Migration::with(pair, |config| config.copy.definer = Definer::Current);
     migration.run("schema").await;

@@ -77,7 +77,9 @@ fn what_rows_need_stays() {
     assert_eq!(kept(&format!("{counted} KEY `x` (`a`,`n`), KEY `n` (`n`)")), ["KEY `n` (`n`)"]);
     // MyISAM counts in a later column; here the primary key has it.
     assert_eq!(
-        kept("`a` int NOT NULL, `n` int NOT NULL AUTO_INCREMENT, PRIMARY KEY (`a`,`n`), KEY `x` (`a`)"),
+        kept(
+            "`a` int NOT NULL, `n` int NOT NULL AUTO_INCREMENT, PRIMARY KEY (`a`,`n`), KEY `x` (`a`)"
+        ),
         [""; 0]
     );
     // Without a primary key: unique keys without NULLs, whole columns only.
@@ -110,7 +112,10 @@ fn what_cannot_be_there_is_taken_out_and_told() {
     .unwrap();
     let refused = Adaptation { refused_engines: ["myisam".to_string()].into() };
     assert_eq!(isam.adapt(&old(), &refused).len(), 1);
-    assert_eq!(isam.options.trim(), "ENGINE=InnoDB DEFAULT CHARSET=latin1 COLLATE=latin1_swedish_ci");
+    assert_eq!(
+        isam.options.trim(),
+        "ENGINE=InnoDB DEFAULT CHARSET=latin1 COLLATE=latin1_swedish_ci"
+    );
 }
 
 #[test]
@@ -170,7 +175,8 @@ fn versions_print_one_table_alike_once_normalised() {
 
 #[test]
 fn what_is_no_definition_is_refused() {
-    for sql in ["", "CREATE TABLE", "CREATE TABLE `t`", "CREATE TABLE `t` (`a` int", "DROP TABLE t"] {
+    for sql in ["", "CREATE TABLE", "CREATE TABLE `t`", "CREATE TABLE `t` (`a` int", "DROP TABLE t"]
+    {
         assert!(CreateTable::parse(sql).is_err(), "{sql}");
     }
 }
@@ -179,8 +185,25 @@ fn what_is_no_definition_is_refused() {
 fn nasty() -> impl Strategy<Value = String> {
     prop::collection::vec(
         prop::sample::select(vec![
-            "a", ",", "(", ")", " ", "\n", "``", "\"", "/*", "*/", "--", "-- ", "#", "/*!50100", "PARTITION BY",
-            "PRIMARY KEY", "☃", ";", "=",
+            "a",
+            ",",
+            "(",
+            ")",
+            " ",
+            "\n",
+            "``",
+            "\"",
+            "/*",
+            "*/",
+            "--",
+            "-- ",
+            "#",
+            "/*!50100",
+            "PARTITION BY",
+            "PRIMARY KEY",
+            "☃",
+            ";",
+            "=",
         ]),
         0..8,
     )

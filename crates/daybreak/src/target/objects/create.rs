@@ -12,7 +12,7 @@ use crate::{
     engine::Context,
     error::{Error, Kind, Result},
     event::{Event, Unit},
-    mysql::{Session, quote},
+    mysql::{Dialect, Session, quote},
     target::schema::{settle_writer, word},
 };
 
@@ -20,7 +20,19 @@ use crate::{
 pub(super) fn is_same(wanted: &Object, found: &Object, definer: Definer) -> bool {
     let (wanted_text, wanted_settings) = wanted.essence(definer);
     let (found_text, found_settings) = found.essence(definer);
-    wanted_text == found_text && wanted_settings == found_settings
+    let one_series =
+        Dialect::read(&wanted.version, None).same_series(&Dialect::read(&found.version, None));
+    let same_text = match wanted.name.kind {
+        _ if one_series => wanted_text == found_text,
+        // A view's query is printed in the server's own words.
+        ObjectKind::View => true,
+        // Older versions print the head as it was typed.
+        ObjectKind::Trigger => {
+            header::trigger_body(&wanted_text) == header::trigger_body(&found_text)
+        }
+        _ => wanted_text == found_text,
+    };
+    same_text && wanted_settings == found_settings
 }
 
 /// The collation of each database.

@@ -161,6 +161,18 @@ pub(super) fn without_order(sql: &[u8]) -> Vec<u8> {
     }
 }
 
+/// What a trigger does: its text behind `FOR EACH ROW`.
+pub(super) fn trigger_body(sql: &[u8]) -> &[u8] {
+    let head = Head::of(sql);
+    let row = head.find(0, &["TRIGGER"]).and_then(|kind| {
+        (kind..head.tokens.len()).find(|at| head.is(*at, "EACH") && head.is(at + 1, "ROW"))
+    });
+    match row {
+        Some(at) => sql[head.tokens[at + 1].span.end..].trim_ascii(),
+        None => sql,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
