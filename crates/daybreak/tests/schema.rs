@@ -27,7 +27,6 @@ use rehearsal::server::{Product, Role, Server, ServerOptions};
 use tokio::sync::{MutexGuard, OnceCell};
 
 const TORTURE: &str = include_str!("schema/torture.sql");
-const TORTURE_DATABASE: &str = "tor`ture \"db\" ☃";
 
 struct Pair {
     source: Server,
@@ -112,15 +111,16 @@ async fn torture(pair: &Pair) {
     script(&mut session, TORTURE).await;
 }
 
-async fn shop(pair: &Pair) {
+async fn shop(source: &Server) {
     let options = rehearsal::shop::ShopOptions { rows: 300, ..Default::default() };
-    rehearsal::shop::generate(&pair.source.root_url(), &options, |_, _| {}).await.unwrap();
+    rehearsal::shop::generate(&source.root_url(), &options, |_, _| {}).await.unwrap();
 }
 
 struct Migration {
     context: Arc<Context>,
     warnings: Arc<Mutex<Vec<String>>>,
-    directory: tempfile::TempDir,
+    /// Removed with it.
+    _directory: tempfile::TempDir,
 }
 
 /// What would come after: a migration that is complete can't be undone.
@@ -161,9 +161,13 @@ impl Migration {
     }
 
     fn with(pair: &Pair, change: impl FnOnce(&mut Config)) -> Self {
+        Self::from(&pair.source, "9.7.4", pair, change)
+    }
+
+    fn from(source: &Server, version: &str, pair: &Pair, change: impl FnOnce(&mut Config)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut config = Config::from_overrides(&Overrides {
-            source: Some(pair.source.root_url()),
+            source: Some(source.root_url()),
             target: Some(pair.target.admin_url()),
             threads: Some(2),
             ..Overrides::default()
@@ -192,7 +196,7 @@ impl Migration {
                     target: "t".into(),
                     fingerprint: Fingerprint {
                         server_uuid: "u".into(),
-                        version: "9.7.0".into(),
+                        version: version.into(),
                         schema_digest: "d".into(),
                     },
                     target_uuid: "t".into(),
@@ -216,7 +220,7 @@ impl Migration {
             stop: StopSignal::default(),
             write_lock: tokio::sync::Mutex::default(),
         };
-        Migration { context: Arc::new(context), warnings, directory }
+        Migration { context: Arc::new(context), warnings, _directory: directory }
     }
 
     fn runner(&self) -> Runner {
@@ -372,11 +376,252 @@ async fn objects_keep_definers_settings_order_and_character_sets() {
     assert_eq!(databases(&mut open(&pair.target.root_url()).await).await, Vec::<String>::new());
 }
 
+/// Everything that a source and a target have must be the same, definers and AUTO_INCREMENT aside.
+async fn same_on_both(pair: &Pair) {
+    let strip = |all: Vec<(String, String)>| -> Vec<(String, String)> {
+        all.into_iter().map(|(name, text)| (name, without_definer(&text))).collect()
+    };
+    let (source, target) = (pair.source.root_url(), pair.target.root_url());
+    same(&tables(&source, false).await, &tables(&target, false).await);
+    same(&strip(objects(&source).await), &strip(objects(&target).await));
+}
+
+async fn nothing_left(pair: &Pair) {
+    let left = databases(&mut open(&pair.target.root_url()).await).await;
+    assert_eq!(left, Vec::<String>::new());
+}
+
+/// Other servers print definitions in other words; what they mean arrives.
+async fn from_another_server(product: Product) {
+    let (pair, _guard) = pair().await;
+    let options = ServerOptions::new(product, Role::Source).buffer_pool_mib(64).durable(false);
+    let source = Server::start(options).await.unwrap_or_else(|error| panic!("{error}"));
+    shop(&source).await;
+    let version = open(&source.root_url()).await.dialect().text.clone();
+    let migration =
+        Migration::from(&source, &version, pair, |config| config.copy.definer = Definer::Current);
+    migration.run("objects").await;
+    assert_eq!(migration.warnings(), Vec::<String>::new());
+    let (mut old, mut new) = (open(&source.root_url()).await, open(&pair.target.root_url()).await);
+    let all = Selection::default();
+    assert_eq!(
+        count_by_kind(&mut old, &all).await.unwrap(),
+        count_by_kind(&mut new, &all).await.unwrap()
+    );
+    let (old, new) = (
+        Catalog::read(&mut old, &all).await.unwrap(),
+        Catalog::read(&mut new, &all).await.unwrap(),
+    );
+    for (old, new) in old.tables.iter().zip(&new.tables) {
+        let shape = |table: &daybreak::mysql::Table| -> Vec<(String, bool, Option<String>)> {
+            let plain = |name: &String| name.replace("utf8mb3", "utf8");
+            let columns = table.columns.iter();
+            columns
+                .map(|column| {
+                    (column.name.clone(), column.nullable, column.collation.as_ref().map(plain))
+                })
+                .collect()
+        };
+        assert_eq!(shape(old), shape(new), "{}", old.name);
+        assert_eq!(old.indexes.len(), new.indexes.len(), "{}", old.name);
+    }
+    migration.undo().await;
+    nothing_left(pair).await;
+}
+
+#[tokio::test]
+async fn mysql_56_arrives_on_a_new_server() {
+    from_another_server(Product::Mysql56).await;
+}
+
+#[tokio::test]
+async fn mariadb_arrives_on_a_new_server() {
+    from_another_server(Product::Mariadb1011).await;
+}
+
+#[tokio::test]
+async fn a_definer_that_is_missing_is_told_and_what_stands_on_it_is_named() {
+    let (pair, _guard) = pair().await;
+    torture(pair).await;
+    torture_objects(pair).await;
+    drop_maker(&pair.target.root_url()).await;
+    let migration = Migration::new(pair);
+    migration.run("objects").await;
+    let warnings = migration.warnings();
+    let has =
+        |parts: &[&str]| warnings.iter().any(|text| parts.iter().all(|part| text.contains(part)));
+    assert!(has(&["`ma``ker \"x\"`@`%` doesn't exist", "trigger", "event"]), "{warnings:#?}");
+    assert!(has(&["v_z is not on the target", "1449", "CREATE USER"]), "{warnings:#?}");
+    // Once the account is there, the same views are made.
+    migration.runner().undo(Some("indexes")).await.unwrap_or_else(|error| panic!("{error}"));
+    make_maker(&pair.target.root_url(), "`tor``ture \"db\" ☃`.*").await;
+    migration.run("objects").await;
+    let warnings = migration.warnings();
+    assert_eq!(warnings.len(), 3, "{warnings:#?}");
+    migration.undo().await;
+    nothing_left(pair).await;
+}
+
+/// Sakila's schema, whose file speaks to the `mysql` client.
+async fn sakila(pair: &Pair) -> bool {
+    let samples = match std::env::var_os("DAYBREAK_SAMPLES") {
+        Some(samples) => PathBuf::from(samples),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
+    };
+    let Ok(text) = std::fs::read_to_string(samples.join("sakila/sakila-schema.sql")) else {
+        eprintln!("no Sakila at {}: left out", samples.display());
+        return false;
+    };
+    let mut session = open(&pair.source.root_url()).await;
+    let (mut delimiter, mut statement) = (";".to_string(), String::new());
+    for line in text.lines() {
+        if let Some(new) = line.strip_prefix("DELIMITER ") {
+            delimiter = new.trim().to_string();
+            continue;
+        }
+        statement.push_str(line);
+        statement.push('\n');
+        if let Some(whole) = statement.trim_end().strip_suffix(&delimiter) {
+            session.execute(whole).await.unwrap_or_else(|error| panic!("{error}\n{whole}"));
+            statement.clear();
+        }
+    }
+    true
+}
+
+#[tokio::test]
+async fn sakila_arrives_whole() {
+    let (pair, _guard) = pair().await;
+    if !sakila(pair).await {
+        return;
+    }
+    let migration = Migration::with(pair, |config| config.copy.definer = Definer::Current);
+    migration.run("objects").await;
+    same_on_both(pair).await;
+    assert_eq!(migration.warnings(), Vec::<String>::new());
+    migration.undo().await;
+    nothing_left(pair).await;
+}
+
+#[tokio::test]
+async fn a_table_that_changes_is_made_again_and_one_that_vanishes_goes() {
+    let (pair, _guard) = pair().await;
+    let mut source = open(&pair.source.root_url()).await;
+    script(
+        &mut source,
+        "CREATE DATABASE a\n;;\nCREATE TABLE a.stays (id INT PRIMARY KEY, b INT, KEY b (b))\n;;\n\
+         CREATE TABLE a.changes (id INT PRIMARY KEY)\n;;\nCREATE TABLE a.goes (id INT PRIMARY KEY)",
+    )
+    .await;
+    let migration = Migration::new(pair);
+    migration.run("schema").await;
+    let mut target = open(&pair.target.root_url()).await;
+    for table in ["stays", "changes", "goes"] {
+        target.execute(format!("INSERT INTO a.{table} (id) VALUES (1)")).await.unwrap();
+    }
+    source.execute("INSERT INTO a.stays (id) VALUES (7)").await.unwrap();
+    source.execute("ALTER TABLE a.changes ADD COLUMN c TEXT, ADD KEY (c(3))").await.unwrap();
+    source.execute("DROP TABLE a.goes").await.unwrap();
+    source.execute("CREATE TABLE a.comes (id INT PRIMARY KEY, n INT, KEY (n))").await.unwrap();
+    source.execute("CREATE DATABASE b").await.unwrap();
+
+    let again = async |target: &mut Session| {
+        let mut source = migration.context.source().await.unwrap();
+        let catalog = Catalog::read(&mut source, &Selection::default()).await.unwrap();
+        bring_in_line(&migration.context, &mut source, target, &catalog).await
+    };
+    let made = again(&mut target).await.unwrap();
+    assert_eq!(made, [TableName::new("a", "changes"), TableName::new("a", "comes")]);
+    assert_eq!(again(&mut target).await.unwrap(), []);
+    let rows: Option<i64> = target.scalar("SELECT COUNT(*) FROM a.stays").await.unwrap();
+    assert_eq!(rows, Some(1), "a table that is right keeps its rows");
+    same(
+        &tables(&pair.source.root_url(), true).await,
+        &tables(&pair.target.root_url(), false).await,
+    );
+
+    // A table of somebody else's is never touched.
+    target.execute("CREATE TABLE a.theirs (id INT)").await.unwrap();
+    source.execute("CREATE TABLE a.theirs (id INT, x INT)").await.unwrap();
+    let error = again(&mut target).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Blocked);
+    assert!(printed(&error).contains("a.theirs"), "{error}");
+    migration.undo().await;
+    assert_eq!(databases(&mut target).await, ["a"], "it holds what isn't ours");
+    let warnings = migration.warnings();
+    assert!(warnings.iter().any(|text| text.contains("theirs")), "{warnings:?}");
+}
+
+#[tokio::test]
+async fn what_is_on_the_target_already_blocks() {
+    let (pair, _guard) = pair().await;
+    let mut source = open(&pair.source.root_url()).await;
+    script(
+        &mut source,
+        "CREATE DATABASE a\n;;\nCREATE TABLE a.t (id INT)\n;;\nCREATE VIEW a.v AS SELECT 1\n;;\n\
+         CREATE PROCEDURE a.p() SELECT 1",
+    )
+    .await;
+    let mut target = open(&pair.target.root_url()).await;
+    for sql in ["CREATE DATABASE a", "CREATE VIEW a.t AS SELECT 1", "CREATE DATABASE daybreak"] {
+        target.execute(sql).await.unwrap();
+    }
+    let migration = Migration::with(pair, |config| config.copy.definer = Definer::Current);
+    let error = migration.runner().run(Some("schema"), false).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Blocked);
+    let text = printed(&error);
+    assert!(text.contains("target.own_database") && text.contains("target.tables_exist"), "{text}");
+    for sql in ["DROP VIEW a.t", "DROP DATABASE daybreak", "CREATE PROCEDURE a.p() SELECT 2"] {
+        target.execute(sql).await.unwrap();
+    }
+    migration.run("indexes").await;
+    let error = migration.runner().run(Some("objects"), false).await.unwrap_err();
+    assert!(printed(&error).contains("target.objects_exist"), "{error}");
+    migration.undo().await;
+    assert_eq!(databases(&mut target).await, ["a"], "the database was there before");
+}
+
+/// A stop at each entry of the journal, then on, or back.
+#[cfg(feature = "failpoints")]
+#[tokio::test]
+async fn any_point_of_failure_can_be_resumed_and_undone() {
+    let (pair, _guard) = pair().await;
+    shop(&pair.source).await;
+    for back in [false, true] {
+        for at in 0.. {
+            let migration = Migration::with(pair, |config| config.copy.definer = Definer::Current);
+            migration.context.journal.fail_in(Some(at));
+            let failed = migration.runner().run(Some("objects"), false).await.is_err();
+            migration.context.journal.fail_in(None);
+            if back {
+                // The undo fails half way, too.
+                migration.context.journal.fail_in(Some(at % 5));
+                let _failed_or_not = migration.runner().undo(None).await;
+                migration.context.journal.fail_in(None);
+                migration.undo().await;
+                nothing_left(pair).await;
+                migration.run("objects").await;
+            } else {
+                migration.run("objects").await;
+            }
+            let mut target = migration.context.target().await.unwrap();
+            enable_events(&migration.context, &mut target).await.unwrap();
+            same_on_both(pair).await;
+            migration.undo().await;
+            migration.undo().await;
+            nothing_left(pair).await;
+            if !failed {
+                break;
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn everything_is_made_as_the_source_has_it_and_taken_back() {
     let (pair, _guard) = pair().await;
     torture(pair).await;
-    shop(pair).await;
+    shop(&pair.source).await;
     // The source's root is a system account of the stand-in, too: nobody may define in its name.
     let migration = Migration::with(pair, |config| config.copy.definer = Definer::Current);
     migration.run("schema").await;
@@ -392,22 +637,8 @@ async fn everything_is_made_as_the_source_has_it_and_taken_back() {
     for _ in 0..2 {
         enable_events(&migration.context, &mut target).await.unwrap();
     }
-    let strip = |all: Vec<(String, String)>| -> Vec<(String, String)> {
-        all.into_iter().map(|(name, text)| (name, without_definer(&text))).collect()
-    };
-    same(
-        &strip(objects(&pair.source.root_url()).await),
-        &strip(objects(&pair.target.root_url()).await),
-    );
+    same_on_both(pair).await;
     assert_eq!(migration.warnings(), Vec::<String>::new());
     migration.undo().await;
     assert_eq!(databases(&mut open(&pair.target.root_url()).await).await, Vec::<String>::new());
-    _ = (
-        printed(""),
-        &migration.directory,
-        Kind::Sql,
-        bring_in_line,
-        Path::new(""),
-        PathBuf::new(),
-    );
 }

@@ -52,6 +52,12 @@ impl Dialect {
         self.product == Product::Mysql && self.version >= (major, minor, patch)
     }
 
+    /// Whether two servers are of one series (9.7, 10.11), and so print things in the same words.
+    pub fn same_series(&self, other: &Dialect) -> bool {
+        let series = |dialect: &Dialect| (dialect.product, dialect.version.0, dialect.version.1);
+        series(self) == series(other)
+    }
+
     /// Whether it is MariaDB.
     pub fn is_mariadb(&self) -> bool {
         self.product == Product::Mariadb

@@ -286,7 +286,13 @@ impl CreateTable {
     ///
     /// `dialect` is that of the server that printed it.
     pub fn normalised(&self, dialect: &Dialect) -> String {
-        normal::normalised(self, dialect)
+        normal::normalised(self, dialect, true)
+    }
+
+    /// The same without expressions (generated columns, defaults, CHECKs, partitions, keys over
+    /// expressions), which a server prints in its own words: for comparing servers of two series.
+    pub fn normalised_loosely(&self, dialect: &Dialect) -> String {
+        normal::normalised(self, dialect, false)
     }
 
     /// The next value of AUTO_INCREMENT, where it is printed.
@@ -302,3 +308,6 @@ impl CreateTable {
 }
 
 pub use adapt::Adaptation;
+
+#[cfg(test)]
+mod tests;

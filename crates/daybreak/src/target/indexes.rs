@@ -17,7 +17,7 @@ use futures_util::future::try_join_all;
 
 use super::{
     ddl::{Clause, CreateTable, LeftOut},
-    schema::{created, definition, different, settle_reader, settle_writer, try_set},
+    schema::{comparable, created, definition, different, settle_reader, settle_writer, try_set},
 };
 use crate::{
     engine::{Context, Finding, Step},
@@ -99,9 +99,9 @@ impl Step for BuildIndexes {
         settle_reader(&mut target).await?;
         for (name, remembered) in created(&mut target).await? {
             ctx.stop.check()?;
-            let wanted = CreateTable::parse(&remembered.definition)?.normalised(target.dialect());
+            let wanted = comparable(ctx, &target, &CreateTable::parse(&remembered.definition)?);
             let text = definition(&mut target, &name).await?;
-            let found = CreateTable::parse(&text)?.normalised(target.dialect());
+            let found = comparable(ctx, &target, &CreateTable::parse(&text)?);
             if wanted != found {
                 return Err(different(&name, &wanted, &found).at(target.place()));
             }

@@ -20,7 +20,7 @@ use crate::{
     engine::{Context, StepPhase},
     error::{Error, Kind, Result},
     event::{Event, Unit},
-    mysql::{Catalog, Session, TableName, quote},
+    mysql::{Catalog, Dialect, Session, TableName, quote},
     select::Selection,
 };
 
@@ -88,6 +88,18 @@ pub async fn definition(session: &mut Session, table: &TableName) -> Result<Stri
         None => None,
     };
     text.ok_or_else(|| Error::new(Kind::Bug, "SHOW CREATE TABLE shows nothing").at(table))
+}
+
+/// A definition in the form in which source and target can be compared: whole between servers of one
+/// series, without what each prints in its own words otherwise.
+pub(crate) fn comparable(ctx: &Context, target: &Session, table: &CreateTable) -> String {
+    let source = ctx.plan().map(|plan| Dialect::read(&plan.fingerprint.version, None));
+    match source {
+        Ok(source) if !source.same_series(target.dialect()) => {
+            table.normalised_loosely(target.dialect())
+        }
+        _ => table.normalised(target.dialect()),
+    }
 }
 
 /// A digest of a definition: equal digests, equal tables.

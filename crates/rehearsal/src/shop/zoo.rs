@@ -167,7 +167,7 @@ pub(super) fn row(plan: &Plan, index: u64, rng: &mut StdRng, row: &mut RowText) 
             0 => row.null(),
             _ if name == "c_ubigint" => unique_big(index, row),
             1..20 => row.raw(values[(index as usize - 1) % values.len()]),
-            20 if false && name == "c_json" && json => row.raw(OPAQUE),
+            20 if name == "c_json" && json => row.raw(OPAQUE),
             _ if coin < 15 => row.null(),
             _ => match random(name, rng) {
                 Some(text) => row.raw(text),

@@ -3,7 +3,7 @@
 //! Only noise goes: what two servers print differently of one and the same table. Whatever it
 //! doesn't know, it keeps, so that an unknown difference shows rather than hides.
 
-use super::{CreateTable, Element, ElementKind, parse::Words, token::TokenKind};
+use super::{CreateTable, Element, ElementKind, KeyKind, parse::Words, token::TokenKind};
 use crate::mysql::Dialect;
 
 /// The collation that a character set has if none is named, on a server of this version.
@@ -50,10 +50,30 @@ fn plain(text: &str) -> Vec<String> {
             Some(TokenKind::Word)
                 if matches!(words.text(at), "_utf8mb4" | "_utf8mb3" | "_utf8")
                     && words.kind(at + 1) == Some(TokenKind::Text) => {}
+            // A number with a point in it, as MariaDB prints it without quotes.
+            Some(_) if touches(&words, at) => {
+                if let Some(last) = out.last_mut() {
+                    last.push_str(words.text(at));
+                }
+            }
             Some(_) => out.push(words.text(at).to_string()),
         }
     }
     out
+}
+
+/// Whether a token goes on with the number before it: `0` `.` `50`.
+fn touches(words: &Words<'_>, at: usize) -> bool {
+    let digits = |at: usize| words.text(at).bytes().all(|byte| byte.is_ascii_digit());
+    let adjacent = |at: usize| words.start(at - 1) + words.text(at - 1).len() == words.start(at);
+    if at == 0 || !adjacent(at) {
+        return false;
+    }
+    if words.is_mark(at, b'.') {
+        digits(at - 1)
+    } else {
+        at >= 2 && digits(at) && words.is_mark(at - 1, b'.') && digits(at - 2) && adjacent(at - 1)
+    }
 }
 
 fn is(token: Option<&String>, word: &str) -> bool {
@@ -182,6 +202,9 @@ fn column(text: &str, table_collation: &str, dialect: &Dialect) -> String {
             if is(tokens.get(at), "(") && is(tokens.get(at + 1), ")") {
                 at += 2;
             }
+        } else if token == "-" && out.last().is_some_and(|last| last == "DEFAULT") {
+            out.push(format!("-{}", tokens.get(at + 1).map_or("", String::as_str)));
+            at += 2;
         } else if number
             && out.last().is_some_and(|last| last == "DEFAULT")
             && token.starts_with('\'')
@@ -250,7 +273,37 @@ fn partitions(text: &str) -> String {
     out.join(" ")
 }
 
-pub(super) fn normalised(table: &CreateTable, dialect: &Dialect) -> String {
+/// A column without its expressions.
+fn loosely(text: &str) -> String {
+    without_expressions(text, &["AS", "DEFAULT", "CHECK"])
+}
+
+/// A text with nothing left between the parentheses of expressions: those behind these words, and
+/// those within a key's.
+fn without_expressions(text: &str, behind: &[&str]) -> String {
+    let tokens: Vec<String> = text.split(' ').map(str::to_string).collect();
+    let mut out: Vec<&str> = Vec::new();
+    let (mut at, mut depth) = (0, 0);
+    while at < tokens.len() {
+        let token = tokens[at].as_str();
+        let follows = at > 0 && behind.iter().any(|word| is(tokens.get(at - 1), word));
+        if token == "(" && (follows || depth > 0) {
+            out.push("(expression)");
+            at = behind_group(&tokens, at);
+            continue;
+        }
+        match token {
+            "(" => depth += 1,
+            ")" => depth = usize::saturating_sub(depth, 1),
+            _ => {}
+        }
+        out.push(token);
+        at += 1;
+    }
+    out.join(" ")
+}
+
+pub(super) fn normalised(table: &CreateTable, dialect: &Dialect, expressions: bool) -> String {
     let (collation, options) = options(table, dialect);
     let mut lines = vec![format!("table {}", table.name)];
     let texts = |wanted: fn(&ElementKind) -> bool, print: &dyn Fn(&Element) -> String| {
@@ -262,14 +315,30 @@ pub(super) fn normalised(table: &CreateTable, dialect: &Dialect) -> String {
             .collect::<Vec<String>>()
     };
     lines.extend(texts(|kind| matches!(kind, ElementKind::Column { .. }), &|element| {
-        column(element.text(), &collation, dialect)
+        let text = column(element.text(), &collation, dialect);
+        match expressions {
+            true => text,
+            false => loosely(&text),
+        }
     }));
-    let mut rest = texts(|kind| !matches!(kind, ElementKind::Column { .. }), &|e| other(e.text()));
+    let mut rest = texts(|kind| !matches!(kind, ElementKind::Column { .. }), &|element| {
+        let text = other(element.text());
+        match element.kind {
+            _ if expressions => text,
+            ElementKind::Check { .. } => without_expressions(&text, &["CHECK"]),
+            ElementKind::Key { kind: KeyKind::Functional, .. } => without_expressions(&text, &[]),
+            _ => text,
+        }
+    });
     // Keys stand in the order in which they were added, which means nothing.
     rest.sort();
     lines.extend(rest);
     lines.push(format!("collation {collation}"));
     lines.extend(options);
-    lines.push(partitions(&table.partitions));
+    if expressions {
+        lines.push(partitions(&table.partitions));
+    } else {
+        lines.push(format!("partitioned {}", !table.partitions.is_empty()));
+    }
     lines.join("\n")
 }

@@ -12,7 +12,7 @@ use crate::{
     engine::Context,
     error::{Error, Kind, Result},
     event::{Event, Unit},
-    mysql::{Session, quote},
+    mysql::{Dialect, Session, quote},
     target::schema::{settle_writer, word},
 };
 
@@ -20,7 +20,19 @@ use crate::{
 pub(super) fn is_same(wanted: &Object, found: &Object, definer: Definer) -> bool {
     let (wanted_text, wanted_settings) = wanted.essence(definer);
     let (found_text, found_settings) = found.essence(definer);
-    wanted_text == found_text && wanted_settings == found_settings
+    let one_series =
+        Dialect::read(&wanted.version, None).same_series(&Dialect::read(&found.version, None));
+    let same_text = match wanted.name.kind {
+        _ if one_series => wanted_text == found_text,
+        // A view's query is printed in the server's own words.
+        ObjectKind::View => true,
+        // Older versions print the head as it was typed.
+        ObjectKind::Trigger => {
+            header::trigger_body(&wanted_text) == header::trigger_body(&found_text)
+        }
+        _ => wanted_text == found_text,
+    };
+    same_text && wanted_settings == found_settings
 }
 
 /// The collation of each database.
@@ -49,6 +61,8 @@ pub(super) struct Maker<'a> {
     wanted: BTreeMap<String, String>,
     /// The collations that they have now.
     now: BTreeMap<String, String>,
+    /// Definers that don't exist on the target, and their objects.
+    absent: BTreeMap<String, Vec<String>>,
 }
 
 impl<'a> Maker<'a> {
@@ -61,7 +75,7 @@ impl<'a> Maker<'a> {
         let mut writer = ctx.target().await?;
         settle_writer(&mut writer).await?;
         let now = collations(&mut reader).await?;
-        Ok(Maker { ctx, reader, writer, wanted, now })
+        Ok(Maker { ctx, reader, writer, wanted, now, absent: BTreeMap::new() })
     }
 
     /// Makes all objects that are missing or differ; returns the views that can't be made.
@@ -106,7 +120,7 @@ impl<'a> Maker<'a> {
             if refused.len() == before {
                 not_created.extend(refused.into_iter().map(|(object, error)| NotCreated {
                     object: object.name.clone(),
-                    why: error.causes().join(": "),
+                    why: why(&error),
                 }));
                 break;
             }
@@ -116,6 +130,13 @@ impl<'a> Maker<'a> {
         for object in of(&[ObjectKind::Trigger, ObjectKind::Event]) {
             self.ensure(object).await.map_err(|error| explain(error, &object.name))?;
             tell(self.ctx, &object.name);
+        }
+        for (definer, objects) in std::mem::take(&mut self.absent) {
+            self.ctx.events.warn(format!(
+                "the definer {definer} doesn't exist on the target: until that account is created \
+                 there, {} can't be used",
+                objects.join(", ")
+            ));
         }
         Ok(not_created)
     }
@@ -163,17 +184,14 @@ impl<'a> Maker<'a> {
         Ok(())
     }
 
-    /// Tells of a definer that doesn't exist, and of whatever else the server remarks.
+    /// Notes a definer that doesn't exist, and tells whatever else the server remarks.
     async fn tell_warnings(&mut self, name: &ObjectName, sql: &[u8]) -> Result<()> {
         for row in self.writer.rows("SHOW WARNINGS").await? {
             let code: u16 = self.writer.field(&row, "Code")?;
             let message: String = self.writer.field(&row, "Message")?;
             if code == 1449 {
                 let definer = header::definer(sql).unwrap_or_default();
-                self.ctx.events.warn(format!(
-                    "{name}: its definer {definer} doesn't exist on the target; it can't be used \
-                     until that account is created there"
-                ));
+                self.absent.entry(definer).or_default().push(name.to_string());
             } else {
                 self.ctx.events.detail(format!("{name}: {message}"));
             }
@@ -249,6 +267,19 @@ pub(super) async fn under_settings(
     execute_bytes(session, sql).await
 }
 
+/// Why a view can't be made, in the server's words, with the remedy where there is one.
+fn why(error: &Error) -> String {
+    let mut why = error.causes().join(": ");
+    if error.code() == Some(1449) {
+        // The server looks for the definer of whatever the view stands on.
+        why.push_str(
+            "; create that account on the target (CREATE USER ... ACCOUNT LOCK is enough), then \
+             `daybreak undo --to indexes` and `daybreak resume`",
+        );
+    }
+    why
+}
+
 /// Whether an error says that a view can't stand: what it is made of isn't there, or isn't as it was.
 fn is_views_own_fault(error: &Error) -> bool {
     let no_right = error.causes().iter().any(|cause| cause.contains("CREATE VIEW command denied"));
@@ -265,6 +296,11 @@ fn explain(error: Error, name: &ObjectName) -> Error {
         Some(1418 | 1419) => Some(
             "set log_bin_trust_function_creators to 1 on the target (in its parameter group), then \
              `daybreak resume`"
+                .to_string(),
+        ),
+        Some(1227) if error.causes().iter().any(|cause| cause.contains("SYSTEM_USER")) => Some(
+            "its definer is a system account of the target (SYSTEM_USER), in whose name only such \
+             accounts may define: set [copy] definer = \"current\""
                 .to_string(),
         ),
         Some(1227) => Some(

@@ -91,6 +91,8 @@ pub(super) struct Object {
     pub time_zone: Option<String>,
     /// Whether an event runs.
     pub enabled: bool,
+    /// The version that printed it.
+    pub version: String,
 }
 
 mod as_hex {
@@ -206,7 +208,12 @@ pub(super) async fn names(session: &mut Session, selection: &Selection) -> Resul
     let mut names = Vec::new();
     let order = match session.dialect() {
         dialect if dialect.mysql_from(5, 7, 2) || dialect.is_mariadb() => "ACTION_ORDER",
+<<<<<<< HEAD
         _ => "CREATED",
+=======
+        // Older versions have one trigger of a kind only.
+        _ => "TRIGGER_NAME",
+>>>>>>> schema
     };
     for row in session
         .rows(format!(
@@ -317,6 +324,7 @@ pub(super) async fn read(session: &mut Session, name: &ObjectName) -> Result<Obj
         time_zone: setting("time_zone")?,
         enabled: header::status(&text).as_deref() == Some("ENABLE"),
         printed: text,
+        version: session.dialect().text.clone(),
     };
     if let Some(client) = foreign_charset(&object, &object.sql) {
         object.sql = encoded(session, &object, &client).await?;
@@ -462,6 +470,7 @@ mod tests {
             database_collation: None,
             time_zone: None,
             enabled: false,
+            version: "9.7.4".into(),
         };
         let text = serde_json::to_string(&object).unwrap();
         assert_eq!(serde_json::from_str::<Object>(&text).unwrap(), object);

@@ -61,13 +61,9 @@ fn definer_span(sql: &[u8]) -> Option<Range<usize>> {
     let kind = head.find(0, &KINDS)?;
     let at = (0..kind).find(|at| head.is(*at, "DEFINER") && head.is_mark(at + 1, b'='))?;
     let first = at + 2;
-    let last = if head.is_mark(first + 1, b'@') {
-        first + 2
-    } else if head.is_mark(first + 1, b'(') {
-        first + 2
-    } else {
-        first
-    };
+    // `user@host`, `CURRENT_USER()`, or a word alone.
+    let longer = head.is_mark(first + 1, b'@') || head.is_mark(first + 1, b'(');
+    let last = if longer { first + 2 } else { first };
     head.span(first, last)
 }
 
@@ -162,6 +158,18 @@ pub(super) fn without_order(sql: &[u8]) -> Vec<u8> {
     match span {
         Some(span) => replace(sql, span, b""),
         None => sql.to_vec(),
+    }
+}
+
+/// What a trigger does: its text behind `FOR EACH ROW`.
+pub(super) fn trigger_body(sql: &[u8]) -> &[u8] {
+    let head = Head::of(sql);
+    let row = head.find(0, &["TRIGGER"]).and_then(|kind| {
+        (kind..head.tokens.len()).find(|at| head.is(*at, "EACH") && head.is(at + 1, "ROW"))
+    });
+    match row {
+        Some(at) => sql[head.tokens[at + 1].span.end..].trim_ascii(),
+        None => sql,
     }
 }
 

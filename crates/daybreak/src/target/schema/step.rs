@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    STEP, adaptation, base_tables, bring_in_line, databases, definition, digest, relations,
-    remembered, selection, settle_reader, settle_writer,
+    STEP, adaptation, base_tables, bring_in_line, comparable, databases, definition, digest,
+    relations, remembered, selection, settle_reader, settle_writer,
 };
 use crate::{
     engine::{Context, Finding, Severity, Step},
@@ -160,10 +160,9 @@ impl Step for CreateSchema {
             }
             let wanted = CreateTable::parse(&remembered.definition)?;
             let found = CreateTable::parse(&definition(&mut target, name).await?)?;
-            let dialect = target.dialect();
-            let lean = wanted.without_secondary().normalised(dialect);
-            let full = wanted.normalised(dialect);
-            let found = found.normalised(dialect);
+            let lean = comparable(ctx, &target, &wanted.without_secondary());
+            let full = comparable(ctx, &target, &wanted);
+            let found = comparable(ctx, &target, &found);
             if found != lean && found != full {
                 return Err(different(name, &lean, &found));
             }
