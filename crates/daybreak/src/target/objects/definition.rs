@@ -208,12 +208,8 @@ pub(super) async fn names(session: &mut Session, selection: &Selection) -> Resul
     let mut names = Vec::new();
     let order = match session.dialect() {
         dialect if dialect.mysql_from(5, 7, 2) || dialect.is_mariadb() => "ACTION_ORDER",
-<<<<<<< HEAD
-        _ => "CREATED",
-=======
         // Older versions have one trigger of a kind only.
         _ => "TRIGGER_NAME",
->>>>>>> schema
     };
     for row in session
         .rows(format!(
