@@ -90,7 +90,7 @@ async fn every_step(gtid: bool, settings: &str) {
     let journal = Arc::new(Journal::open(directory.path()).unwrap());
     let (plan, _) = route::make_plan(&config, &Events::nowhere()).await.unwrap();
     let steps = route::steps(&plan);
-    journal.append(Entry::Planned { plan: Box::new(plan) }).unwrap();
+    journal.append(Entry::Planned { plan: Box::new(plan), consent: false }).unwrap();
     let harness = Harness {
         context: Arc::new(Context {
             config,

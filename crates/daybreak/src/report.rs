@@ -216,7 +216,7 @@ impl Report {
             state = state.after(&record.entry).map_err(|illegal| {
                 Error::new(Kind::Journal, illegal.to_string()).at(format!("entry {}", record.seq))
             })?;
-            if let Entry::Planned { plan: new } = &record.entry {
+            if let Entry::Planned { plan: new, .. } = &record.entry {
                 plan = Some((**new).clone());
             }
         }

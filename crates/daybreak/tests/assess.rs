@@ -123,7 +123,7 @@ fn context(
     events: Events,
 ) -> Arc<Context> {
     let journal = Journal::open(directory).unwrap();
-    journal.append(Entry::Planned { plan: Box::new(plan) }).unwrap();
+    journal.append(Entry::Planned { plan: Box::new(plan), consent: false }).unwrap();
     Arc::new(Context {
         config,
         directory: directory.to_path_buf(),

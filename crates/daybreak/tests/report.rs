@@ -58,7 +58,7 @@ fn plan() -> Plan {
 }
 
 fn planned() -> Entry {
-    Entry::Planned { plan: Box::new(plan()) }
+    Entry::Planned { plan: Box::new(plan()), consent: false }
 }
 
 fn resumed() -> Entry {

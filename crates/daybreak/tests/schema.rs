@@ -185,6 +185,7 @@ impl Migration {
             .collect();
         journal
             .append(Entry::Planned {
+                consent: false,
                 plan: Box::new(Plan {
                     migration: "0badcafe".into(),
                     route: Route::Logical,

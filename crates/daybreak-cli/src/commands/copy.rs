@@ -54,7 +54,7 @@ pub async fn copy(session: &Session<'_>, options: cli::Copy) -> Result<Exit> {
         if options.no_data {
             plan.steps.retain(|step| step.id != "rows");
         }
-        journal.append(Entry::Planned { plan: Box::new(plan) })?;
+        journal.append(Entry::Planned { plan: Box::new(plan), consent: true })?;
     }
     let plan = journal.plan()?;
     let mut steps = route::steps(&plan);

@@ -31,8 +31,11 @@ pub struct Migration {
 pub enum Planning {
     /// There must be one.
     Never,
-    /// When there is none.
-    IfMissing,
+    /// When there is none; with the operator's consent to the cutover, or without.
+    IfMissing {
+        /// `--yes`.
+        consent: bool,
+    },
     /// A new one, in place of one that nothing was done of.
     Anew,
 }
@@ -59,9 +62,14 @@ pub async fn open(
     remember_servers(session, directory, &overrides)?;
     let journal = Arc::new(Journal::open(directory)?);
     let events = logged(session);
-    if planning == Planning::Anew || (planning == Planning::IfMissing && journal.plan().is_err()) {
+    let wanted = match planning {
+        Planning::Never => None,
+        Planning::IfMissing { consent } => journal.plan().is_err().then_some(consent),
+        Planning::Anew => Some(false),
+    };
+    if let Some(consent) = wanted {
         let (plan, _) = route::make_plan(&config, &events).await?;
-        journal.append(Entry::Planned { plan: Box::new(plan) })?;
+        journal.append(Entry::Planned { plan: Box::new(plan), consent })?;
     } else {
         route::check_same_source(&journal.plan()?, &config).await?;
     }

@@ -76,7 +76,7 @@ pub async fn rehearse(session: &Session<'_>, options: Rehearse) -> Result<Exit> 
     };
     let servers = Servers::default();
     let migration =
-        migration::open(&observing, &directory, &servers, Planning::IfMissing, |_| Ok(())).await?;
+        migration::open(&observing, &directory, &servers, Planning::IfMissing { consent: true }, |_| Ok(())).await?;
     let exit = run::go(&observing, &migration, None, true).await?;
     if exit != Exit::Done {
         return Ok(exit);

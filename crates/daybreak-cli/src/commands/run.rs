@@ -46,7 +46,7 @@ pub async fn run(
     yes: bool,
     begin: bool,
 ) -> Result<Exit> {
-    let planning = if begin { Planning::IfMissing } else { Planning::Never };
+    let planning = if begin { Planning::IfMissing { consent: yes } } else { Planning::Never };
     let migration = migration::open(session, directory, servers, planning, |_| Ok(())).await?;
     go(session, &migration, until, yes).await
 }

@@ -101,7 +101,7 @@ pub async fn watch(session: &Session<'_>, directory: &Path) -> Result<Exit> {
 
 fn describe(entry: &Entry) -> Option<String> {
     Some(match entry {
-        Entry::Planned { plan } => format!("planned migration {}", plan.migration),
+        Entry::Planned { plan, .. } => format!("planned migration {}", plan.migration),
         Entry::Resumed { .. } => "taken up".to_string(),
         Entry::StepStarted { step } => format!("{step}: started"),
         Entry::Checkpoint { .. } => return None,

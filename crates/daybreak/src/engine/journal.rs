@@ -149,7 +149,7 @@ impl Journal {
             })?;
         inner.last = (seq, hash);
         inner.state = state;
-        if let Entry::Planned { plan } = entry {
+        if let Entry::Planned { plan, .. } = entry {
             inner.plan = Some(*plan);
         }
         #[cfg(feature = "failpoints")]
@@ -324,7 +324,7 @@ impl Inner {
             let entry: Entry = serde_json::from_str(&body)
                 .map_err(|error| broken("it can't be read").because(error))?;
             state = state.after(&entry).map_err(|illegal| broken(&illegal.to_string()))?;
-            if let Entry::Planned { plan: new } = entry {
+            if let Entry::Planned { plan: new, .. } = entry {
                 plan = Some(*new);
             }
             last = (seq, hash);

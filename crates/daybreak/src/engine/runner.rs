@@ -44,7 +44,7 @@ impl Runner {
         Ok(Runner { context, steps })
     }
 
-    /// Begins or goes on, up to the end or through the step `until`. Steps that want consent are
+    /// Begins or goes on, up to the end or through the step `until`. A completed migration stays so. Steps that want consent are
     /// run only with `consent` or when it was given before.
     ///
     /// # Errors
@@ -52,6 +52,9 @@ impl Runner {
     pub async fn run(&self, until: Option<&str>, consent: bool) -> Result<Standing> {
         if let Some(step) = until {
             self.position(step)?;
+        }
+        if self.context.journal.state().phase == Phase::Completed {
+            return Ok(Standing::Completed);
         }
         self.take_up(consent)?;
         let result = self.go(until).await;

@@ -13,6 +13,8 @@ pub enum Entry {
     Planned {
         /// The plan.
         plan: Box<Plan>,
+        /// Whether the operator agreed already to the steps that want consent.
+        consent: bool,
     },
     /// A process takes up the work.
     Resumed {
@@ -193,12 +195,13 @@ impl State {
         let (active, open) =
             (self.phase == P::Active, matches!(self.phase, P::Planned | P::Active | P::Paused));
         match entry {
-            Entry::Planned { plan } => {
+            Entry::Planned { plan, consent } => {
                 // A plan that nothing was done of may be replaced.
                 if !matches!(self.phase, P::Empty | P::Planned) {
                     return illegal("the migration has begun");
                 }
                 next.phase = P::Planned;
+                next.consent = *consent;
                 next.steps = plan.steps.iter().map(|step| (step.id.clone(), S::Pending)).collect();
             }
             Entry::Resumed { consent, .. } => {

@@ -19,6 +19,7 @@ use std::{
 
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
+use jiff::Timestamp;
 
 use crate::{
     engine::{Context, Finding, Journal, ReplicationMode, Severity, Step},
@@ -26,7 +27,10 @@ use crate::{
     event::{Event, Events, Unit},
     mysql::{Catalog, Coordinates, TableName},
     source::{lock::WriteLock, read::RowForm, snapshot::SnapshotRecord},
-    target::ledger::{self, Chunk, Ledger},
+    target::{
+        ledger::{self, Chunk, Ledger},
+        objects,
+    },
 };
 
 /// The step's name.
@@ -149,42 +153,54 @@ impl Step for CopyRows {
 /// source is now. Does nothing in a migration that replicates.
 ///
 /// The lock dies with the process that took it: a later process takes it again, and if the source was
-/// written to in between, what changed is copied again.
-///
-/// # Errors
-/// `State` when rows of a table with triggers would have to be replaced.
+/// written to in between, what changed is copied again, with the target's triggers out of the way.
 pub async fn ensure_current(context: &Context) -> Result<()> {
     if context.config.replication.mode != ReplicationMode::None {
         return Ok(());
     }
-    let Some(copied) = latest_snapshot(&context.journal)? else {
+    let Some((step, copied)) = latest_of(&context.journal)? else {
         return Err(Error::new(Kind::State, "no rows have been copied yet"));
     };
-    if !stop_writes(context).await? {
-        return Ok(());
-    }
-    let now = {
-        let mut held = context.write_lock.lock().await;
-        let lock = held.as_mut().ok_or_else(|| Error::new(Kind::Bug, "no lock after taking it"))?;
-        Coordinates::read(&mut *lock.session().await).await?
-    };
-    // Without a binary log nothing tells whether something was written: look.
-    if now.file.is_some() && now == copied.coordinates {
+    let was_open = stop_writes(context).await?;
+    // The copy that the step `rows` made is verified by now; a later one says itself when it is whole.
+    let whole = step == STEP
+        || context.journal.recall::<Timestamp>(&step, "current")? == Some(copied.taken_at);
+    if whole && (!was_open || nothing_written_since(context, &copied).await?) {
         return Ok(());
     }
     context.events.info("the source was open in between: what changed is copied again");
-    copy(context).await
+    objects::drop_triggers(context).await?;
+    copy(context).await?;
+    objects::restore_triggers(context).await?;
+    if let Some((step, copied)) = latest_of(&context.journal)? {
+        context.journal.record(&step, "current", &copied.taken_at)?;
+    }
+    Ok(())
+}
+
+/// Whether the source, which is closed now, stands where a snapshot was taken.
+async fn nothing_written_since(context: &Context, copied: &SnapshotRecord) -> Result<bool> {
+    let mut held = context.write_lock.lock().await;
+    let lock = held.as_mut().ok_or_else(|| Error::new(Kind::Bug, "no lock after taking it"))?;
+    let now = Coordinates::read(&mut *lock.session().await).await?;
+    // Without a binary log nothing tells: look.
+    Ok(now.file.is_some() && now == copied.coordinates)
 }
 
 /// The snapshot that the target is (becoming) a copy of.
 pub fn latest_snapshot(journal: &Journal) -> Result<Option<SnapshotRecord>> {
-    let mut latest: Option<SnapshotRecord> = None;
+    Ok(latest_of(journal)?.map(|(_, record)| record))
+}
+
+/// The same, and the step that took it.
+fn latest_of(journal: &Journal) -> Result<Option<(String, SnapshotRecord)>> {
+    let mut latest: Option<(String, SnapshotRecord)> = None;
     for step in SNAPSHOT_STEPS {
         let record: Option<SnapshotRecord> = journal.recall(step, "snapshot")?;
         if let Some(record) = record
-            && latest.as_ref().is_none_or(|latest| latest.taken_at < record.taken_at)
+            && latest.as_ref().is_none_or(|(_, latest)| latest.taken_at < record.taken_at)
         {
-            latest = Some(record);
+            latest = Some((step.to_string(), record));
         }
     }
     Ok(latest)

@@ -9,7 +9,7 @@ use daybreak::{
     config::{Config, Overrides},
     engine::{
         Context, Entry, Fingerprint, Journal, Plan, PlannedStep, PositionBy, ReplicationMode,
-        Route, Step, StepPhase, StopSignal,
+        Route, Step, StopSignal,
     },
     error::Result,
     event::{Event, Events},
@@ -121,15 +121,11 @@ impl Pair {
     pub fn context(&self, config: Config, on_event: Option<OnEvent>) -> Context {
         let journal = Journal::open(self.directory.path()).unwrap();
         if journal.plan().is_err() {
-            journal.append(Entry::Planned { plan: Box::new(plan(&config)) }).unwrap();
+            journal.append(Entry::Planned { plan: Box::new(plan(&config)), consent: false }).unwrap();
         }
         journal.append(Entry::Resumed { version: "test".into(), consent: false }).unwrap();
-        let step = if journal.state().step("rows") == Some(StepPhase::Verified) {
-            "verify"
-        } else {
-            "rows"
-        };
-        journal.append(Entry::StepStarted { step: step.into() }).unwrap();
+        let step = journal.state().current().unwrap().0.to_string();
+        journal.append(Entry::StepStarted { step }).unwrap();
         let seen = self.seen.clone();
         Context {
             config,
@@ -183,10 +179,16 @@ impl Pair {
 }
 
 pub async fn run_and_verify(context: &Context) -> Result<()> {
-    CopyRows.run(context).await?;
-    context.journal.append(Entry::StepFinished { step: "rows".into() })?;
-    CopyRows.verify(context).await?;
-    context.journal.append(Entry::StepVerified { step: "rows".into() })?;
+    step(context, &CopyRows).await
+}
+
+/// Runs and verifies the step that is at work.
+pub async fn step(context: &Context, step: &dyn Step) -> Result<()> {
+    let id = || step.id().to_string();
+    step.run(context).await?;
+    context.journal.append(Entry::StepFinished { step: id() })?;
+    step.verify(context).await?;
+    context.journal.append(Entry::StepVerified { step: id() })?;
     Ok(())
 }
 
@@ -209,6 +211,6 @@ fn plan(config: &Config) -> Plan {
         target_uuid: String::new(),
         selection: config.select.clone(),
         tables: Vec::new(),
-        steps: vec![step("rows"), step("verify")],
+        steps: vec![step("rows"), step("objects"), step("verify")],
     }
 }

@@ -1,12 +1,18 @@
 //! Where writes stop before the copy: they stay stopped, or the copy is brought up to date.
 
+use std::sync::Arc;
+
 use daybreak::{
-    engine::ReplicationMode,
+    engine::{Entry, ReplicationMode, StopReason},
     error::Kind,
-    target::rows::{ensure_current, latest_snapshot},
+    event::Event,
+    target::{
+        objects::CreateObjects,
+        rows::{ensure_current, latest_snapshot},
+    },
 };
 
-use super::harness::{Pair, run_and_verify};
+use super::harness::{OnEvent, Pair, run_and_verify, step};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn writes_stay_stopped_for_as_long_as_the_process_lives() {
@@ -15,12 +21,17 @@ async fn writes_stay_stopped_for_as_long_as_the_process_lives() {
         "CREATE DATABASE stopped",
         "CREATE TABLE stopped.t (id INT PRIMARY KEY, v VARCHAR(20))",
         "INSERT INTO stopped.t VALUES (1, 'a'), (2, 'b')",
+        "CREATE TABLE stopped.fired (n INT PRIMARY KEY AUTO_INCREMENT)",
+        "CREATE TRIGGER stopped.fires AFTER INSERT ON stopped.t FOR EACH ROW INSERT INTO stopped.fired VALUES ()",
+        "CREATE TRIGGER stopped.fires_too AFTER DELETE ON stopped.t FOR EACH ROW INSERT INTO stopped.fired VALUES ()",
     ])
     .await;
     let mut config = pair.config("stopped");
     config.replication.mode = ReplicationMode::None;
     let first = pair.context(config.clone(), None);
     run_and_verify(&first).await.unwrap();
+    first.journal.append(Entry::StepStarted { step: "objects".into() }).unwrap();
+    step(&first, &CreateObjects).await.unwrap();
     let mut writer = pair.source().await;
     writer.execute("SET SESSION lock_wait_timeout = 1").await.unwrap();
     let insert = "INSERT INTO stopped.t VALUES (3, 'c')";
@@ -33,12 +44,40 @@ async fn writes_stay_stopped_for_as_long_as_the_process_lives() {
     writer.execute("SET SESSION lock_wait_timeout = 30").await.unwrap();
     writer.execute(insert).await.unwrap();
     writer.execute("DELETE FROM stopped.t WHERE id = 1").await.unwrap();
-    let second = pair.context(config, None);
-    ensure_current(&second).await.unwrap();
-    let after = latest_snapshot(&second.journal).unwrap().unwrap();
+
+    // So does the next one, after its snapshot and before what differs is copied.
+    let signal: Arc<std::sync::OnceLock<daybreak::engine::StopSignal>> = Arc::default();
+    let on_event: OnEvent = {
+        let signal = signal.clone();
+        Arc::new(move |event| {
+            if matches!(event, Event::Note { text, .. } if text.starts_with("the snapshot is of")) {
+                signal.get().unwrap().stop(StopReason::Pause);
+            }
+        })
+    };
+    let second = pair.context(config.clone(), Some(on_event));
+    signal.set(second.stop.clone()).ok().unwrap();
+    assert_eq!(ensure_current(&second).await.unwrap_err().kind(), Kind::Paused);
+    // Nor does asking again in the same process, with the lock still held, say that all is well.
+    assert_eq!(ensure_current(&second).await.unwrap_err().kind(), Kind::Paused);
+    drop(second);
+
+    let third = pair.context(config, None);
+    ensure_current(&third).await.unwrap();
+    let after = latest_snapshot(&third.journal).unwrap().unwrap();
     assert!(after.taken_at > before.taken_at && after.coordinates != before.coordinates);
     pair.assert_equal("stopped").await;
+    let mut target = pair.target().await;
+    let triggers: u64 = target
+        .scalar("SELECT COUNT(*) FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = 'stopped'")
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(triggers, 2);
     writer.execute("SET SESSION lock_wait_timeout = 1").await.unwrap();
     let error = writer.execute("INSERT INTO stopped.t VALUES (4, 'd')").await.unwrap_err();
     assert_eq!(error.kind(), Kind::LockWait);
+    let entries = third.journal.entries().unwrap().len();
+    ensure_current(&third).await.unwrap();
+    assert_eq!(third.journal.entries().unwrap().len(), entries);
 }

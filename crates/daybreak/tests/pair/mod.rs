@@ -168,7 +168,7 @@ pub fn context_of(
             tables: Vec::new(),
             steps: planned,
         };
-        journal.append(daybreak::engine::Entry::Planned { plan: Box::new(plan) }).unwrap();
+        journal.append(daybreak::engine::Entry::Planned { plan: Box::new(plan), consent: false }).unwrap();
     }
     Arc::new(Context {
         config,
