@@ -209,7 +209,7 @@ pub(super) async fn names(session: &mut Session, selection: &Selection) -> Resul
     let order = match session.dialect() {
         dialect if dialect.mysql_from(5, 7, 2) || dialect.is_mariadb() => "ACTION_ORDER",
         // Older versions have one trigger of a kind only.
-        _ => "TRIGGER_NAME",
+        _ => "CREATED",
     };
     for row in session
         .rows(format!(
