@@ -171,7 +171,9 @@ fn a_journal_is_read_back_and_its_chain_holds() {
     let directory = tempfile::tempdir().unwrap();
     {
         let journal = Journal::open(directory.path()).unwrap();
-        journal.append(Entry::Planned { plan: Box::new(plan(&["a", "b"])), consent: false }).unwrap();
+        journal
+            .append(Entry::Planned { plan: Box::new(plan(&["a", "b"])), consent: false })
+            .unwrap();
         journal.append(Entry::Resumed { version: "1".into(), consent: false }).unwrap();
         journal.append(Entry::StepStarted { step: "a".into() }).unwrap();
         journal.record("a", "n", &1).unwrap();
@@ -281,7 +283,9 @@ fn context(directory: &Path) -> Arc<Context> {
     };
     let journal = Journal::open(directory).unwrap();
     if journal.plan().is_err() {
-        journal.append(Entry::Planned { plan: Box::new(plan(&["a", "b"])), consent: false }).unwrap();
+        journal
+            .append(Entry::Planned { plan: Box::new(plan(&["a", "b"])), consent: false })
+            .unwrap();
     }
     Arc::new(Context {
         config: Config::from_overrides(&overrides).unwrap(),
@@ -319,7 +323,11 @@ async fn a_run_that_fails_anywhere_is_resumed() {
         assert_eq!(context.journal.state().phase, Phase::Completed);
         let runs = world.runs.load(Ordering::SeqCst);
         assert_eq!(runner(&context, &world).run(None, true).await.unwrap(), Standing::Completed);
-        assert_eq!(world.runs.load(Ordering::SeqCst), runs, "a completed migration isn't run again");
+        assert_eq!(
+            world.runs.load(Ordering::SeqCst),
+            runs,
+            "a completed migration isn't run again"
+        );
     }
 }
 

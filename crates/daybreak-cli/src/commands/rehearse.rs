@@ -75,8 +75,14 @@ pub async fn rehearse(session: &Session<'_>, options: Rehearse) -> Result<Exit> 
         observer: Some(move_writer(application.clone(), stage.target_app.clone())),
     };
     let servers = Servers::default();
-    let migration =
-        migration::open(&observing, &directory, &servers, Planning::IfMissing { consent: true }, |_| Ok(())).await?;
+    let migration = migration::open(
+        &observing,
+        &directory,
+        &servers,
+        Planning::IfMissing { consent: true },
+        |_| Ok(()),
+    )
+    .await?;
     let exit = run::go(&observing, &migration, None, true).await?;
     if exit != Exit::Done {
         return Ok(exit);

@@ -168,7 +168,9 @@ pub fn context_of(
             tables: Vec::new(),
             steps: planned,
         };
-        journal.append(daybreak::engine::Entry::Planned { plan: Box::new(plan), consent: false }).unwrap();
+        journal
+            .append(daybreak::engine::Entry::Planned { plan: Box::new(plan), consent: false })
+            .unwrap();
     }
     Arc::new(Context {
         config,
