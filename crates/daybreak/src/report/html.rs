@@ -346,7 +346,11 @@ fn one_table(page: &mut Page, table: &TableReport) {
         page.wrap(" <small>", count(source), " rows on the source, ").wrap(
             "",
             count(target),
-            " on the target</small>",
+            match table.verdict {
+                // Under a writer the two counts are of different moments.
+                TableVerdict::Equal => " on the target, counted at different moments</small>",
+                _ => " on the target</small>",
+            },
         );
     }
     if !table.differences.is_empty() {

@@ -263,14 +263,16 @@ pub async fn bring_in_line(
         remembered::finish(target, &name, &hash).await?;
         made.push(name);
     }
-    ctx.events.send(Event::Progress {
-        task: STEP.to_string(),
-        now: String::new(),
-        done: total,
-        total: Some(total),
-        unit: Unit::Tables,
-        bytes: 0,
-    });
+    if total > 0 {
+        ctx.events.send(Event::Progress {
+            task: STEP.to_string(),
+            now: String::new(),
+            done: total,
+            total: Some(total),
+            unit: Unit::Tables,
+            bytes: 0,
+        });
+    }
     target.execute(format!("SET SESSION sql_mode = '{mode}'")).await?;
     Ok(made)
 }
