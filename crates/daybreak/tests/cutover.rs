@@ -238,6 +238,46 @@ async fn table_locks_do_where_the_account_may_not_lock_all() {
     assert!(!pair.source_takes_writes().await);
 }
 
+/// Locks on tables don't bind who makes new ones: the position moves on, and the cutover is undone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_position_that_moves_after_the_stop_undoes_it() {
+    let pair = Pair::start(Role::AuroraStandin, PositionBy::Gtid).await;
+    drop(pair.replicate().await);
+    let mut source = pair.source.connect_root().await.unwrap();
+    run(&mut source, "CREATE USER mover@'%' IDENTIFIED BY 'moves-It1s'").await;
+    run(
+        &mut source,
+        "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, LOCK TABLES, PROCESS, REPLICATION CLIENT, REPLICATION SLAVE, \
+         SYSTEM_VARIABLES_ADMIN, CONNECTION_ADMIN, XA_RECOVER_ADMIN, SHOW VIEW, EVENT, TRIGGER ON *.* TO mover@'%'",
+    )
+    .await;
+    let mut config = pair.config();
+    config.source.user = "mover".into();
+    config.source.password = Some(daybreak::mysql::Secret::new("moves-It1s"));
+    let context = pair.context(config, Events::nowhere());
+    let runner = pair.runner(&context);
+
+    let done = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let unbound = tokio::spawn({
+        let (done, mut root) = (done.clone(), pair.source.connect_root().await.unwrap());
+        async move {
+            while !done.load(std::sync::atomic::Ordering::SeqCst) {
+                run(&mut root, "CREATE DATABASE unbound").await;
+                run(&mut root, "DROP DATABASE unbound").await;
+            }
+        }
+    });
+    let error = runner.run(None, true).await.unwrap_err();
+    assert!(error.to_string().contains("wrote past"), "{error}");
+    assert!(!context.journal.state().past_no_return);
+    assert!(pair.source_takes_writes().await);
+    done.store(true, std::sync::atomic::Ordering::SeqCst);
+    unbound.await.unwrap();
+
+    runner.run(None, true).await.unwrap_or_else(|error| panic!("{error}"));
+    assert!(!pair.source_takes_writes().await);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_replication_writes_stop_before_the_copy() {
     let pair = Pair::start(Role::AuroraStandin, PositionBy::File).await;
