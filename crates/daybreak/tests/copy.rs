@@ -6,6 +6,7 @@
 mod copy {
     pub mod harness;
     mod interruptions;
+    mod json;
     mod keys;
     mod locks;
     mod products;

@@ -1,12 +1,13 @@
-//! JSON holds values of types that no text can tell (dates, times, decimals, bytes). Whoever moved
-//! such a document as text made strings of them: both sides print alike and aren't. The checksum is
-//! over the text, so these are counted by comparing each document with its own text, and named as a
-//! limit of the verdict.
+//! JSON holds values of types that no text can tell (dates, times, decimals, bytes, unsigned
+//! integers). Whoever moved such a document as text made strings and other numbers of them: both
+//! sides print alike and aren't. The checksum is over the text, so the documents that hold such
+//! values are counted on both sides, and a difference is named as a limit of the verdict.
 
 use super::table::{Pair, Work};
 use crate::{
     error::Result,
     mysql::{Column, Session, Table, quote},
+    target::rows::json::condition,
 };
 
 /// A line for each JSON column whose documents hold such values on the two sides in other numbers.
@@ -20,9 +21,11 @@ pub(super) async fn limits(pair: &mut Pair, work: &Work) -> Result<Vec<String>> 
     {
         return Ok(Vec::new());
     }
+    // Both are asked the same: servers without JSON_TABLE know of no values within a document.
+    let exact = [&pair.source, &pair.target].iter().all(|on| on.dialect().mysql_from(8, 0, 11));
     let (ours, theirs) = tokio::join!(
-        opaque(&mut pair.source, &work.source, &columns),
-        opaque(&mut pair.target, &work.target, &columns)
+        opaque(&mut pair.source, &work.source, &columns, exact),
+        opaque(&mut pair.target, &work.target, &columns, exact)
     );
     Ok(columns
         .iter()
@@ -31,23 +34,32 @@ pub(super) async fn limits(pair: &mut Pair, work: &Work) -> Result<Vec<String>> 
         .map(|(column, (ours, theirs))| {
             format!(
                 "{}, column {}: {ours} documents at the source and {theirs} on the target hold values of \
-                 types that JSON text can't tell (dates, times, decimals, bytes); where the numbers \
-                 differ, the target has strings that print alike",
+                 types that JSON text can't tell (dates, times, decimals, bytes, unsigned integers); \
+                 where the numbers differ, one side has strings or numbers that print alike",
                 work.source.name, column.name
             )
         })
         .collect())
 }
 
-async fn opaque(session: &mut Session, table: &Table, columns: &[&Column]) -> Result<Vec<u64>> {
+async fn opaque(
+    session: &mut Session,
+    table: &Table,
+    columns: &[&Column],
+    exact: bool,
+) -> Result<Vec<u64>> {
     let sums: Vec<String> = columns
         .iter()
         .map(|column| {
-            let c = quote(&column.name);
-            format!("COALESCE(SUM({c} <> CAST(CAST({c} AS CHAR) AS JSON)), 0)")
+            let c = format!("daybreak_row.{}", quote(&column.name));
+            if exact {
+                format!("COALESCE(SUM({}), 0)", condition(session, &c))
+            } else {
+                format!("COALESCE(SUM({c} <> CAST(CAST({c} AS CHAR) AS JSON)), 0)")
+            }
         })
         .collect();
-    let sql = format!("SELECT {} FROM {}", sums.join(", "), table.name.sql());
+    let sql = format!("SELECT {} FROM {} AS daybreak_row", sums.join(", "), table.name.sql());
     let Some(row) = session.row(sql).await? else { return Ok(vec![0; columns.len()]) };
     (0..columns.len())
         .map(|at| session.column::<u64>(&row, at).map(Option::unwrap_or_default))

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Progress,
+    json::{Look, carry_types},
     queue::{Job, TableWork, Task},
 };
 use crate::{
@@ -55,7 +56,7 @@ pub(super) async fn loader(url: &ServerUrl) -> Result<Session> {
 }
 
 /// Where an attempt failed, which decides what may be tried again.
-enum Failure {
+pub(super) enum Failure {
     Source(Error),
     Target(Error),
     /// Nothing that another try could change.
@@ -234,6 +235,8 @@ impl Worker {
         }
         same_table(reader, work).await?;
         begin(shared, target).await?;
+        // The sums are over the text of JSON documents.
+        carry_types(shared, reader, target, work, &chunk.range, Look::Both).await?;
         let proved = Chunk { snapshot: shared.snapshot.clone(), ..chunk.clone() };
         shared.ledger.put(target, &proved).await.map_err(Failure::Target)?;
         target.execute("COMMIT").await.map_err(Failure::Target)?;
@@ -271,6 +274,7 @@ impl Worker {
             target.execute(delete).await.map_err(Failure::Target)?;
         }
         let read = transfer(shared, reader, target, work, &predicate).await?;
+        carry_types(shared, reader, target, work, range, Look::Source).await?;
         same_table(reader, work).await?;
         let chunk = Chunk {
             table: work.table.name.clone(),
@@ -377,7 +381,7 @@ async fn same_table(reader: &mut Session, work: &TableWork) -> Result<(), Failur
     ))
 }
 
-fn triggers_in_the_way(work: &TableWork) -> Error {
+pub(super) fn triggers_in_the_way(work: &TableWork) -> Error {
     Error::new(
         Kind::State,
         "the source changed after the copy, and the table's triggers on the target would fire while its rows are replaced",
