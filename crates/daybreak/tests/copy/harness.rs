@@ -121,7 +121,9 @@ impl Pair {
     pub fn context(&self, config: Config, on_event: Option<OnEvent>) -> Context {
         let journal = Journal::open(self.directory.path()).unwrap();
         if journal.plan().is_err() {
-            journal.append(Entry::Planned { plan: Box::new(plan(&config)), consent: false }).unwrap();
+            journal
+                .append(Entry::Planned { plan: Box::new(plan(&config)), consent: false })
+                .unwrap();
         }
         journal.append(Entry::Resumed { version: "test".into(), consent: false }).unwrap();
         let step = journal.state().current().unwrap().0.to_string();
