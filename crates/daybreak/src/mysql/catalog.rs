@@ -127,7 +127,7 @@ pub struct Database {
 pub struct Catalog {
     /// The databases.
     pub databases: Vec<Database>,
-    /// The base tables.
+    /// The base tables, in name order.
     pub tables: Vec<Table>,
 }
 
@@ -273,6 +273,8 @@ impl Catalog {
 
     /// A table by name.
     pub fn table(&self, name: &TableName) -> Option<&Table> {
-        self.tables.iter().find(|table| table.name == *name)
+        // In name order: looked for one by one, 100,000 tables of two sides are 5,000,000,000 looks.
+        let at = self.tables.binary_search_by(|table| table.name.cmp(name)).ok()?;
+        self.tables.get(at)
     }
 }
