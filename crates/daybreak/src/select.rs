@@ -38,9 +38,16 @@ impl Selection {
             })?);
         }
         for name in exclude {
-            match table_name(name) {
-                Some(table) => selection.exclude_tables.push(table),
-                None => selection.exclude_databases.push(name.clone()),
+            match parts(name).as_deref() {
+                Some([database, table]) => {
+                    selection.exclude_tables.push(TableName::new(database, table));
+                }
+                Some([database]) => selection.exclude_databases.push(database.clone()),
+                _ => {
+                    // Left as it is it would match nothing, and what it names be migrated.
+                    return Err(Error::new(Kind::Config, format!("{name} isn't a name"))
+                        .next("write DATABASE or DATABASE.TABLE, with backticks around odd names"));
+                }
             }
         }
         if let Some(own) = databases.iter().find(|name| is_system(name)) {
@@ -93,21 +100,30 @@ pub fn is_system(database: &str) -> bool {
 
 /// `D.T` with optional backticks around either.
 fn table_name(text: &str) -> Option<TableName> {
+    match parts(text)?.as_slice() {
+        [database, table] => Some(TableName::new(database, table)),
+        _ => None,
+    }
+}
+
+/// The parts of `D` or `D.T`, with optional backticks around either, and two for one within; none
+/// for an empty part or a backtick without its other.
+fn parts(text: &str) -> Option<Vec<String>> {
     let mut parts = vec![String::new()];
     let mut quoted = false;
-    for c in text.chars() {
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
         match c {
+            '`' if quoted && rest.peek() == Some(&'`') => {
+                rest.next();
+                parts.last_mut()?.push('`');
+            }
             '`' => quoted = !quoted,
             '.' if !quoted && parts.len() == 1 => parts.push(String::new()),
             c => parts.last_mut()?.push(c),
         }
     }
-    match parts.as_slice() {
-        [database, table] if !database.is_empty() && !table.is_empty() => {
-            Some(TableName::new(database, table))
-        }
-        _ => None,
-    }
+    (!quoted && parts.iter().all(|part| !part.is_empty())).then_some(parts)
 }
 
 #[cfg(test)]
@@ -125,6 +141,12 @@ mod tests {
         assert!(!selection.takes_database("c"));
         assert!(selection.takes_objects("a") && !selection.takes_objects("b"));
         assert_eq!(table_name("`we.b`.`t`"), Some(TableName::new("we.b", "t")));
+        assert_eq!(table_name("a.`b``c`"), Some(TableName::new("a", "b`c")));
+        let selection = Selection::parse(&[], &[], &["`we.b`".into()]).unwrap();
+        assert!(!selection.takes_database("we.b") && selection.takes_database("we"));
+        for wrong in ["`we.b", "we.", "", "a.`b"] {
+            assert!(Selection::parse(&[], &[], &[wrong.into()]).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use daybreak::{
     config::{VerifyConfig, VerifyMode},
     engine::{Severity, StopReason, StopSignal},
     error::Kind,
-    event::Events,
+    event::{Event, Events},
     mysql::{Catalog, ChunkKey, KeyRange, ServerUrl, Session, Side},
     select::Selection,
     sync::verify::{Liveness, TableVerdict, Verdict, VerifyReport, What, compare, hash},
@@ -295,6 +295,41 @@ async fn whatever_differs_is_found() {
     documents_that_text_cannot_tell(&sides).await;
     other_definitions_are_found(&sides).await;
     hashes_stand_by_themselves(&sides).await;
+    impatient_servers_are_compared(&sides).await;
+}
+
+/// Servers that drop an idle session after a second and cut results short.
+async fn impatient_servers_are_compared(sides: &Sides) {
+    let [mut source, mut target] = sides.sessions().await;
+    for session in [&mut source, &mut target] {
+        for sql in [
+            "CREATE DATABASE impatient",
+            "CREATE TABLE impatient.t (a INT PRIMARY KEY, b INT, c INT)",
+            "INSERT INTO impatient.t VALUES (1, 2, 3), (2, 3, 4)",
+            "SET GLOBAL wait_timeout = 1, GLOBAL sql_select_limit = 2, GLOBAL max_execution_time = 500",
+        ] {
+            session.execute(sql).await.unwrap();
+        }
+    }
+    target.execute("UPDATE impatient.t SET c = 5 WHERE a = 2").await.unwrap();
+    let [ours, theirs] = sides.urls();
+    let selection = Selection { databases: vec!["impatient".into()], ..Selection::default() };
+    let events = Events::to(|event| {
+        if matches!(event, Event::Progress { .. }) {
+            std::thread::sleep(Duration::from_millis(2_500));
+        }
+    });
+    let stop = StopSignal::default();
+    let report =
+        compare(&ours, &theirs, &selection, &config(100), Liveness::Still, &events, &stop).await;
+    for session in [&mut source, &mut target] {
+        let defaults =
+            "SET GLOBAL wait_timeout = DEFAULT, GLOBAL sql_select_limit = DEFAULT, GLOBAL max_execution_time = DEFAULT";
+        session.execute(defaults).await.unwrap();
+    }
+    let report = report.unwrap();
+    assert_eq!(found(&report, "t"), [("(a=2)".to_string(), Different)]);
+    assert_eq!(report.objects["column"].source, 3);
 }
 
 async fn equal_shops_are_equal(sides: &Sides) {

@@ -37,6 +37,7 @@ impl ChunkKey {
             .iter()
             .filter(|index| {
                 index.unique
+                    && !index.hidden
                     && index.kind == "BTREE"
                     && index.parts.iter().all(|part| {
                         part.column.is_some() && part.prefix.is_none() && !part.nullable

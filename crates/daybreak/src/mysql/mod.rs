@@ -16,5 +16,5 @@ pub use dialect::{Dialect, Product};
 pub use gtid::GtidSet;
 pub use identifier::{TableName, quote, quote_text};
 pub use position::{Coordinates, FilePosition};
-pub use session::{Outcome, Session, Side};
+pub use session::{Outcome, PATIENT_SECONDS, Session, Side};
 pub use url::{Secret, ServerUrl, TlsMode};

@@ -15,6 +15,9 @@ use crate::error::{Error, Kind, Result};
 /// How long a connection may take to be made, login included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// After how many idle seconds a server may drop a session that waits for others: a week.
+pub const PATIENT_SECONDS: u64 = 604_800;
+
 /// Which end of the migration a server is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -53,7 +56,8 @@ pub struct Session {
 
 impl Session {
     /// Connects and sets the session up: `sql_mode` without strictness or ANSI quotes and with
-    /// `NO_AUTO_VALUE_ON_ZERO`, time zone UTC, autocommit on, REPEATABLE READ, utf8mb4.
+    /// `NO_AUTO_VALUE_ON_ZERO`, time zone UTC, autocommit on, REPEATABLE READ, utf8mb4, and no limit
+    /// of the server's that would cut a result short.
     pub async fn open(url: &ServerUrl, side: Side) -> Result<Self> {
         let place = format!("{side} {}", url);
         let connecting = Conn::new(url.options("daybreak"));
@@ -78,12 +82,25 @@ impl Session {
         session
             .execute(
                 "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES,NO_ENGINE_SUBSTITUTION', \
-                 time_zone = '+00:00', autocommit = 1, net_read_timeout = 600, net_write_timeout = 600",
+                 time_zone = '+00:00', autocommit = 1, net_read_timeout = 600, net_write_timeout = 600, \
+                 sql_select_limit = 18446744073709551615",
             )
             .await?;
         session.execute("SET NAMES utf8mb4").await?;
         session.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ").await?;
         Ok(session)
+    }
+
+    /// Lets a statement run, and the session wait for its next one, for as long as the work takes,
+    /// whatever the server's own limits.
+    pub async fn without_limits(&mut self) -> Result<()> {
+        self.execute(format!("SET SESSION wait_timeout = {PATIENT_SECONDS}")).await?;
+        if self.dialect.mysql_from(5, 7, 8) {
+            self.execute("SET SESSION max_execution_time = 0").await?;
+        } else if self.dialect.is_mariadb() {
+            self.execute("SET SESSION max_statement_time = 0").await?;
+        }
+        Ok(())
     }
 
     /// The server's dialect.

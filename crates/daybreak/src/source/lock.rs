@@ -291,7 +291,14 @@ async fn open_holder(url: &ServerUrl, wait: Duration) -> Result<Session> {
     let mut session = Session::open(url, Side::Source).await?;
     // The server's own bound is whole seconds: a second line behind the KILL.
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-    session.execute(format!("SET SESSION lock_wait_timeout = {}", seconds.max(1))).await?;
+    // Idleness bounds the lock from the moment that it is granted, not from when somebody says so.
+    session
+        .execute(format!(
+            "SET SESSION lock_wait_timeout = {}, wait_timeout = {}",
+            seconds.max(1),
+            kept::IDLE_SECONDS
+        ))
+        .await?;
     Ok(session)
 }
 

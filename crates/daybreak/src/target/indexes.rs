@@ -67,6 +67,8 @@ impl Step for BuildIndexes {
     async fn run(&self, ctx: &Context) -> Result<()> {
         let mut target = ctx.target().await?;
         let work = work(&mut target).await?;
+        // In bulk: asked for table by table, 100,000 tables would take a day.
+        let present = present(&mut target, &work).await?;
         // The tables are ours as a whole: that keys are being added is all there is to remember.
         let tables: Vec<String> = work.iter().map(|work| work.name.to_string()).collect();
         ctx.journal.record(STEP, "building", &tables)?;
@@ -81,13 +83,13 @@ impl Step for BuildIndexes {
             .map(|work| (work.name.clone(), work.left.foreign_keys.clone()))
             .collect();
         let queue = Mutex::new(VecDeque::from(work));
-        let builders = (0..threads).map(|_| build(ctx, &queue, &done, total, threads));
+        let builders = (0..threads).map(|_| build(ctx, &queue, &present, &done, total, threads));
         try_join_all(builders).await?;
 
         // One after the other: each of them locks two tables.
         let mut target = builder_session(ctx, threads).await?;
         for (name, clauses) in foreign {
-            add(ctx, &mut target, &name, &clauses, true).await?;
+            add(ctx, &mut target, &name, &clauses, &present, true).await?;
         }
         progress(ctx, String::new(), total, total);
         target.close().await;
@@ -193,17 +195,23 @@ async fn work(target: &mut Session) -> Result<Vec<Work>> {
 
 /// The keys that tables have, read in bulk.
 async fn present(target: &mut Session, work: &[Work]) -> Result<BTreeMap<TableName, Present>> {
-    let mut all: BTreeMap<TableName, Present> = BTreeMap::new();
     let databases: BTreeSet<&str> = work.iter().map(|work| work.name.database.as_str()).collect();
     if databases.is_empty() {
-        return Ok(all);
+        return Ok(BTreeMap::new());
     }
     let databases: Vec<String> = databases.into_iter().map(quote_text).collect();
-    let databases = databases.join(", ");
+    present_where(target, &format!("TABLE_SCHEMA IN ({})", databases.join(", "))).await
+}
+
+async fn present_where(
+    target: &mut Session,
+    condition: &str,
+) -> Result<BTreeMap<TableName, Present>> {
+    let mut all: BTreeMap<TableName, Present> = BTreeMap::new();
     for row in target
         .rows(format!(
             "SELECT DISTINCT TABLE_SCHEMA, TABLE_NAME, INDEX_NAME \
-             FROM information_schema.STATISTICS WHERE TABLE_SCHEMA IN ({databases})"
+             FROM information_schema.STATISTICS WHERE {condition}"
         ))
         .await?
     {
@@ -217,7 +225,7 @@ async fn present(target: &mut Session, work: &[Work]) -> Result<BTreeMap<TableNa
         .rows(format!(
             "SELECT TABLE_SCHEMA, TABLE_NAME, CONSTRAINT_NAME \
              FROM information_schema.TABLE_CONSTRAINTS \
-             WHERE CONSTRAINT_TYPE = 'FOREIGN KEY' AND TABLE_SCHEMA IN ({databases})"
+             WHERE CONSTRAINT_TYPE = 'FOREIGN KEY' AND {condition}"
         ))
         .await?
     {
@@ -232,8 +240,9 @@ async fn present(target: &mut Session, work: &[Work]) -> Result<BTreeMap<TableNa
 
 /// The keys of one table.
 async fn present_on(target: &mut Session, name: &TableName) -> Result<Present> {
-    let one = Work { name: name.clone(), left: LeftOut::default(), bytes: 0 };
-    Ok(present(target, std::slice::from_ref(&one)).await?.remove(name).unwrap_or_default())
+    let (database, table) = (quote_text(&name.database), quote_text(&name.name));
+    let condition = format!("TABLE_SCHEMA = {database} AND TABLE_NAME = {table}");
+    Ok(present_where(target, &condition).await?.remove(name).unwrap_or_default())
 }
 
 async fn builder_session(ctx: &Context, threads: usize) -> Result<Session> {
@@ -250,6 +259,7 @@ async fn builder_session(ctx: &Context, threads: usize) -> Result<Session> {
 async fn build(
     ctx: &Context,
     queue: &Mutex<VecDeque<Work>>,
+    present: &BTreeMap<TableName, Present>,
     done: &AtomicU64,
     total: u64,
     threads: usize,
@@ -260,7 +270,7 @@ async fn build(
         let Some(work) = next else { break };
         progress(ctx, work.name.to_string(), done.load(Ordering::Relaxed), total);
         for clauses in &work.left.keys {
-            add(ctx, &mut session, &work.name, clauses, false).await?;
+            add(ctx, &mut session, &work.name, clauses, present, false).await?;
         }
         let done = done.fetch_add(1, Ordering::Relaxed) + 1;
         progress(ctx, work.name.to_string(), done, total);
@@ -269,18 +279,20 @@ async fn build(
     Ok(())
 }
 
-/// Adds those of some keys that the table lacks.
+/// Adds those of some keys that the table lacks. `present` is what tables had to begin with.
 async fn add(
     ctx: &Context,
     session: &mut Session,
     name: &TableName,
     clauses: &[Clause],
+    present: &BTreeMap<TableName, Present>,
     foreign: bool,
 ) -> Result<()> {
     let mut attempts = 0;
+    let (none, mut seen) = (Present::default(), None);
     loop {
         ctx.stop.check()?;
-        let present = present_on(session, name).await?;
+        let present = seen.as_ref().or(present.get(name)).unwrap_or(&none);
         let there = if foreign { &present.foreign_keys } else { &present.keys };
         let lacking: Vec<&Clause> =
             clauses.iter().filter(|clause| !there.contains(&clause.name)).collect();
@@ -293,6 +305,7 @@ async fn add(
         attempts += 1;
         // The server had been at work on it still, for a process that died: look again.
         if matches!(error.code(), Some(1061 | 1826 | 1022)) && attempts < 3 {
+            seen = Some(present_on(session, name).await?);
             continue;
         }
         return Err(explain(error, name, &lacking));

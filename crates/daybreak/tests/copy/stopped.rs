@@ -12,6 +12,8 @@ use daybreak::{
     },
 };
 
+use rehearsal::server::{Product, Role, Server, ServerOptions};
+
 use super::harness::{OnEvent, Pair, run_and_verify, step};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -80,4 +82,29 @@ async fn writes_stay_stopped_for_as_long_as_the_process_lives() {
     let entries = third.journal.entries().unwrap().len();
     ensure_current(&third).await.unwrap();
     assert_eq!(third.journal.entries().unwrap().len(), entries);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_position_that_writes_do_not_move_is_not_trusted() {
+    let options = ServerOptions::new(Product::Mysql97, Role::Source).durable(false);
+    let server = Server::start(options.arg("--binlog-ignore-db=quiet")).await.unwrap();
+    let mut pair = Pair::take(&["quiet"]).await;
+    pair.source = server.root_url();
+    pair.on_source(&[
+        "CREATE DATABASE quiet",
+        "CREATE TABLE quiet.t (id INT PRIMARY KEY, v VARCHAR(20))",
+        "INSERT INTO quiet.t VALUES (1, 'a'), (2, 'b')",
+    ])
+    .await;
+    let mut config = pair.config("quiet");
+    config.replication.mode = ReplicationMode::None;
+    let first = pair.context(config.clone(), None);
+    run_and_verify(&first).await.unwrap();
+    drop(first);
+
+    // The process died; the source is open, and written to.
+    pair.on_source(&["UPDATE quiet.t SET v = 'new' WHERE id = 2"]).await;
+    let second = pair.context(config, None);
+    ensure_current(&second).await.unwrap();
+    pair.assert_equal("quiet").await;
 }

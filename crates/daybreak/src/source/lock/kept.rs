@@ -11,7 +11,7 @@ use tokio::{
 use crate::{error::Result, mysql::Session};
 
 /// After how many idle seconds the server drops the connection.
-const IDLE_SECONDS: u64 = 20;
+pub(super) const IDLE_SECONDS: u64 = 20;
 
 /// How often it is spoken to.
 const EVERY: Duration = Duration::from_secs(4);

@@ -265,8 +265,10 @@ impl Tables {
         events: &Events,
         stop: &StopSignal,
     ) -> Result<()> {
+        let mut session = Session::open(source, Side::Source).await?;
+        session.without_limits().await?;
         let cutter = tokio::sync::Mutex::new(Cutter {
-            session: Session::open(source, Side::Source).await?,
+            session,
             waiting: self.order(),
             now: None,
             chunk_rows: config.chunk_rows,

@@ -16,11 +16,14 @@ use super::{
 use crate::{
     engine::StopSignal,
     error::{Kind, Result},
-    mysql::{Coordinates, Session},
+    mysql::{Coordinates, PATIENT_SECONDS, Session},
 };
 
 /// The longest that the table may be locked at the source.
 const HOLD: Duration = Duration::from_secs(3);
+
+/// After how many idle seconds a server gives up a lock whose holder's machine died.
+pub(super) const IDLE_SECONDS: u64 = 20;
 
 /// Opens a transaction on both sessions of `read` that shows one and the same moment of a table, or
 /// says why it can't be had now. `lock` holds the locks meanwhile.
@@ -93,7 +96,10 @@ async fn under_locks(
 /// old servers need to wait for open transactions.
 async fn lock_table(session: &mut Session, table: &str) -> Result<()> {
     session
-        .execute("SET SESSION autocommit = 0, lock_wait_timeout = 1, innodb_lock_wait_timeout = 1")
+        .execute(format!(
+            "SET SESSION autocommit = 0, lock_wait_timeout = 1, innodb_lock_wait_timeout = 1, \
+             wait_timeout = {IDLE_SECONDS}"
+        ))
         .await?;
     session.execute(format!("LOCK TABLES {table} READ")).await.map(drop)
 }
@@ -101,5 +107,8 @@ async fn lock_table(session: &mut Session, table: &str) -> Result<()> {
 async fn unlock(session: &mut Session) -> Result<()> {
     session.execute("ROLLBACK").await?;
     session.execute("UNLOCK TABLES").await?;
-    session.execute("SET SESSION autocommit = 1").await.map(drop)
+    session
+        .execute(format!("SET SESSION autocommit = 1, wait_timeout = {PATIENT_SECONDS}"))
+        .await
+        .map(drop)
 }

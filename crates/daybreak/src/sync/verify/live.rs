@@ -13,6 +13,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
+    fence::IDLE_SECONDS,
     hash,
     report::LISTED,
     table::{Pair, RowDifference, Work, by_key},
@@ -20,7 +21,7 @@ use super::{
 use crate::{
     engine::{PositionBy, StopSignal},
     error::{Error, Kind, Result},
-    mysql::{ChunkKey, Coordinates, KeyTuple, Session},
+    mysql::{ChunkKey, Coordinates, KeyTuple, PATIENT_SECONDS, Session},
     sync::replicate::{self, Receiver},
 };
 
@@ -196,7 +197,11 @@ async fn prove_once(
         return Ok(Err("the target didn't catch up with the source".to_string()));
     }
     let transactional = work.source.engine.eq_ignore_ascii_case("InnoDB");
-    pair.source.execute("SET SESSION innodb_lock_wait_timeout = 1, lock_wait_timeout = 1").await?;
+    pair.source
+        .execute(format!(
+            "SET SESSION innodb_lock_wait_timeout = 1, lock_wait_timeout = 1, wait_timeout = {IDLE_SECONDS}"
+        ))
+        .await?;
     pair.target.execute("SET SESSION innodb_lock_wait_timeout = 2, lock_wait_timeout = 2").await?;
     let proof = match hold(pair, work, transactional).await {
         Ok(()) => held(pair, work, key, keys, transactional, stop).await,
@@ -225,7 +230,8 @@ async fn hold(pair: &mut Pair, work: &Work, transactional: bool) -> Result<()> {
 }
 
 async fn release(source: &mut Session, transactional: bool) -> Result<()> {
-    source.execute(if transactional { "ROLLBACK" } else { "UNLOCK TABLES" }).await.map(drop)
+    source.execute(if transactional { "ROLLBACK" } else { "UNLOCK TABLES" }).await?;
+    source.execute(format!("SET SESSION wait_timeout = {PATIENT_SECONDS}")).await.map(drop)
 }
 
 async fn held(

@@ -30,7 +30,11 @@ impl Pair {
     pub async fn open(source: &ServerUrl, target: &ServerUrl) -> Result<Self> {
         let (source, target) =
             tokio::join!(Session::open(source, Side::Source), Session::open(target, Side::Target));
-        Ok(Pair { source: source?, target: target? })
+        let mut pair = Pair { source: source?, target: target? };
+        // One side waits for the other, and some sessions for all the others.
+        pair.source.without_limits().await?;
+        pair.target.without_limits().await?;
+        Ok(pair)
     }
 
     pub async fn close(self) {
