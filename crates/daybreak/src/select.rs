@@ -45,8 +45,9 @@ impl Selection {
                 Some([database]) => selection.exclude_databases.push(database.clone()),
                 _ => {
                     // Left as it is it would match nothing, and what it names be migrated.
-                    return Err(Error::new(Kind::Config, format!("{name} isn't a name"))
-                        .next("write DATABASE or DATABASE.TABLE, with backticks around odd names"));
+                    return Err(Error::new(Kind::Config, format!("{name} isn't a name")).next(
+                        "write DATABASE or DATABASE.TABLE, with backticks around odd names",
+                    ));
                 }
             }
         }

@@ -298,7 +298,7 @@ async fn whatever_differs_is_found() {
     impatient_servers_are_compared(&sides).await;
 }
 
-/// Servers that drop an idle session after a second and cut results short.
+/// Servers that drop an idle session after two seconds and cut results short.
 async fn impatient_servers_are_compared(sides: &Sides) {
     let [mut source, mut target] = sides.sessions().await;
     for session in [&mut source, &mut target] {
@@ -306,7 +306,7 @@ async fn impatient_servers_are_compared(sides: &Sides) {
             "CREATE DATABASE impatient",
             "CREATE TABLE impatient.t (a INT PRIMARY KEY, b INT, c INT)",
             "INSERT INTO impatient.t VALUES (1, 2, 3), (2, 3, 4)",
-            "SET GLOBAL wait_timeout = 1, GLOBAL sql_select_limit = 2, GLOBAL max_execution_time = 500",
+            "SET GLOBAL wait_timeout = 2, GLOBAL sql_select_limit = 2, GLOBAL max_execution_time = 500",
         ] {
             session.execute(sql).await.unwrap();
         }
@@ -316,12 +316,14 @@ async fn impatient_servers_are_compared(sides: &Sides) {
     let selection = Selection { databases: vec!["impatient".into()], ..Selection::default() };
     let events = Events::to(|event| {
         if matches!(event, Event::Progress { .. }) {
-            std::thread::sleep(Duration::from_millis(2_500));
+            std::thread::sleep(Duration::from_millis(3_500));
         }
     });
     let stop = StopSignal::default();
+    // One thread: none is just logging in while the other one sleeps.
+    let alone = VerifyConfig { threads: 1, ..config(100) };
     let report =
-        compare(&ours, &theirs, &selection, &config(100), Liveness::Still, &events, &stop).await;
+        compare(&ours, &theirs, &selection, &alone, Liveness::Still, &events, &stop).await;
     for session in [&mut source, &mut target] {
         let defaults =
             "SET GLOBAL wait_timeout = DEFAULT, GLOBAL sql_select_limit = DEFAULT, GLOBAL max_execution_time = DEFAULT";

@@ -15,6 +15,8 @@ mod report;
 mod table;
 mod whole;
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 
 pub use compare::{Liveness, compare};
@@ -125,12 +127,13 @@ impl Step for Verify {
 /// Notes each table's verdict beside what the copy noted of it, and what the verdict can't vouch for.
 fn note(context: &Context, report: &VerifyReport) -> Result<()> {
     let known = context.journal.tables()?;
+    let known: HashMap<&str, &TableResult> =
+        known.iter().map(|result| (result.table.as_str(), result)).collect();
     for verdict in &report.tables {
         let table = verdict.table.to_string();
         let mut result = known
-            .iter()
-            .find(|result| result.table == table)
-            .cloned()
+            .get(table.as_str())
+            .map(|result| (*result).clone())
             .unwrap_or(TableResult { table, rows: 0, bytes: 0, copy_millis: 0, verified: None });
         result.verified = Some(match &verdict.verdict {
             Verdict::Equal => "equal".to_string(),

@@ -16,14 +16,18 @@ use crate::{
 /// How many hashes are fetched from one side at once.
 const BATCH: u64 = 200_000;
 
+/// How many rows a bucket should have: every batch of buckets reads the whole table.
+const BUCKET: u64 = 1_000;
+
 /// A bucket: how many rows, and their hashes' sum.
 type Bucket = (u64, String);
 
 /// Finds out which rows of a whole table differ.
 pub(super) async fn differences(pair: &mut Pair, work: &Work) -> Result<Found> {
+    let digits = digits(work.rows_estimate());
     let (ours, theirs) = tokio::join!(
-        buckets(&mut pair.source, &work.source),
-        buckets(&mut pair.target, &work.target)
+        buckets(&mut pair.source, &work.source, digits),
+        buckets(&mut pair.target, &work.target, digits)
     );
     let (ours, theirs) = (ours?, theirs?);
     let mut names: Vec<&String> = ours.keys().chain(theirs.keys()).collect();
@@ -72,12 +76,21 @@ pub(super) async fn differences(pair: &mut Pair, work: &Work) -> Result<Found> {
     Ok(found)
 }
 
-/// Rows and sums by the first two digits of the hash.
-async fn buckets(session: &mut Session, table: &Table) -> Result<BTreeMap<String, Bucket>> {
+/// By how many digits of the hash to tell buckets apart: from 256 to a million of them.
+fn digits(rows: u64) -> usize {
+    (2..5).find(|digits| rows >> (4 * digits) <= BUCKET).unwrap_or(5)
+}
+
+/// Rows and sums by the first digits of the hash.
+async fn buckets(
+    session: &mut Session,
+    table: &Table,
+    digits: usize,
+) -> Result<BTreeMap<String, Bucket>> {
     let hash = hash::row_expression(session, table)?;
     let rows = session
         .rows(format!(
-            "SELECT SUBSTRING(daybreak_h, 1, 2) AS b, COUNT(*), \
+            "SELECT SUBSTRING(daybreak_h, 1, {digits}) AS b, COUNT(*), \
              SUM(CAST(CONV(SUBSTRING(daybreak_h, 17, 16), 16, 10) AS UNSIGNED)) \
              FROM (SELECT {hash} AS daybreak_h FROM {} LIMIT 18446744073709551615) AS d GROUP BY b",
             table.name.sql()
@@ -96,8 +109,9 @@ async fn buckets(session: &mut Session, table: &Table) -> Result<BTreeMap<String
 }
 
 fn within(batch: &[&String]) -> String {
+    let digits = batch.first().map_or(0, |name| name.len());
     let names: Vec<String> = batch.iter().map(|name| format!("'{name}'")).collect();
-    format!("SUBSTRING(daybreak_h, 1, 2) IN ({})", names.join(", "))
+    format!("SUBSTRING(daybreak_h, 1, {digits}) IN ({})", names.join(", "))
 }
 
 async fn counted(
@@ -163,4 +177,16 @@ fn multiset(ours: &BTreeMap<String, u64>, theirs: &BTreeMap<String, u64>) -> Vec
             })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_stay_small() {
+        assert_eq!([0, 256_000, 300_000].map(digits), [2, 2, 3]);
+        assert_eq!(digits(100_000_000), 5);
+        assert_eq!(digits(u64::MAX), 5);
+    }
 }
