@@ -299,6 +299,7 @@ async fn whatever_differs_is_found() {
 }
 
 /// Servers that drop an idle session after two seconds and cut results short.
+#[expect(clippy::disallowed_methods, reason = "idleness itself is what is tested")]
 async fn impatient_servers_are_compared(sides: &Sides) {
     let [mut source, mut target] = sides.sessions().await;
     for session in [&mut source, &mut target] {
