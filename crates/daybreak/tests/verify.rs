@@ -323,11 +323,9 @@ async fn impatient_servers_are_compared(sides: &Sides) {
     let stop = StopSignal::default();
     // One thread: none is just logging in while the other one sleeps.
     let alone = VerifyConfig { threads: 1, ..config(100) };
-    let report =
-        compare(&ours, &theirs, &selection, &alone, Liveness::Still, &events, &stop).await;
+    let report = compare(&ours, &theirs, &selection, &alone, Liveness::Still, &events, &stop).await;
     for session in [&mut source, &mut target] {
-        let defaults =
-            "SET GLOBAL wait_timeout = DEFAULT, GLOBAL sql_select_limit = DEFAULT, GLOBAL max_execution_time = DEFAULT";
+        let defaults = "SET GLOBAL wait_timeout = DEFAULT, GLOBAL sql_select_limit = DEFAULT, GLOBAL max_execution_time = DEFAULT";
         session.execute(defaults).await.unwrap();
     }
     let report = report.unwrap();

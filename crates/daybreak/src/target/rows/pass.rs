@@ -63,7 +63,7 @@ pub(super) async fn run(context: &Context) -> Result<()> {
     let pass = ledger.begin_pass(&mut target).await?;
     let mut source = context.source().await?;
     let recreated = schema::bring_in_line(context, &mut source, &mut target, &catalog).await?;
-    source.close().await;
+    source.without_limits().await?;
     for table in &recreated {
         ledger.forget(&mut target, table).await?;
     }
@@ -99,6 +99,7 @@ pub(super) async fn run(context: &Context) -> Result<()> {
         ledger,
         pass,
         snapshot: snapshot_id.clone(),
+        witness: tokio::sync::Mutex::new(source),
         journal: context.journal.clone(),
         progress: Progress::default(),
         stop: context.stop.clone(),

@@ -36,6 +36,8 @@ pub(super) struct Shared {
     /// The pass's number in the ledger.
     pub(super) pass: u64,
     pub(super) snapshot: SnapshotId,
+    /// A connection to the source outside the snapshot: it sees definitions as they are now.
+    pub(super) witness: tokio::sync::Mutex<Session>,
     pub(super) journal: Arc<Journal>,
     pub(super) progress: Progress,
     pub(super) stop: StopSignal,
@@ -48,10 +50,17 @@ pub(super) async fn loader(url: &ServerUrl) -> Result<Session> {
     let mut session = Session::open(url, Side::Target).await?;
     session
         .execute(
-            "SET SESSION foreign_key_checks = 0, unique_checks = 0, wait_timeout = 604800, \
-             innodb_lock_wait_timeout = 120",
+            "SET SESSION foreign_key_checks = 0, unique_checks = 0, innodb_lock_wait_timeout = 120",
         )
         .await?;
+    session.without_limits().await?;
+    // Ranges without rows are deleted too before a chunk is copied again. Under REPEATABLE READ that
+    // locks the gap behind the last row, and parallel loaders deadlock there. A server that logs
+    // statements refuses the lower level (1665).
+    let logs_statements = session.variable("binlog_format").await?.as_deref() == Some("STATEMENT");
+    if !logs_statements {
+        session.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").await?;
+    }
     Ok(session)
 }
 
@@ -233,7 +242,7 @@ impl Worker {
         if here != there {
             return Ok(None);
         }
-        same_table(reader, work).await?;
+        same_table(shared, work).await?;
         begin(shared, target).await?;
         // The sums are over the text of JSON documents.
         carry_types(shared, reader, target, work, &chunk.range, Look::Both).await?;
@@ -275,7 +284,7 @@ impl Worker {
         }
         let read = transfer(shared, reader, target, work, &predicate).await?;
         carry_types(shared, reader, target, work, range, Look::Source).await?;
-        same_table(reader, work).await?;
+        same_table(shared, work).await?;
         let chunk = Chunk {
             table: work.table.name.clone(),
             rank: rank.clone(),
@@ -366,9 +375,13 @@ async fn transfer(
 }
 
 /// Whether the table that was just read is the one that the snapshot saw, not another one that took
-/// its name (an online schema change). Asked under the metadata lock of that read.
-async fn same_table(reader: &mut Session, work: &TableWork) -> Result<(), Failure> {
-    let now = snapshot::created_now(reader, &work.table.name).await.map_err(Failure::Source)?;
+/// its name (an online schema change). Asked under the metadata lock of that read, by a connection
+/// that is outside the snapshot: inside it the server shows the definitions of then.
+async fn same_table(shared: &Shared, work: &TableWork) -> Result<(), Failure> {
+    let mut witness = shared.witness.lock().await;
+    let now =
+        snapshot::created_now(&mut witness, &work.table.name).await.map_err(Failure::Source)?;
+    drop(witness);
     if work.created.as_deref().is_none_or(|then| then == now) {
         return Ok(());
     }
