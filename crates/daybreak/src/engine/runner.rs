@@ -60,7 +60,16 @@ impl Runner {
         let result = self.go(until).await;
         // The lock of a closed source doesn't outlive the work.
         if let Some(lock) = self.context.write_lock.lock().await.take() {
-            lock.release().await?;
+            match lock.release().await {
+                Ok(held) => self.context.events.send(Event::WritesResumed {
+                    why: "cutover".into(),
+                    millis: held.as_secs_f64() * 1e3,
+                    on_target: false,
+                }),
+                // The first failure is the one to tell, but nobody may miss this one.
+                Err(held) if result.is_err() => self.context.events.warn(held.to_string()),
+                Err(held) => return self.let_go(Err(held)),
+            }
         }
         self.let_go(result)
     }
@@ -130,10 +139,15 @@ impl Runner {
                     error: error.to_string(),
                 });
                 if matches!(self.phase(step), StepPhase::Started | StepPhase::Finished) {
-                    self.context.journal.append(Entry::StepFailed {
+                    let noted = self.context.journal.append(Entry::StepFailed {
                         step: step.id().to_string(),
                         error: error.to_string(),
-                    })?;
+                    });
+                    // The first failure is the one to tell.
+                    if let Err(unwritten) = noted {
+                        self.context.events.warn(unwritten.to_string());
+                        return Err(error);
+                    }
                 }
             }
             if stopping || error.kind().retry() == Retry::No || attempt >= ATTEMPTS {
@@ -155,6 +169,10 @@ impl Runner {
 
     async fn attempt(&self, step: &dyn Step) -> Result<()> {
         let (context, journal) = (&*self.context, &self.context.journal);
+        if self.phase(step) == StepPhase::Undoing {
+            return Err(Error::new(Kind::State, format!("{} is being undone", step.id()))
+                .next("the same `daybreak undo` again ends that; then `daybreak resume` goes on"));
+        }
         if self.phase(step) != StepPhase::Finished {
             let findings = step.check(context).await?;
             let blockers: Vec<_> =
