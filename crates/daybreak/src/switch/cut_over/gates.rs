@@ -107,6 +107,11 @@ async fn replicating(
             "`daybreak undo --to objects`, then `daybreak resume` sets replication up",
         )]);
     };
+    if !replicate::is_ours(context, &status)? {
+        let found = replicate::foreign(target, &status);
+        let remedy = found.next_step().unwrap_or_default();
+        return Ok(vec![Gate::fails(RUNS, Severity::Blocker, "replicating", found.what(), remedy)]);
+    }
     if !status.running() {
         let (why, remedy) = match replicate::failure_of(target, &status).await? {
             Some(error) => (
@@ -122,6 +127,22 @@ async fn replicating(
     let mut gates =
         vec![Gate::holds(RUNS, format!("from {}:{}", status.source_host, status.source_port))];
     let goal = Coordinates::read(source).await?;
+    if let Some(replicate::Recorded { coordinates }) = context.journal.recall("rows", "snapshot")?
+        && !comes_after(&goal, &coordinates, by)
+    {
+        // What it wrote since may carry numbers that the target has seen already, and skips.
+        gates.push(Gate::fails(
+            "the source's history goes on",
+            Severity::Blocker,
+            "history",
+            format!(
+                "the source stands at {goal}, which doesn't come after {coordinates}, where its rows were read: its \
+                 binary log was begun anew (RESET)"
+            ),
+            "`daybreak undo --to prepare_source`, then run again: the rows are copied anew",
+        ));
+        return Ok(gates);
+    }
     let patience = context.config.replication.max_lag.max(Duration::from_secs(1));
     gates.push(
         match replicate::wait_for(target, &goal, by, patience, &StopSignal::default()).await {
@@ -146,6 +167,15 @@ async fn replicating(
         },
     );
     Ok(gates)
+}
+
+/// Whether a point can come after an earlier one of the same server: not if its log was begun anew.
+fn comes_after(now: &Coordinates, earlier: &Coordinates, by: PositionBy) -> bool {
+    match (by, &now.file, &earlier.file) {
+        (PositionBy::Gtid, ..) => now.gtids.contains(&earlier.gtids),
+        (PositionBy::File, Some(now), Some(then)) => now.reaches(then),
+        (PositionBy::File, ..) => false,
+    }
 }
 
 async fn source_open(source: &mut Session) -> Result<Gate> {
