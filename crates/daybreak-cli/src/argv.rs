@@ -27,7 +27,8 @@ pub fn blank_passwords() -> bool {
 /// Where the password of a server's URL stands in an argument.
 fn password(argument: &[u8]) -> Option<std::ops::Range<usize>> {
     let scheme = b"mysql://";
-    let at = argument.windows(scheme.len()).position(|window| window == scheme)? + scheme.len();
+    let is_scheme = |window: &[u8]| window.eq_ignore_ascii_case(scheme);
+    let at = argument.windows(scheme.len()).position(is_scheme)? + scheme.len();
     let end =
         argument[at..].iter().position(|byte| *byte == b'/').map_or(argument.len(), |n| at + n);
     let sign = argument[at..end].iter().rposition(|byte| *byte == b'@')? + at;
@@ -60,6 +61,7 @@ mod tests {
         let found = |text: &'static str| password(text.as_bytes()).map(|range| &text[range]);
         assert_eq!(found("mysql://u:geheim@h:1/?tls=off"), Some("geheim"));
         assert_eq!(found("--source=mysql://u:a@b@h"), Some("a@b"));
+        assert_eq!(found("MySQL://u:geheim@h"), Some("geheim"));
         assert_eq!(found("mysql://u@h:1/"), None);
         assert_eq!(found("mysql://u:@h/"), None);
         assert_eq!(found("--dir"), None);

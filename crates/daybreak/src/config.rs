@@ -445,6 +445,12 @@ fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone, what: &
     }
 }
 
+/// Whether a configuration's section names a server.
+pub fn names_server(text: &str, section: &str) -> bool {
+    text.parse::<toml::Table>()
+        .is_ok_and(|table| table.get(section).and_then(|section| section.get("url")).is_some())
+}
+
 /// Reads a duration: `500ms`, `30s`, `5m`, `1h`.
 pub fn duration(text: &str) -> Result<Duration> {
     let wrong = || {

@@ -313,7 +313,18 @@ impl From<std::io::Error> for Error {
 
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
-        Error::new(Kind::Journal, "the journal could not be read or written").because(error)
+        let disk = matches!(
+            error.sqlite_error_code(),
+            Some(rusqlite::ErrorCode::DiskFull | rusqlite::ErrorCode::SystemIoFailure)
+        );
+        let wrapped = Error::new(Kind::Journal, "the journal could not be read or written");
+        let wrapped = match disk {
+            true => wrapped.next(
+                "free space on the disk of the migration's directory (or look at that disk), then the same command again",
+            ),
+            false => wrapped,
+        };
+        wrapped.because(error)
     }
 }
 

@@ -5,7 +5,7 @@ mod pair;
 use std::time::Duration;
 
 use daybreak::{
-    engine::{PositionBy, Standing, Step as _, StepPhase},
+    engine::{Entry, PositionBy, Standing, Step as _, StepPhase},
     error::Kind,
     event::{Event, Events},
     mysql::Side,
@@ -40,7 +40,9 @@ async fn the_writes_move(role: Role, by: PositionBy) {
     // Not without consent; and the dry run changes nothing.
     let standing = runner.run(None, false).await.unwrap();
     assert_eq!(standing, Standing::WantsConsent("cutover".into()));
-    let lines = dry_run(&context).await.unwrap();
+    let looked = dry_run(&context).await.unwrap();
+    let lines = looked.lines;
+    assert!(!looked.blocked);
     assert!(lines.iter().any(|line| line.contains("super_read_only = ON")), "{lines:#?}");
     assert!(!lines.iter().any(|line| line.contains("BLOCKED")), "{lines:#?}");
     writer.goes_on().await;
@@ -310,6 +312,60 @@ async fn without_replication_writes_stop_before_the_copy() {
     assert!(record.lock.is_some());
 }
 
+/// Without a binary log nothing tells whether a source that was open again was written to.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_without_a_log_is_never_taken_for_unchanged() {
+    let pair = Pair::start_with(Role::AuroraStandin, PositionBy::File, false).await;
+    let steps = || -> Vec<Box<dyn daybreak::engine::Step>> {
+        vec![
+            Box::new(daybreak::target::schema::CreateSchema),
+            Box::new(daybreak::target::rows::CopyRows),
+            Box::new(CutOver),
+        ]
+    };
+    let mut config = pair.config();
+    config.replication.mode = daybreak::engine::ReplicationMode::None;
+    let directory = pair.directory.path();
+    let context = pair::context_of(directory, config, pair.by, Events::nowhere(), &steps());
+    let runner = daybreak::engine::Runner::new(context.clone(), steps()).unwrap();
+    runner.run(Some("rows"), false).await.unwrap_or_else(|error| panic!("{error}"));
+
+    // As a process leaves it that is killed at the point of no return.
+    let mut watch = session(&pair.target, Side::Target).await;
+    let target = daybreak::mysql::Coordinates::read(&mut watch).await.unwrap();
+    let fence = serde_json::json!({
+        "position": {"file": null, "gtids": ""},
+        "target": target,
+        "target_uuid": watch.server_uuid().await.unwrap(),
+        "before": {"read_only": false, "super_read_only": false},
+    });
+    for entry in [
+        Entry::Resumed { version: "t".into(), consent: true },
+        Entry::StepStarted { step: "cutover".into() },
+        Entry::Checkpoint { step: "cutover".into(), name: "fence".into(), data: fence },
+        Entry::PointOfNoReturn { step: "cutover".into() },
+    ] {
+        context.journal.append(entry).unwrap();
+    }
+    let mut source = pair.source.connect_root().await.unwrap();
+    run(&mut source, "INSERT INTO shop.t VALUES (1, 'in between')").await;
+    runner.run(None, true).await.unwrap_or_else(|error| panic!("{error}"));
+    assert_whole(&pair, &[1]).await;
+    assert!(!pair.source_takes_writes().await);
+}
+
+/// A log that was begun anew counts from the beginning, and the target skips what it knows by number.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_whose_history_was_reset_is_refused() {
+    let pair = Pair::start(Role::Plain, PositionBy::Gtid).await;
+    let context = pair.replicate().await;
+    let mut source = pair.source.connect_root().await.unwrap();
+    run(&mut source, "RESET BINARY LOGS AND GTIDS").await;
+    let findings = CutOver.check(&context).await.unwrap();
+    assert!(findings.iter().any(|finding| finding.id == "cutover.history"), "{findings:#?}");
+    assert!(pair.source_takes_writes().await);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn objects_that_are_missing_stop_it() {
     let pair = Pair::start(Role::Plain, PositionBy::Gtid).await;
@@ -346,7 +402,7 @@ mod killed {
     use std::process::{Command, Output};
 
     use super::*;
-    use daybreak::engine::{Entry, Journal};
+    use daybreak::engine::Journal;
 
     /// Runs the rest of a migration in a process of its own, as the parent's environment says.
     #[test]
@@ -474,6 +530,56 @@ mod killed {
         assert!(output.status.code().is_none());
         assert_eq!(named(&last(&pair).1), "point_of_no_return");
         pair
+    }
+
+    /// Whatever the target does, nobody at the source waits for it past the bound.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_target_that_hangs_past_no_return_doesnt_keep_the_source_closed() {
+        let pair = past_no_return(PositionBy::Gtid).await;
+        let pid = i32::try_from(pair.target.pid()).unwrap();
+        // SAFETY: signals to a child process of this test.
+        let signal = move |what| unsafe { libc::kill(pid, what) };
+        let seen = Seen::default();
+        let (events, collected) = (seen.events(), seen.clone());
+        let freezing = Events::to(move |event| {
+            events.send(event.clone());
+            if matches!(event, Event::Note { text, .. } if text.starts_with("writes are stopped by"))
+            {
+                signal(libc::SIGSTOP);
+            }
+        });
+        let mut config = pair.config();
+        config.cutover.max_write_stop = Duration::from_secs(2);
+        let context = pair.context(config, freezing);
+        let error = pair.runner(&context).run(None, true).await.unwrap_err();
+        assert!(pair.source_takes_writes().await);
+        signal(libc::SIGCONT);
+        assert_eq!(error.kind(), Kind::WriteStopExceeded, "{error}");
+        assert!(error.next_step().unwrap().contains("the source takes writes again"), "{error}");
+        assert!(
+            collected.any(|event| matches!(event, Event::WritesResumed { on_target: false, .. }))
+        );
+        drop(context);
+        let context = pair.context(pair.config(), Events::nowhere());
+        pair.runner(&context).run(None, true).await.unwrap_or_else(|error| panic!("{error}"));
+        assert_whole(&pair, &[]).await;
+        assert!(!pair.source_takes_writes().await);
+    }
+
+    /// The second attempt after one that was given up past the point of no return: what is killed
+    /// before its own point goes on as any other.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_earlier_point_of_no_return_doesnt_count() {
+        let pair = past_no_return(PositionBy::File).await;
+        let writer = Writer::start(pair.source.root_url(), 100);
+        writer.goes_on().await;
+        kill_at(&pair, &writer, "fence", "synced").await;
+        // Replication was running all the time.
+        until("the target follows", async || Pair::rows(&pair.target).await.len() > 10).await;
+        let context = pair.context(pair.config(), Events::nowhere());
+        pair.runner(&context).run(None, true).await.unwrap_or_else(|error| panic!("{error}"));
+        let acknowledged = writer.stop().await;
+        assert_whole(&pair, &acknowledged).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -70,7 +70,9 @@ pub async fn copy(session: &Session<'_>, options: cli::Copy) -> Result<Exit> {
         write_lock: tokio::sync::Mutex::new(None),
     });
     let standing = Runner::new(context, steps)?.run(None, true).await.map_err(|error| {
-        if options.dir.is_none() && error.kind() != Kind::Blocked {
+        if error.kind() == Kind::Blocked {
+            error
+        } else if options.dir.is_none() {
             error.next(
                 "without --dir there is no journal: drop what was created on the target (and its \
                  `daybreak` database), and copy again, with --dir to be able to go on",

@@ -23,21 +23,23 @@ pub async fn cutover(
     dry_run: bool,
     max_write_stop: Option<String>,
 ) -> Result<Exit> {
-    let migration = migration::open(session, directory, servers, Planning::Never, |overrides| {
-        overrides.max_write_stop = max_write_stop.as_deref().map(config::duration).transpose()?;
-        Ok(())
-    })
-    .await?;
+    let migration =
+        migration::open(session, directory, servers, Planning::Never, None, |overrides| {
+            overrides.max_write_stop =
+                max_write_stop.as_deref().map(config::duration).transpose()?;
+            Ok(())
+        })
+        .await?;
     if dry_run {
-        let lines = cut_over::dry_run(&migration.context).await?;
+        let found = cut_over::dry_run(&migration.context).await?;
         if session.global.json.is_some() {
-            session.ui.document(&lines);
+            session.ui.document(&found);
         } else {
-            for line in lines {
-                session.ui.line(&line);
+            for line in &found.lines {
+                session.ui.line(line);
             }
         }
-        return Ok(Exit::Done);
+        return Ok(if found.blocked { Exit::Found } else { Exit::Done });
     }
     run::go(session, &migration, None, true).await
 }

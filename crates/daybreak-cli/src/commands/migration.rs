@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use daybreak::{
     config::{self, Config, Overrides},
-    engine::{Context, Entry, Journal, Plan, Runner, StopReason, StopSignal},
+    engine::{Context, Entry, Journal, Phase, Plan, Runner, StopReason, StopSignal},
     error::{Error, Kind, Result},
     event::{Event, Events, Level},
     mysql::ServerUrl,
@@ -47,6 +47,7 @@ pub async fn open(
     directory: &Path,
     servers: &Servers,
     planning: Planning,
+    until: Option<&str>,
     adjust: impl FnOnce(&mut Overrides) -> Result<()>,
 ) -> Result<Migration> {
     if planning == Planning::Never && !Journal::exists(directory) {
@@ -59,9 +60,14 @@ pub async fn open(
     let held = directory::hold(directory)?;
     log_to(session, Some(directory))?;
     let config = Config::load(directory, &overrides)?;
-    remember_servers(session, directory, &overrides)?;
     let journal = Arc::new(Journal::open(directory)?);
     let events = logged(session);
+    if planning == Planning::Anew && !matches!(journal.state().phase, Phase::Empty | Phase::Planned)
+    {
+        return Err(Error::new(Kind::State, "the migration has begun, its plan stands")
+            .at(directory.display())
+            .next("`daybreak resume` goes on, `daybreak undo` takes it back; another --dir begins anew"));
+    }
     let wanted = match planning {
         Planning::Never => None,
         Planning::IfMissing { consent } => journal.plan().is_err().then_some(consent),
@@ -69,6 +75,14 @@ pub async fn open(
     };
     if let Some(consent) = wanted {
         let (plan, _) = route::make_plan(&config, &events).await?;
+        if let Some(until) = until
+            && !plan.steps.iter().any(|step| step.id == until)
+        {
+            let known: Vec<&str> = plan.steps.iter().map(|step| step.id.as_str()).collect();
+            return Err(Error::new(Kind::Usage, format!("the plan has no step {until}"))
+                .next(format!("choose one of {}", known.join(", "))));
+        }
+        remember_servers(session, directory, &overrides)?;
         journal.append(Entry::Planned { plan: Box::new(plan), consent })?;
     } else {
         route::check_same_source(&journal.plan()?, &config).await?;
@@ -96,34 +110,44 @@ impl Migration {
     }
 }
 
-/// Writes the servers that flags named into `daybreak.toml`, when there is none: a resume must find
+/// Writes the servers that flags named into `daybreak.toml`, where it names none: a resume must find
 /// them. Never with a password.
 fn remember_servers(session: &Session<'_>, directory: &Path, overrides: &Overrides) -> Result<()> {
-    let (Some(source), Some(target)) = (&overrides.source, &overrides.target) else {
-        return Ok(());
+    let path = directory.join(config::FILE);
+    let there = path.exists();
+    let before = match there {
+        true => {
+            std::fs::read_to_string(&path).map_err(|error| Error::from(error).at(path.display()))?
+        }
+        false => config::TEMPLATE.to_string(),
     };
-    if directory.join(config::FILE).exists() {
+    let mut text = before.clone();
+    for (section, url) in [("source", &overrides.source), ("target", &overrides.target)] {
+        let Some(url) = url else { continue };
+        if config::names_server(&text, section) {
+            continue;
+        }
+        let plain = ServerUrl::blanked(url).unwrap_or_else(|| url.clone());
+        let line = format!("url = {}\n", serde_json::Value::String(plain));
+        let head = format!("[{section}]\n");
+        text = match text.contains(&head) {
+            true => text.replacen(&head, &format!("{head}{line}"), 1),
+            false => format!("{text}\n{head}{line}"),
+        };
+    }
+    if text == before {
         return Ok(());
     }
-    let plain = |url: &String| ServerUrl::blanked(url).unwrap_or_else(|| url.clone());
-    let fill = |text: String, section: &str, url: String| {
-        let line = serde_json::Value::String(url).to_string();
-        let head = format!("[{section}]\n");
-        text.replacen(&head, &format!("{head}url = {line}\n"), 1)
-    };
-    let text = fill(config::TEMPLATE.to_string(), "source", plain(source));
-    let text = fill(text, "target", plain(target));
-    init::write(directory, &text, false)?;
-    session
-        .ui
-        .events()
-        .detail(format!("wrote the servers into {}", directory.join(config::FILE).display()));
+    init::write(directory, &text, there)?;
+    session.ui.events().detail(format!("wrote the servers into {}", path.display()));
     Ok(())
 }
 
 /// The events of a run: to the printer, to the log, and to whoever else observes.
 pub fn logged(session: &Session<'_>) -> Events {
-    let (events, observer) = (session.ui.events(), session.observer.clone());
+    // A verb that prints one document prints no events beside it.
+    let events = if session.one_document { Events::nowhere() } else { session.ui.events() };
+    let observer = session.observer.clone();
     Events::to(move |event| {
         match event {
             Event::Progress { .. } | Event::Lag { .. } => {

@@ -28,6 +28,8 @@ pub struct Session<'a> {
     pub ui: &'a Ui,
     /// Who else wants the events (the rehearsal moves its writer by them).
     pub observer: Option<daybreak::event::Events>,
+    /// Whether stdout is one JSON document, without events.
+    pub one_document: bool,
 }
 
 /// Runs the verb that was asked for and returns the exit code.
@@ -41,7 +43,8 @@ pub async fn dispatch(cli: Cli, password_was_in_argv: bool) -> Exit {
              files and --defaults-file don't leave traces",
         );
     }
-    let session = Session { global: &cli.global, ui: &ui, observer: None };
+    let one_document = json && matches!(cli.verb, Verb::Plan { .. } | Verb::Copy(_));
+    let session = Session { global: &cli.global, ui: &ui, observer: None, one_document };
     match verb(&session, cli.verb).await {
         Ok(exit) => exit,
         Err(error) => {

@@ -72,6 +72,7 @@ pub async fn rehearse(session: &Session<'_>, options: Rehearse) -> Result<Exit> 
     let observing = Session {
         global: session.global,
         ui: session.ui,
+        one_document: false,
         observer: Some(move_writer(application.clone(), stage.target_app.clone())),
     };
     let servers = Servers::default();
@@ -80,7 +81,12 @@ pub async fn rehearse(session: &Session<'_>, options: Rehearse) -> Result<Exit> 
         &directory,
         &servers,
         Planning::IfMissing { consent: true },
-        |_| Ok(()),
+        None,
+        |overrides| {
+            // Exported passwords are those of other servers.
+            (overrides.source_password, overrides.target_password) = (None, None);
+            Ok(())
+        },
     )
     .await?;
     let exit = run::go(&observing, &migration, None, true).await?;

@@ -57,7 +57,8 @@ pub async fn replicate(session: &Session<'_>, verb: Replicate) -> Result<Exit> {
 }
 
 async fn open(session: &Session<'_>, on: &OnMigration) -> Result<migration::Migration> {
-    migration::open(session, &on.directory.dir, &on.servers, Planning::Never, |_| Ok(())).await
+    migration::open(session, &on.directory.dir, &on.servers, Planning::Never, None, |_| Ok(()))
+        .await
 }
 
 async fn start(session: &Session<'_>, on: &OnMigration) -> Result<Exit> {

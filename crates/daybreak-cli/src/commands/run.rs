@@ -12,7 +12,7 @@ use super::{
     Session,
     migration::{self, Migration, Planning},
 };
-use crate::cli::Servers;
+use crate::{cli::Servers, directory};
 
 /// Makes (or makes anew) the plan and prints it.
 pub async fn plan(
@@ -22,7 +22,7 @@ pub async fn plan(
     markdown: Option<&Path>,
 ) -> Result<Exit> {
     let migration =
-        migration::open(session, directory, servers, Planning::Anew, |_| Ok(())).await?;
+        migration::open(session, directory, servers, Planning::Anew, None, |_| Ok(())).await?;
     let plan = migration.plan()?;
     if let Some(file) = markdown {
         std::fs::write(file, plan.markdown())
@@ -47,7 +47,8 @@ pub async fn run(
     begin: bool,
 ) -> Result<Exit> {
     let planning = if begin { Planning::IfMissing { consent: yes } } else { Planning::Never };
-    let migration = migration::open(session, directory, servers, planning, |_| Ok(())).await?;
+    let migration =
+        migration::open(session, directory, servers, planning, until, |_| Ok(())).await?;
     go(session, &migration, until, yes).await
 }
 
@@ -90,6 +91,11 @@ pub fn pause(session: &Session<'_>, directory: &Path) -> Result<Exit> {
     if !Journal::exists(directory) {
         return Err(Error::new(Kind::State, "there is no migration here").at(directory.display()));
     }
+    if directory::hold(directory).is_ok() {
+        return Err(Error::new(Kind::State, "no process is at work on this migration")
+            .at(directory.display())
+            .next("`daybreak status` says where it stands"));
+    }
     Journal::request_pause(directory)?;
     session.ui.line("asked: it pauses at its next safe point; `daybreak resume` goes on");
     Ok(Exit::Done)
@@ -103,7 +109,7 @@ pub async fn undo(
     to: Option<&str>,
 ) -> Result<Exit> {
     let migration =
-        migration::open(session, directory, servers, Planning::Never, |_| Ok(())).await?;
+        migration::open(session, directory, servers, Planning::Never, None, |_| Ok(())).await?;
     migration.runner.undo(to).await?;
     session.ui.line(match to {
         Some(_) => "undone as far as asked",
@@ -115,7 +121,7 @@ pub async fn undo(
 /// Takes everything back, for good.
 pub async fn abort(session: &Session<'_>, directory: &Path, servers: &Servers) -> Result<Exit> {
     let migration =
-        migration::open(session, directory, servers, Planning::Never, |_| Ok(())).await?;
+        migration::open(session, directory, servers, Planning::Never, None, |_| Ok(())).await?;
     migration.runner.abort().await?;
     session.ui.line("aborted: everything is undone, and this migration is closed");
     Ok(Exit::Done)

@@ -34,6 +34,11 @@ fn headline(state: &State) -> String {
         Phase::Empty => "nothing planned",
         Phase::Planned => "planned; `daybreak run` begins",
         Phase::Active => "at work (or killed: then `daybreak resume`)",
+        Phase::Paused
+            if state.current() == Some(("cutover", StepPhase::Pending)) && !state.consent =>
+        {
+            "ready for the cutover: `daybreak cutover --dry-run`, then `daybreak cutover`"
+        }
         Phase::Paused => "paused; `daybreak resume` goes on",
         Phase::Completed => "completed",
         Phase::Aborted => "aborted",
@@ -63,7 +68,7 @@ pub fn status(session: &Session<'_>, directory: &Path) -> Result<Exit> {
     if let Some(error) = entries.iter().rev().find_map(|record| match &record.entry {
         Entry::StepFailed { error, .. } => Some(error),
         _ => None,
-    }) && state.phase == Phase::Paused
+    }) && state.current().is_some_and(|(_, phase)| phase == StepPhase::Failed)
     {
         session.ui.line(&format!("last failure: {error}"));
     }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Context, Entry, Phase, Severity, Step, StepPhase};
+use super::{Context, Entry, Finding, Phase, Severity, Step, StepPhase};
 use crate::{
     error::{Error, Kind, Result, Retry},
     event::Event,
@@ -60,12 +60,30 @@ impl Runner {
         let result = self.go(until).await;
         // The lock of a closed source doesn't outlive the work.
         if let Some(lock) = self.context.write_lock.lock().await.take() {
-            lock.release().await?;
+            match lock.release().await {
+                Ok(held) => self.context.events.send(Event::WritesResumed {
+                    why: "cutover".into(),
+                    millis: held.as_secs_f64() * 1e3,
+                    on_target: false,
+                }),
+                // The first failure is the one to tell, but nobody may miss this one.
+                Err(held) if result.is_err() => self.context.events.warn(held.to_string()),
+                Err(held) => return self.let_go(Err(held)),
+            }
         }
         self.let_go(result)
     }
 
     fn take_up(&self, consent: bool) -> Result<()> {
+        let ended = match self.context.journal.state().phase {
+            Phase::Completed => Some("complete"),
+            Phase::Aborted => Some("aborted"),
+            Phase::Empty | Phase::Planned | Phase::Active | Phase::Paused => None,
+        };
+        if let Some(ended) = ended {
+            return Err(Error::new(Kind::State, format!("this migration is {ended}"))
+                .next("there is nothing to go on with; begin a new one in another --dir"));
+        }
         self.context.journal.pause_requested(true)?;
         self.context
             .journal
@@ -130,10 +148,15 @@ impl Runner {
                     error: error.to_string(),
                 });
                 if matches!(self.phase(step), StepPhase::Started | StepPhase::Finished) {
-                    self.context.journal.append(Entry::StepFailed {
+                    let noted = self.context.journal.append(Entry::StepFailed {
                         step: step.id().to_string(),
                         error: error.to_string(),
-                    })?;
+                    });
+                    // The first failure is the one to tell.
+                    if let Err(unwritten) = noted {
+                        self.context.events.warn(unwritten.to_string());
+                        return Err(error);
+                    }
                 }
             }
             if stopping || error.kind().retry() == Retry::No || attempt >= ATTEMPTS {
@@ -155,21 +178,16 @@ impl Runner {
 
     async fn attempt(&self, step: &dyn Step) -> Result<()> {
         let (context, journal) = (&*self.context, &self.context.journal);
+        if self.phase(step) == StepPhase::Undoing {
+            return Err(Error::new(Kind::State, format!("{} is being undone", step.id()))
+                .next("the same `daybreak undo` again ends that; then `daybreak resume` goes on"));
+        }
         if self.phase(step) != StepPhase::Finished {
             let findings = step.check(context).await?;
             let blockers: Vec<_> =
                 findings.iter().filter(|finding| finding.severity == Severity::Blocker).collect();
-            if let Some(first) = blockers.first() {
-                let mut text: Vec<String> = blockers
-                    .iter()
-                    .map(|finding| format!("{}: {}", finding.id, finding.why))
-                    .collect();
-                text.dedup();
-                return Err(Error::new(
-                    Kind::Blocked,
-                    format!("{} can't begin: {}", step.id(), text.join("; ")),
-                )
-                .next(first.remedy.clone()));
+            if !blockers.is_empty() {
+                return Err(blocked(step.id(), &blockers));
             }
             journal.append(Entry::StepStarted { step: step.id().to_string() })?;
             step.run(context).await?;
@@ -194,7 +212,7 @@ impl Runner {
                 Kind::State,
                 "the target has been opened for writes: undo would lose what was written there",
             )
-            .next("go on with `daybreak resume`; going back needs the writes of the target brought back to the source"));
+            .next("going back needs the target's writes brought back to the source; a cutover that isn't complete goes on with `daybreak resume`"));
         }
         self.take_up(false)?;
         let result = self.undo_down_to(keep).await;
@@ -234,4 +252,26 @@ impl Runner {
                 .next(format!("choose one of {}", known.join(", ")))
         })
     }
+}
+
+/// The blockers of a step, each with what it concerns and its own remedy.
+fn blocked(step: &str, blockers: &[&Finding]) -> Error {
+    const SHOWN: usize = 5;
+    let mut remedies: Vec<String> = Vec::new();
+    let mut whys: Vec<String> = Vec::new();
+    for finding in blockers {
+        let mut objects =
+            finding.objects.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+        if finding.objects.len() > SHOWN {
+            objects += &format!(" and {} more", finding.objects.len() - SHOWN);
+        }
+        let about = if objects.is_empty() { String::new() } else { format!(" ({objects})") };
+        whys.push(format!("{}: {}{about}", finding.id, finding.why));
+        remedies.push(match blockers.len() {
+            1 => finding.remedy.clone(),
+            _ => format!("{}: {}", finding.id, finding.remedy),
+        });
+    }
+    Error::new(Kind::Blocked, format!("{step} can't begin: {}", whys.join("; ")))
+        .next(remedies.join("\n         "))
 }

@@ -19,14 +19,19 @@ pub struct FilePosition {
 }
 
 impl FilePosition {
-    fn order(&self) -> (u64, u64) {
-        let number = self.file.rsplit('.').next().and_then(|n| n.parse().ok()).unwrap_or(0);
-        (number, self.position)
+    /// The log's name, and where in it.
+    fn order(&self) -> Option<(&str, (u64, u64))> {
+        let (log, number) = self.file.rsplit_once('.')?;
+        Some((log, (number.parse().ok()?, self.position)))
     }
 
-    /// Whether everything up to `other` lies at or before this position, in the same log.
+    /// Whether everything up to `other` lies at or before this position, in the same log. Logs of
+    /// other names (`log_bin` was changed) aren't compared: never reached.
     pub fn reaches(&self, other: &FilePosition) -> bool {
-        self.order() >= other.order()
+        match (self.order(), other.order()) {
+            (Some((log, at)), Some((others, point))) => log == others && at >= point,
+            _ => false,
+        }
     }
 }
 
@@ -68,6 +73,20 @@ impl Coordinates {
         };
         Ok(Coordinates { file, gtids })
     }
+
+    /// Whether a server's coordinates tell of every write: it has a binary log, which leaves no
+    /// database out.
+    pub async fn tell_all(session: &mut Session) -> Result<bool> {
+        let statement = session.dialect().binary_log_status();
+        let Some(row) = session.row(statement).await? else { return Ok(false) };
+        for filter in ["Binlog_Do_DB", "Binlog_Ignore_DB"] {
+            let databases: Option<String> = session.optional(&row, filter)?;
+            if databases.is_some_and(|databases| !databases.is_empty()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
 }
 
 impl fmt::Display for Coordinates {
@@ -92,5 +111,8 @@ mod tests {
         let at = |file: &str, position| FilePosition { file: file.into(), position };
         assert!(at("binlog.1000000", 4).reaches(&at("binlog.999999", 9999)));
         assert!(!at("binlog.000002", 4).reaches(&at("binlog.000002", 5)));
+        assert!(at("a.b.000002", 5).reaches(&at("a.b.000002", 5)));
+        assert!(!at("mysql-bin.000009", 4).reaches(&at("binlog.000001", 4)));
+        assert!(!at("binlog", 4).reaches(&at("binlog", 4)));
     }
 }

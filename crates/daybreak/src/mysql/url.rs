@@ -88,9 +88,12 @@ impl ServerUrl {
                 .map_err(|_| wrong("a server's URL has a part that isn't UTF-8".into()))
         };
         if !matches!(url.path(), "" | "/") {
+            // A slash too many makes the login part of the path.
+            let path = url.path();
+            let found =
+                if path.contains(['@', ':']) { String::new() } else { format!(" (found {path})") };
             return Err(wrong(format!(
-                "a server's URL names no database (found {}); choose databases with --database or [select]",
-                url.path()
+                "a server's URL names no database{found}; choose databases with --database or [select]"
             )));
         }
         let (mut socket, mut tls, mut ca) = (None, None, None);
@@ -134,7 +137,7 @@ impl ServerUrl {
 
     /// The text without its password, if it holds one.
     pub fn blanked(text: &str) -> Option<String> {
-        let mut url = url::Url::parse(text).ok()?;
+        let mut url = url::Url::parse(&with_host(text)).ok()?;
         url.password()?;
         url.set_password(None).ok()?;
         Some(url.to_string())
@@ -238,6 +241,8 @@ mod tests {
             "postgres://u:geheim@h",
             "mysql://:geheim@h",
             "mysql://u:geheim@h:99999/",
+            "mysql:///u:geheim@h/",
+            "mysql:u:geheim@h",
         ] {
             let error = ServerUrl::parse(text).unwrap_err().to_string();
             assert!(!error.contains("geheim"), "{error}");
@@ -248,5 +253,7 @@ mod tests {
     fn a_password_can_be_blanked() {
         assert_eq!(ServerUrl::blanked("mysql://u:geheim@h:1/").unwrap(), "mysql://u@h:1/");
         assert!(ServerUrl::blanked("mysql://u@h:1/").is_none());
+        let blanked = ServerUrl::blanked("mysql://u:geheim@/?socket=/tmp/s").unwrap();
+        assert!(!blanked.contains("geheim") && ServerUrl::parse(&blanked).is_ok());
     }
 }

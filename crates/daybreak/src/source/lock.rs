@@ -43,6 +43,15 @@ const ASK_ANYWAY: u32 = 5;
 /// try is old enough to be seen.
 const THINK_OF_OTHER: u32 = 3;
 
+/// How long letting go of the lock in good order may take; after that its connection is ended.
+const RELEASE: Duration = Duration::from_secs(2);
+
+/// How long ending it from another connection may take.
+const END: Duration = Duration::from_secs(15);
+
+/// How long the server may take to hear that a statement is withdrawn.
+const WITHDRAW: Duration = Duration::from_secs(5);
+
 /// So many tables can't be opened within a try: the global lock comes first.
 const MANY_TABLES: usize = 2_000;
 
@@ -84,6 +93,9 @@ pub struct WriteLock {
     since: Instant,
     method: LockMethod,
     place: String,
+    url: Box<ServerUrl>,
+    id: u32,
+    origin: String,
 }
 
 impl WriteLock {
@@ -117,7 +129,7 @@ impl WriteLock {
         events: &Events,
     ) -> Result<Self> {
         let mut watcher = Session::open(url, Side::Source).await?;
-        let mut holder = open_holder(url, wait).await?;
+        let (mut holder, mut origin) = open_holder(url, wait).await?;
         let place = holder.place().to_string();
         let mut allowed = Allowed { global: true, tables: !tables.is_empty() };
         let first = if tables.len() > MANY_TABLES { LockMethod::GlobalReadLock } else { first };
@@ -133,6 +145,10 @@ impl WriteLock {
                     "the lock isn't asked for yet, to keep writers from queueing behind {now}"
                 ));
                 seen = now;
+                // The server gives an idle connection up soon.
+                if holder.execute("DO 1").await.is_err() {
+                    (holder, origin) = open_holder(url, wait).await?;
+                }
                 continue;
             };
             match ask(&mut holder, &mut watcher, &method.statement(tables), wait).await? {
@@ -142,9 +158,11 @@ impl WriteLock {
                         method.words(),
                         since.elapsed().as_secs_f64() * 1e3
                     ));
-                    watcher.close().await;
-                    let kept = Kept::new(holder).await?;
-                    return Ok(WriteLock { kept, since, method, place });
+                    // Nothing is said to any server here: no answer may be waited for under the lock
+                    // by those who don't bound it.
+                    let id = holder.id();
+                    let (kept, url) = (Kept::set_up(holder), Box::new(url.clone()));
+                    return Ok(WriteLock { kept, since, method, place, url, id, origin });
                 }
                 Answer::Denied(error) => {
                     allowed.deny(method);
@@ -171,7 +189,7 @@ impl WriteLock {
                         wait.as_millis()
                     ));
                     if !holder_usable {
-                        holder = open_holder(url, wait).await?;
+                        (holder, origin) = open_holder(url, wait).await?;
                     }
                 }
             }
@@ -213,15 +231,56 @@ impl WriteLock {
         })
     }
 
-    /// Lets writes in again; returns how long they were kept out.
+    /// Bounds how long the lock is kept if nobody lets go of it: from then on the server may drop it.
+    pub fn keep_until(&self, last: Instant) {
+        self.kept.until(last);
+    }
+
+    /// Lets writes in again; returns how long they were kept out. A connection that doesn't answer is
+    /// ended from another one: dropping it wouldn't do, since the client waits for what is under way.
+    ///
+    /// # Errors
+    /// `State` when nobody knows whether the lock is gone, with how to end it.
     pub async fn release(self) -> Result<Duration> {
-        let answer = self.kept.session().await.execute("UNLOCK TABLES").await;
-        let held = self.since.elapsed();
-        // A connection that fails here is dropped below, and the lock with it.
-        if let Err(error) = answer {
-            tracing::debug!(%error, "UNLOCK TABLES");
+        let asking = async { self.kept.session().await.execute("UNLOCK TABLES").await };
+        match tokio::time::timeout(RELEASE, asking).await {
+            Ok(Ok(_)) => return Ok(self.since.elapsed()),
+            Ok(Err(error)) => tracing::debug!(%error, "UNLOCK TABLES"),
+            Err(_) => tracing::debug!("UNLOCK TABLES isn't answered"),
         }
-        Ok(held)
+        let ended = tokio::time::timeout(END, self.end()).await.unwrap_or_else(|_| {
+            Err(Error::new(Kind::Timeout, format!("no answer within {} s", END.as_secs())))
+        });
+        match ended {
+            Ok(()) => Ok(self.since.elapsed()),
+            Err(error) => Err(Error::new(
+                Kind::State,
+                "the connection that keeps writes out doesn't answer, and couldn't be ended",
+            )
+            .because(error.what().to_string())
+            .at(&self.place)
+            .next(format!(
+                "KILL {} on it lets writes in again; an idle connection is dropped by the server itself after {} s",
+                self.id,
+                kept::IDLE_SECONDS
+            ))),
+        }
+    }
+
+    /// Ends the connection from another one, and returns when it is gone. It is known by its number
+    /// and where it came from: a server that was started anew counts from the beginning.
+    async fn end(&self) -> Result<()> {
+        let mut session = Session::open(&self.url, Side::Source).await?;
+        loop {
+            if origin_of(&mut session, &self.id.to_string()).await? != self.origin {
+                return Ok(());
+            }
+            match session.execute(format!("KILL {}", self.id)).await {
+                // 1094: it has gone by itself.
+                Err(error) if error.code() != Some(1094) => return Err(error),
+                _ => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
     }
 }
 
@@ -287,11 +346,12 @@ enum Answer {
     Denied(Error),
 }
 
-async fn open_holder(url: &ServerUrl, wait: Duration) -> Result<Session> {
+async fn open_holder(url: &ServerUrl, wait: Duration) -> Result<(Session, String)> {
     let mut session = Session::open(url, Side::Source).await?;
     // The server's own bound is whole seconds: a second line behind the KILL.
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-    // Idleness bounds the lock from the moment that it is granted, not from when somebody says so.
+    // The idle bound stands before the lock is asked for: a machine that dies the moment it is
+    // granted must not leave it behind for hours.
     session
         .execute(format!(
             "SET SESSION lock_wait_timeout = {}, wait_timeout = {}",
@@ -299,7 +359,14 @@ async fn open_holder(url: &ServerUrl, wait: Duration) -> Result<Session> {
             kept::IDLE_SECONDS
         ))
         .await?;
-    Ok(session)
+    let origin = origin_of(&mut session, "CONNECTION_ID()").await?;
+    Ok((session, origin))
+}
+
+/// The client's end of a connection, as the server sees it; empty when there is no such connection.
+async fn origin_of(session: &mut Session, id: &str) -> Result<String> {
+    let sql = format!("SELECT HOST FROM information_schema.PROCESSLIST WHERE ID = {id}");
+    Ok(session.scalar::<String>(sql).await?.unwrap_or_default())
 }
 
 /// Sends the statement, and withdraws it after `wait`.
@@ -316,7 +383,15 @@ async fn ask(
         Ok(answer) => answer,
         Err(_) => {
             // An account may always end its own statements.
-            let killed = watcher.execute(format!("KILL QUERY {id}")).await;
+            let kill = format!("KILL QUERY {id}");
+            let killing = watcher.execute(kill);
+            // Who hangs here would hold what is granted meanwhile.
+            let Ok(killed) = tokio::time::timeout(WITHDRAW, killing).await else {
+                return Err(Error::new(
+                    Kind::ConnectionLost,
+                    "the server doesn't answer while a lock is asked for",
+                ));
+            };
             match tokio::time::timeout(Duration::from_secs(5), &mut asking).await {
                 // Granted in the last moment: it counts.
                 Ok(answer) => answer,

@@ -20,6 +20,15 @@
 //!   again. If the target was written too, or nobody can tell, two histories exist; no program may
 //!   choose between them, and the error names both positions.
 //!
+//! That the source "stands at the fence" is believed only of a binary log that tells of every write.
+//! Without one, or with one that leaves databases out, the source counts as moved unless the journal
+//! says that it was closed while the lock held. And a point of no return counts for the fence that it
+//! followed, not for that of a later attempt.
+//!
+//! The budget bounds what comes after the point of no return too (with a few seconds at least): a
+//! target that doesn't answer must not keep the source's writers waiting. The lock is let go of, by
+//! KILL if its connection doesn't answer, and the next run finds one of the cases above.
+//!
 //! The target is opened *before* the source is closed for good: the other way round, a machine that
 //! dies in between would leave nothing open, with nobody to open it.
 //!
@@ -35,10 +44,10 @@ mod resume;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-pub use gates::{Gate, dry_run};
+pub use gates::{DryRun, Gate, dry_run};
 
 use crate::{
-    engine::{Context, Finding, ReplicationMode, Step},
+    engine::{Context, Entry, Finding, ReplicationMode, Step},
     error::{Error, Kind, Result},
     mysql::{Coordinates, Session},
     source::lock::LockMethod,
@@ -200,6 +209,31 @@ fn fence(context: &Context) -> Result<Option<Fence>> {
     Ok(context.journal.recall::<Option<Fence>>(ID, "fence")?.flatten())
 }
 
+/// What became of the fence in force, by the order of entries: an earlier fence's don't count.
+#[derive(Debug, Clone, Copy, Default)]
+struct SinceFence {
+    /// The target was about to be opened.
+    opening: bool,
+    /// The source was closed, and had been kept closed until then.
+    closed: bool,
+}
+
+fn since_fence(context: &Context) -> Result<SinceFence> {
+    let mut since = SinceFence::default();
+    for record in context.journal.entries()? {
+        match record.entry {
+            Entry::PointOfNoReturn { .. } => since.opening = true,
+            Entry::Checkpoint { step, name, .. } if step == ID => match name.as_str() {
+                "fence" => since = SinceFence::default(),
+                "closed" => since.closed = true,
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+    Ok(since)
+}
+
 /// Notes that no fence is in force any more: replication runs again.
 fn forget_fence(context: &Context) -> Result<()> {
     context.journal.record(ID, "fence", &None::<Fence>)
@@ -223,7 +257,7 @@ async fn moved(session: &mut Session, since: &Coordinates) -> Result<bool> {
     let first = files.iter().position(|file| *file == before.file);
     let last = files.iter().position(|file| *file == now.file);
     let (Some(first), Some(last)) = (first, last) else { return Ok(true) };
-    if last < first {
+    if last < first || (last == first && now.position < before.position) {
         return Ok(true);
     }
     for (n, file) in files[first..=last].iter().enumerate() {

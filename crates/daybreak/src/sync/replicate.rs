@@ -160,9 +160,7 @@ pub async fn is_running_replica(target: &mut Session) -> Result<bool> {
 pub async fn start(context: &Context) -> Result<ReplicaStatus> {
     let mut target = context.target().await?;
     let control = Control::find(&mut target, context.config.target_kind).await?;
-    if configured(&mut target).await?.is_none() {
-        return Err(not_a_replica(&target));
-    }
+    our_own(context, &mut target).await?;
     control.start(&mut target).await?;
     confirm_running(&mut target).await?;
     configured(&mut target).await?.ok_or_else(|| not_a_replica(&target))
@@ -172,8 +170,18 @@ pub async fn start(context: &Context) -> Result<ReplicaStatus> {
 pub async fn stop(context: &Context) -> Result<ReplicaStatus> {
     let mut target = context.target().await?;
     let control = Control::find(&mut target, context.config.target_kind).await?;
+    our_own(context, &mut target).await?;
     control.stop(&mut target).await?;
     confirm_stopped(&mut target).await
+}
+
+/// Makes sure that the target is a replica by this migration's doing.
+async fn our_own(context: &Context, target: &mut Session) -> Result<()> {
+    match configured(target).await? {
+        None => Err(not_a_replica(target)),
+        Some(status) if !is_ours(context, &status)? => Err(foreign(target, &status)),
+        Some(_) => Ok(()),
+    }
 }
 
 /// A replica's status; a server that was reset but still shows an empty row is no replica.
@@ -189,7 +197,7 @@ fn not_a_replica(target: &Session) -> Error {
 }
 
 /// Whether a replica follows what this migration told it to follow.
-fn is_ours(context: &Context, status: &ReplicaStatus) -> Result<bool> {
+pub(crate) fn is_ours(context: &Context, status: &ReplicaStatus) -> Result<bool> {
     let names = |host: &str, port: u16, user: &str| {
         (status.source_host.as_str(), status.source_port, status.source_user.as_str())
             == (host, port, user)
@@ -222,7 +230,8 @@ async fn beginning(context: &Context, target: &mut Session, by: PositionBy) -> R
         Some(left_at) => Ok(left_at),
         None if started && configured(target).await?.is_none() => Err(Error::new(
             Kind::State,
-            "the target's replication was reset by somebody else, and by file and offset nobody can tell how far it had come",
+            "the target's replication was reset by somebody else or after it had failed, and by file and offset \
+             nobody can tell how far it had come",
         )
         .at(target.place())
         .next("`daybreak undo --to prepare_source`, then run again: the rows are copied anew")),
@@ -323,9 +332,14 @@ async fn take_down(
     let control = Control::find(target, context.config.target_kind).await?;
     control.stop(target).await?;
     let status = confirm_stopped(target).await?;
-    // A clean stop leaves no gaps, so that this is exactly what was applied.
-    let left_at =
-        status.executed.map(|file| Coordinates { file: Some(file), gtids: GtidSet::default() });
+    // A clean stop leaves no gaps, so that this is exactly what was applied. A failure of one of
+    // several workers may leave some: then no position says what was applied.
+    let left_at = match status.apply_error {
+        None => {
+            status.executed.map(|file| Coordinates { file: Some(file), gtids: GtidSet::default() })
+        }
+        Some(_) => None,
+    };
     // By GTIDs the position isn't needed: the target's history says it.
     let left_at = left_at.filter(|_| !status.auto_position);
     if let Some(coordinates) = &left_at {
@@ -335,7 +349,7 @@ async fn take_down(
     Ok(left_at)
 }
 
-fn foreign(target: &Session, status: &ReplicaStatus) -> Error {
+pub(crate) fn foreign(target: &Session, status: &ReplicaStatus) -> Error {
     Error::new(
         Kind::Blocked,
         format!("the target already replicates from {}:{}", status.source_host, status.source_port),

@@ -183,9 +183,10 @@ pub async fn ensure_current(context: &Context) -> Result<()> {
 async fn nothing_written_since(context: &Context, copied: &SnapshotRecord) -> Result<bool> {
     let mut held = context.write_lock.lock().await;
     let lock = held.as_mut().ok_or_else(|| Error::new(Kind::Bug, "no lock after taking it"))?;
-    let now = Coordinates::read(&mut *lock.session().await).await?;
-    // Without a binary log nothing tells: look.
-    Ok(now.file.is_some() && now == copied.coordinates)
+    let mut session = lock.session().await;
+    let now = Coordinates::read(&mut session).await?;
+    // Without a binary log, or with one that leaves databases out, nothing tells: look.
+    Ok(now == copied.coordinates && Coordinates::tell_all(&mut session).await?)
 }
 
 /// The snapshot that the target is (becoming) a copy of.

@@ -314,3 +314,21 @@ async fn a_prepared_xa_transaction_is_waited_for() {
         snapshot.sessions[1].scalar("SELECT COUNT(*) FROM xa.t").await.unwrap().unwrap();
     assert_eq!(rows, 1);
 }
+
+/// A client that hangs in the middle of a statement can't be asked, and dropping its connection only
+/// waits for the answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_whose_connection_hangs_is_let_go_of() {
+    let pair = Pair::take(&["hanging"]).await;
+    pair.on_source(&["CREATE DATABASE hanging", "CREATE TABLE hanging.t (id INT PRIMARY KEY)"])
+        .await;
+    let url = ServerUrl::parse(&pair.source).unwrap();
+    let tables = [TableName::new("hanging", "t")];
+    let mut lock = WriteLock::acquire(&url, &tables, WAIT, 20, &Events::nowhere()).await.unwrap();
+    let hangs = async { lock.session().await.execute("DO SLEEP(300)").await };
+    assert!(tokio::time::timeout(Duration::from_millis(300), hangs).await.is_err());
+    let held = lock.release().await.unwrap();
+    assert!(held < Duration::from_secs(30), "{held:?}");
+    pair.on_source(&["SET SESSION lock_wait_timeout = 1", "INSERT INTO hanging.t VALUES (1)"])
+        .await;
+}

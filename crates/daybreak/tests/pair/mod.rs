@@ -45,6 +45,11 @@ pub struct Pair {
 impl Pair {
     /// Starts both, with a table `shop.t` of three rows on the source.
     pub async fn start(target: Role, by: PositionBy) -> Pair {
+        Self::start_with(target, by, true).await
+    }
+
+    /// The same, with or without a binary log on the source.
+    pub async fn start_with(target: Role, by: PositionBy, log: bool) -> Pair {
         let gtid = by == PositionBy::Gtid;
         let options = |role| {
             ServerOptions::new(Product::Mysql97, role)
@@ -54,8 +59,10 @@ impl Pair {
                 .buffer_pool_mib(32)
                 .redo_log_mib(16)
         };
-        let (source, target) =
-            tokio::join!(Server::start(options(Role::Source)), Server::start(options(target)));
+        let (source, target) = tokio::join!(
+            Server::start(options(Role::Source).binlog(log)),
+            Server::start(options(target))
+        );
         let (source, target) = (source.unwrap(), target.unwrap());
         let pair = Pair { source, target, by, directory: tempfile::tempdir().unwrap() };
         let mut conn = pair.source.connect_root().await.unwrap();

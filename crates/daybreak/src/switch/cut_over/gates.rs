@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::{ID, ReadOnly};
 use crate::{
-    engine::{Context, Finding, PositionBy, ReplicationMode, Severity, StepPhase, StopSignal},
-    error::{Kind, Result},
+    engine::{
+        Context, Entry, Finding, Phase, PositionBy, ReplicationMode, Severity, StepPhase,
+        StopSignal,
+    },
+    error::{Error, Kind, Result},
     mysql::{Coordinates, Session},
     sync::{heartbeat, replicate},
 };
@@ -72,7 +77,7 @@ pub(super) async fn look(context: &Context) -> Result<Vec<Gate>> {
 fn verified(context: &Context) -> Gate {
     const NAME: &str = "both sides were found equal";
     match context.journal.state().step("verify") {
-        Some(StepPhase::Verified) => Gate::holds(NAME, "verified"),
+        Some(StepPhase::Verified) => Gate::holds(NAME, format!("compared {}", age(context))),
         None => Gate::fails(
             NAME,
             Severity::Warning,
@@ -87,6 +92,25 @@ fn verified(context: &Context) -> Gate {
             "both sides weren't compared yet, or differ",
             "`daybreak resume` compares them",
         ),
+    }
+}
+
+/// How long ago both sides were found equal: what was changed on the target since, nobody looked at.
+fn age(context: &Context) -> String {
+    let compared = context.journal.entries().ok().and_then(|records| {
+        records.into_iter().rev().find_map(|record| match record.entry {
+            Entry::StepVerified { step } if step == "verify" => Some(record.at),
+            _ => None,
+        })
+    });
+    match compared {
+        Some(at) => {
+            let seconds = jiff::Timestamp::now().duration_since(at).as_secs();
+            format!(
+                "{seconds} s ago; `daybreak undo --to replicate` and `daybreak resume` compare again"
+            )
+        }
+        None => "at an unknown time".to_string(),
     }
 }
 
@@ -107,6 +131,11 @@ async fn replicating(
             "`daybreak undo --to objects`, then `daybreak resume` sets replication up",
         )]);
     };
+    if !replicate::is_ours(context, &status)? {
+        let found = replicate::foreign(target, &status);
+        let remedy = found.next_step().unwrap_or_default();
+        return Ok(vec![Gate::fails(RUNS, Severity::Blocker, "replicating", found.what(), remedy)]);
+    }
     if !status.running() {
         let (why, remedy) = match replicate::failure_of(target, &status).await? {
             Some(error) => (
@@ -122,6 +151,22 @@ async fn replicating(
     let mut gates =
         vec![Gate::holds(RUNS, format!("from {}:{}", status.source_host, status.source_port))];
     let goal = Coordinates::read(source).await?;
+    if let Some(replicate::Recorded { coordinates }) = context.journal.recall("rows", "snapshot")?
+        && !comes_after(&goal, &coordinates, by)
+    {
+        // What it wrote since may carry numbers that the target has seen already, and skips.
+        gates.push(Gate::fails(
+            "the source's history goes on",
+            Severity::Blocker,
+            "history",
+            format!(
+                "the source stands at {goal}, which doesn't come after {coordinates}, where its rows were read: its \
+                 binary log was begun anew (RESET)"
+            ),
+            "`daybreak undo --to prepare_source`, then run again: the rows are copied anew",
+        ));
+        return Ok(gates);
+    }
     let patience = context.config.replication.max_lag.max(Duration::from_secs(1));
     gates.push(
         match replicate::wait_for(target, &goal, by, patience, &StopSignal::default()).await {
@@ -146,6 +191,15 @@ async fn replicating(
         },
     );
     Ok(gates)
+}
+
+/// Whether a point can come after an earlier one of the same server: not if its log was begun anew.
+fn comes_after(now: &Coordinates, earlier: &Coordinates, by: PositionBy) -> bool {
+    match (by, &now.file, &earlier.file) {
+        (PositionBy::Gtid, ..) => now.gtids.contains(&earlier.gtids),
+        (PositionBy::File, Some(now), Some(then)) => now.reaches(then),
+        (PositionBy::File, ..) => false,
+    }
 }
 
 async fn source_open(source: &mut Session) -> Result<Gate> {
@@ -352,8 +406,29 @@ async fn target_opens(context: &Context, target: &mut Session) -> Result<Gate> {
     })
 }
 
+/// What a cutover would do, and whether anything stands in the way.
+#[derive(Debug, Clone, Serialize)]
+pub struct DryRun {
+    /// Whether a gate is closed.
+    pub blocked: bool,
+    /// The gates as they are now, and each thing that would be done, in order.
+    pub lines: Vec<String>,
+}
+
 /// Says each thing that the cutover would do, in order, with what its gates say now.
-pub async fn dry_run(context: &Context) -> Result<Vec<String>> {
+///
+/// # Errors
+/// `State` when there is no cutover left to do; otherwise what asking the servers says.
+pub async fn dry_run(context: &Context) -> Result<DryRun> {
+    let state = context.journal.state();
+    if state.step(super::ID) == Some(StepPhase::Verified) || state.phase == Phase::Aborted {
+        return Err(Error::new(
+            Kind::State,
+            "there is nothing to cut over: the migration has ended",
+        )
+        .next("`daybreak status` and `daybreak report` say how"));
+    }
+    let mut blocked = false;
     let plan = context.plan()?;
     let native = plan.replication == ReplicationMode::Native;
     let mut lines = Vec::new();
@@ -362,7 +437,10 @@ pub async fn dry_run(context: &Context) -> Result<Vec<String>> {
             None => "ok",
             Some(Severity::Note) => "note",
             Some(Severity::Warning) => "warning",
-            Some(Severity::Blocker) => "BLOCKED",
+            Some(Severity::Blocker) => {
+                blocked = true;
+                "BLOCKED"
+            }
         };
         lines.push(format!("gate: {}: {mark} ({})", gate.name, gate.now));
     }
@@ -372,7 +450,10 @@ pub async fn dry_run(context: &Context) -> Result<Vec<String>> {
         if let Some(lag) = heartbeat::lag(&mut source, &mut target).await?
             && context.config.replication.heartbeat
         {
-            lines.push(format!("the target's heartbeat is {:.1} s old", lag.as_secs_f64()));
+            lines.push(format!(
+                "the target's heartbeat is {:.1} s old (it beats while daybreak runs)",
+                lag.as_secs_f64()
+            ));
         }
         lines.push(format!(
             "would: wait until the target is at most {:.1} s behind",
@@ -404,7 +485,7 @@ pub async fn dry_run(context: &Context) -> Result<Vec<String>> {
         super::open::closing_statement(&source)
     ));
     lines.push("would: switch on the events of the target".into());
-    Ok(lines)
+    Ok(DryRun { blocked, lines })
 }
 
 #[cfg(test)]

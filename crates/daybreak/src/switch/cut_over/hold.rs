@@ -23,9 +23,6 @@ const LOOK: Duration = Duration::from_millis(250);
 /// How often the global read lock is tried before table locks do.
 const GLOBAL_TRIES: u32 = 5;
 
-/// How long letting go of the lock in good order may take; after that its connection is cut.
-const RELEASE: Duration = Duration::from_secs(2);
-
 /// What the write stop is waiting for, for the error that a spent budget becomes.
 struct Stage(Mutex<&'static str>);
 
@@ -58,6 +55,7 @@ pub(super) async fn with_replication(context: &Context) -> Result<(Fence, WriteL
     let asked = Instant::now();
     let mut lock = acquire(context, &mut source).await?;
     let deadline = lock.since().max(asked) + context.config.cutover.max_write_stop;
+    lock.keep_until(deadline);
     context.events.send(Event::WritesStopped { why: "cutover".into() });
     if let Err(error) = closable(&lock, may_kill) {
         return Err(put_back(context, lock, error).await);
@@ -87,11 +85,11 @@ pub(super) async fn without_replication(context: &Context) -> Result<(Fence, Wri
     open::probe_closing(&mut source).await?;
     target::rows::ensure_current(context).await?;
     context.stop.check()?;
+    let before = ReadOnly::read(&mut source).await?;
+    context.journal.record(ID, "closing", &before)?;
     let Some(mut lock) = context.write_lock.lock().await.take() else {
         return Err(Error::new(Kind::Bug, "writes aren't stopped although the rows are current"));
     };
-    let before = ReadOnly::read(&mut source).await?;
-    context.journal.record(ID, "closing", &before)?;
     match last_look(context, &mut lock, &mut source, before).await {
         Ok(fence) => Ok((fence, lock)),
         Err(error) => Err(put_back(context, lock, error).await),
@@ -200,6 +198,8 @@ async fn hold(
             Err(error) => return Err(error),
         }
     }
+    // A position may look reached where a log was begun anew; whose threads run follows this source.
+    replicate::confirm_running(target).await?;
     stage.set("shown the same objects and heartbeat");
     objects::compare(context, source, target).await?;
     same_heartbeat(source, target).await?;
@@ -223,8 +223,13 @@ async fn hold(
     Ok(fence)
 }
 
-/// Stops replication and makes the target forget the source.
+/// Stops replication and makes the target forget the source, if that is ours.
 pub(super) async fn detach(context: &Context, target: &mut Session) -> Result<()> {
+    if let Some(status) = replicate::status(target).await?
+        && !replicate::is_ours(context, &status)?
+    {
+        return Err(replicate::foreign(target, &status));
+    }
     replicate::Control::find(target, context.config.target_kind).await?.detach(target).await
 }
 
@@ -286,15 +291,21 @@ fn exceeded(context: &Context, stopped: Duration, stage: &str) -> Error {
 
 /// Puts everything back, the source's writers first; returns the failure that led here.
 async fn put_back(context: &Context, lock: WriteLock, error: Error) -> Error {
-    let begun = lock.since();
-    // A connection in the middle of a statement can't be asked nicely; dropping it opens the source.
-    let released = tokio::time::timeout(RELEASE, lock.release()).await;
-    let millis = begun.elapsed().as_secs_f64() * 1e3;
-    context.events.send(Event::WritesResumed { why: "cutover".into(), millis, on_target: false });
-    if !matches!(released, Ok(Ok(_))) {
-        context.events.detail("the lock's connection was cut, which opened the source");
+    let mut error = final_attempt(error);
+    match lock.release().await {
+        Ok(held) => context.events.send(Event::WritesResumed {
+            why: "cutover".into(),
+            millis: held.as_secs_f64() * 1e3,
+            on_target: false,
+        }),
+        Err(held) => {
+            context.events.warn(held.to_string());
+            error = error.next(format!(
+                "the source may still be closed: {}. Then `daybreak cutover` tries again",
+                held.next_step().unwrap_or_default()
+            ));
+        }
     }
-    let error = final_attempt(error);
     match put_replication_back(context).await {
         Ok(()) => error,
         Err(worse) => {

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{CutoverRecord, Fence, ID, ReadOnly, hold, moved};
+use super::{CutoverRecord, Fence, ID, ReadOnly, hold, is_closed, moved};
 use crate::{
     engine::{Context, Entry, ReplicationMode},
     error::{Error, Kind, Result},
@@ -16,6 +16,10 @@ use crate::{
 
 /// How long closing may wait for others' locks, in seconds.
 const CLOSE_WAIT: u32 = 10;
+
+/// How long the switch may take at least, when the wait before it has used up the budget: giving up
+/// half-way is worse than being late.
+const SWITCH: Duration = Duration::from_secs(5);
 
 /// How long closing may be held up before those in its way are looked for.
 const LOOK_FOR_WAITERS: Duration = Duration::from_millis(50);
@@ -59,21 +63,26 @@ pub(super) async fn forward(
 ) -> Result<()> {
     let begun = lock.as_ref().map_or_else(Instant::now, WriteLock::since);
     let method = lock.as_ref().map(WriteLock::method);
-    let mut source = context.source().await?;
-    let mut target = context.target().await?;
-    if resumed {
-        context.journal.append(Entry::PointOfNoReturn { step: ID.to_string() })?;
-        if context.plan()?.replication == ReplicationMode::Native {
-            // Killed between the fence and the end of the reset.
-            hold::detach(context, &mut target).await?;
-        }
+    let budget = context.config.cutover.max_write_stop;
+    let deadline = (begun + budget).max(Instant::now() + SWITCH);
+    if let Some(lock) = &lock {
+        lock.keep_until(deadline);
     }
-    open_target(context, &mut target).await?;
-    close_source(context, &mut source, &mut lock).await?;
+    let switching = switch(context, fence, &mut lock, resumed);
+    let switched = match tokio::time::timeout_at(deadline.into(), switching).await {
+        Ok(switched) => switched,
+        Err(_) => Err(Error::new(
+            Kind::WriteStopExceeded,
+            format!(
+                "writes were stopped for {:.1} s, and the switch was still under way",
+                begun.elapsed().as_secs_f64()
+            ),
+        )),
+    };
+    if let Err(error) = switched {
+        return Err(give_up(context, lock, error).await);
+    }
     let write_stop_millis = begun.elapsed().as_secs_f64() * 1e3;
-    if moved(&mut source, &fence.position).await? {
-        return Err(moved_after_close(context, fence, &mut source, &mut target).await?);
-    }
     if let Some(lock) = lock {
         // The source is closed by its own switch now; a lock that died meanwhile changes nothing.
         if let Err(error) = lock.release().await {
@@ -85,12 +94,13 @@ pub(super) async fn forward(
         millis: write_stop_millis,
         on_target: true,
     });
+    let mut source = context.source().await?;
     if !source.dialect().has_super_read_only() {
         watch(&mut source, fence).await?;
     }
     let record = CutoverRecord {
         write_stop_millis,
-        budget_millis: context.config.cutover.max_write_stop.as_secs_f64() * 1e3,
+        budget_millis: budget.as_secs_f64() * 1e3,
         position: fence.position.clone(),
         target: fence.target.clone(),
         lock: method,
@@ -102,6 +112,72 @@ pub(super) async fn forward(
         closing_statement(&source)
     ));
     enable_events(context).await
+}
+
+/// The switch itself, while the lock holds: the target is open and the source closed when it returns.
+async fn switch(
+    context: &Context,
+    fence: &Fence,
+    lock: &mut Option<WriteLock>,
+    resumed: bool,
+) -> Result<()> {
+    let mut source = context.source().await?;
+    let mut target = context.target().await?;
+    if resumed {
+        context.journal.append(Entry::PointOfNoReturn { step: ID.to_string() })?;
+        if context.plan()?.replication == ReplicationMode::Native {
+            // Killed between the fence and the end of the reset.
+            hold::detach(context, &mut target).await?;
+        }
+    }
+    // The entry may have taken long to reach the disk; nothing is open yet.
+    if let Some(lock) = lock {
+        lock.still_held().await?;
+    }
+    open_target(context, &mut target).await?;
+    close_source(context, &mut source, lock).await?;
+    let told = Coordinates::tell_all(&mut source).await?;
+    // What the log can't tell, the lock's own connection proves by being there still.
+    let lost = match lock {
+        Some(lock) if !told => lock.still_held().await.is_err(),
+        _ => false,
+    };
+    if lost || moved(&mut source, &fence.position).await? {
+        return Err(moved_after_close(context, fence, &mut source, &mut target).await?);
+    }
+    if !told {
+        context.journal.record(ID, "closed", &fence.position)?;
+    }
+    Ok(())
+}
+
+/// Lets go of the lock after a switch that failed, and says how both sides stand: some of it may be
+/// done, or be done still by a server that doesn't answer.
+async fn give_up(context: &Context, lock: Option<WriteLock>, error: Error) -> Error {
+    if let Some(lock) = lock {
+        match lock.release().await {
+            Ok(held) => context.events.send(Event::WritesResumed {
+                why: "cutover".into(),
+                millis: held.as_secs_f64() * 1e3,
+                on_target: false,
+            }),
+            Err(held) => context.events.warn(held.to_string()),
+        }
+    }
+    // What was found out says itself what to do.
+    if matches!(error.kind(), Kind::State | Kind::Blocked) {
+        return error;
+    }
+    let asking = async { is_closed(&mut context.source().await?).await };
+    let source = match tokio::time::timeout(SWITCH, asking).await {
+        Ok(Ok(true)) => "the source is closed",
+        Ok(Ok(false)) => "the source takes writes again",
+        _ => "the source doesn't answer",
+    };
+    error.next(format!(
+        "{source}, and the target may be open already: let nobody write to the target, then `daybreak resume` looks \
+         at both and goes on"
+    ))
 }
 
 /// Switches on the target's events, which slept while the source's ran.

@@ -1,11 +1,11 @@
 //! What an interrupted cutover left, and how to go on from it. The reasoning is at the top of
 //! [`super`].
 
-use super::{Fence, ID, ReadOnly, forget_fence, hold, moved, open};
+use super::{Fence, ID, ReadOnly, forget_fence, hold, moved, open, since_fence};
 use crate::{
     engine::{Context, ReplicationMode},
     error::Result,
-    mysql::Coordinates,
+    mysql::{Coordinates, Session},
     source::lock::WriteLock,
     sync::replicate,
 };
@@ -23,7 +23,9 @@ pub(super) enum Next {
 /// # Errors
 /// `State` when both sides went on by themselves.
 pub(super) async fn from_fence(context: &Context, fenced: &Fence) -> Result<Next> {
-    if !context.journal.state().past_no_return {
+    // An earlier fence may have been past it, and given up since.
+    let since = since_fence(context)?;
+    if !since.opening {
         hold::put_replication_back(context).await?;
         return Ok(Next::Again);
     }
@@ -35,10 +37,15 @@ pub(super) async fn from_fence(context: &Context, fenced: &Fence) -> Result<Next
         false => Some(hold::acquire(context, &mut source).await?),
     };
     let looked = match &mut lock {
-        Some(lock) => moved(&mut *lock.session().await, &fenced.position).await,
-        None => moved(&mut source, &fenced.position).await,
+        Some(lock) => {
+            let mut session = lock.session().await;
+            unchanged(&mut session, fenced).await
+        }
+        // Closed under the lock: whatever the log tells, nobody wrote.
+        None if since.closed => moved(&mut source, &fenced.position).await.map(|moved| !moved),
+        None => unchanged(&mut source, fenced).await,
     };
-    if !looked? {
+    if looked? {
         return Ok(Next::Forward(lock));
     }
     if let Some(lock) = lock {
@@ -59,4 +66,10 @@ pub(super) async fn from_fence(context: &Context, fenced: &Fence) -> Result<Next
     }
     forget_fence(context)?;
     Ok(Next::Again)
+}
+
+/// Whether a source that was open in between provably stands at the fence: without a binary log, or
+/// with one that leaves databases out, nothing proves it.
+async fn unchanged(source: &mut Session, fenced: &Fence) -> Result<bool> {
+    Ok(Coordinates::tell_all(source).await? && !moved(source, &fenced.position).await?)
 }

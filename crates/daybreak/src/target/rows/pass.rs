@@ -34,6 +34,8 @@ const END_LIMIT: Duration = Duration::from_secs(5);
 /// Takes a snapshot and makes the target as it is.
 pub(super) async fn run(context: &Context) -> Result<()> {
     let threads = context.config.copy.threads.max(1);
+    // The target first: writers aren't locked out for a snapshot that nobody could take.
+    let mut target = loader(&context.config.target).await?;
     let snapshot = {
         let mut held = context.write_lock.lock().await;
         Snapshot::take(SnapshotRequest {
@@ -58,7 +60,6 @@ pub(super) async fn run(context: &Context) -> Result<()> {
 
     note_tables(context, catalog.tables.iter().map(|table| &table.name))?;
     let ledger = ledger_of(context)?;
-    let mut target = loader(&context.config.target).await?;
     ledger.create(&mut target).await?;
     let pass = ledger.begin_pass(&mut target).await?;
     let mut source = context.source().await?;
