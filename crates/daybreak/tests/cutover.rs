@@ -17,7 +17,7 @@ use daybreak::{
 };
 use mysql_async::prelude::Queryable as _;
 use pair::{Pair, Seen, Writer, has_daybreak, number, run, session, until};
-use rehearsal::server::Role;
+use rehearsal::server::{Role, ServerOptions};
 
 /// Every row that was acknowledged is on the target, and nothing else.
 async fn assert_whole(pair: &Pair, acknowledged: &[i64]) {
@@ -312,10 +312,9 @@ async fn without_replication_writes_stop_before_the_copy() {
     assert!(record.lock.is_some());
 }
 
-/// Without a binary log nothing tells whether a source that was open again was written to.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_source_without_a_log_is_never_taken_for_unchanged() {
-    let pair = Pair::start_with(Role::AuroraStandin, PositionBy::File, false).await;
+/// Nothing tells whether a source that was open again was written to.
+async fn an_untold_write_arrives(adjust: impl FnOnce(ServerOptions) -> ServerOptions) {
+    let pair = Pair::start_with(Role::AuroraStandin, PositionBy::File, adjust).await;
     let steps = || -> Vec<Box<dyn daybreak::engine::Step>> {
         vec![
             Box::new(daybreak::target::schema::CreateSchema),
@@ -333,8 +332,9 @@ async fn a_source_without_a_log_is_never_taken_for_unchanged() {
     // As a process leaves it that is killed at the point of no return.
     let mut watch = session(&pair.target, Side::Target).await;
     let target = daybreak::mysql::Coordinates::read(&mut watch).await.unwrap();
+    let mut source = session(&pair.source, Side::Source).await;
     let fence = serde_json::json!({
-        "position": {"file": null, "gtids": ""},
+        "position": daybreak::mysql::Coordinates::read(&mut source).await.unwrap(),
         "target": target,
         "target_uuid": watch.server_uuid().await.unwrap(),
         "before": {"read_only": false, "super_read_only": false},
@@ -347,11 +347,23 @@ async fn a_source_without_a_log_is_never_taken_for_unchanged() {
     ] {
         context.journal.append(entry).unwrap();
     }
-    let mut source = pair.source.connect_root().await.unwrap();
-    run(&mut source, "INSERT INTO shop.t VALUES (1, 'in between')").await;
+    // Filters go by the database that is in use.
+    let mut writer = pair.source.connect_root().await.unwrap();
+    run(&mut writer, "USE shop").await;
+    run(&mut writer, "INSERT INTO shop.t VALUES (1, 'in between')").await;
     runner.run(None, true).await.unwrap_or_else(|error| panic!("{error}"));
     assert_whole(&pair, &[1]).await;
     assert!(!pair.source_takes_writes().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_without_a_log_is_never_taken_for_unchanged() {
+    an_untold_write_arrives(|source| source.binlog(false)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nor_is_one_whose_log_leaves_databases_out() {
+    an_untold_write_arrives(|source| source.arg("--binlog-ignore-db=shop")).await;
 }
 
 /// A log that was begun anew counts from the beginning, and the target skips what it knows by number.

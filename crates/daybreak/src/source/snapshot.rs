@@ -188,7 +188,7 @@ async fn open_views(
         lock.still_held().await?;
         let mut holder = lock.session().await;
         let mut coordinates = Coordinates::read(&mut holder).await?;
-        if leaves_databases_out(&mut holder).await? {
+        if !Coordinates::tell_all(&mut holder).await? {
             // What is written there doesn't move the position, which therefore tells nothing.
             coordinates.file = None;
         }
@@ -214,18 +214,6 @@ async fn open_views(
         request.events.detail("the connections' positions never agreed; taking a lock instead");
     }
     under_lock(request, tables, sessions, attempt).await
-}
-
-/// Whether the binary log leaves databases out (`binlog_do_db`, `binlog_ignore_db`).
-async fn leaves_databases_out(session: &mut Session) -> Result<bool> {
-    let statement = session.dialect().binary_log_status();
-    let Some(row) = session.row(statement).await? else { return Ok(false) };
-    for name in ["Binlog_Do_DB", "Binlog_Ignore_DB"] {
-        if session.optional::<String>(&row, name)?.is_some_and(|value| !value.is_empty()) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 async fn under_lock(

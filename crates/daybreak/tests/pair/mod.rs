@@ -45,11 +45,15 @@ pub struct Pair {
 impl Pair {
     /// Starts both, with a table `shop.t` of three rows on the source.
     pub async fn start(target: Role, by: PositionBy) -> Pair {
-        Self::start_with(target, by, true).await
+        Self::start_with(target, by, |source| source).await
     }
 
-    /// The same, with or without a binary log on the source.
-    pub async fn start_with(target: Role, by: PositionBy, log: bool) -> Pair {
+    /// The same, with a source set up otherwise.
+    pub async fn start_with(
+        target: Role,
+        by: PositionBy,
+        adjust: impl FnOnce(ServerOptions) -> ServerOptions,
+    ) -> Pair {
         let gtid = by == PositionBy::Gtid;
         let options = |role| {
             ServerOptions::new(Product::Mysql97, role)
@@ -60,7 +64,7 @@ impl Pair {
                 .redo_log_mib(16)
         };
         let (source, target) = tokio::join!(
-            Server::start(options(Role::Source).binlog(log)),
+            Server::start(adjust(options(Role::Source))),
             Server::start(options(target))
         );
         let (source, target) = (source.unwrap(), target.unwrap());

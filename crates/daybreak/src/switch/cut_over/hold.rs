@@ -109,9 +109,14 @@ async fn last_look(
         Error::new(Kind::State, "the journal has no snapshot").next("copy the rows first")
     })?;
     objects::compare(context, source, &mut target).await?;
-    still(lock, &snapshot.coordinates).await?;
+    let position = match &snapshot.coordinates.file {
+        Some(_) => snapshot.coordinates,
+        // The snapshot's place tells nothing; that the lock was held since does.
+        None => Coordinates::read(&mut *lock.session().await).await?,
+    };
+    still(lock, &position).await?;
     let fence = Fence {
-        position: snapshot.coordinates,
+        position,
         target: Coordinates::read(&mut target).await?,
         target_uuid: target.server_uuid().await?,
         before,
