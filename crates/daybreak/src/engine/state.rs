@@ -146,7 +146,7 @@ pub struct State {
     pub steps: Vec<(String, StepPhase)>,
     /// Whether the target may have been opened for writes.
     pub past_no_return: bool,
-    /// Whether the operator agreed to the steps that want consent; once given it stays.
+    /// Whether the operator agreed to the steps that want consent; stays until something is undone.
     pub consent: bool,
 }
 
@@ -282,6 +282,8 @@ impl State {
                     return illegal("a later step isn't undone yet");
                 }
                 next.steps[at].1 = S::Undoing;
+                // Who takes steps back has changed his mind; the next cutover is asked for anew.
+                next.consent = false;
             }
             Entry::StepUndone { step } => {
                 let at = index(step)?;
