@@ -7,8 +7,15 @@
 //!
 //! `FLUSH TABLES WITH READ LOCK` is one short statement, but when it is withdrawn while a long SELECT
 //! reads a table, that table stays marked for flushing, and everybody who opens it waits until that
-//! SELECT ends (seen on 9.7). It is asked for only when no such SELECT is seen, and where table locks do
-//! as well, they come first.
+//! SELECT ends (seen on 9.7). How long a SELECT will take can't be known, so no bound on the wait helps.
+//! Where just some tables must stand still for a moment it is therefore not asked for at all
+//! ([`Reach::Tables`]). Where the writes of a whole server end for good, or where there are too many
+//! tables to lock each, it comes first, when no statement is seen that has run for long
+//! ([`Reach::Server`]).
+//!
+//! `LOCK TABLES ... READ` withdrawn leaves nothing behind. Its price: a transaction that writes the
+//! tables in another order than the lock takes them may be ended by a deadlock (1213; the server
+//! chooses the transaction, seen on 9.7), as it may be by any other transaction.
 
 mod blockers;
 mod kept;
@@ -39,8 +46,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// transaction elsewhere only looks so.
 const ASK_ANYWAY: u32 = 5;
 
-/// After how many tries the other way is thought of. By then, whatever SELECT was running at the first
-/// try is old enough to be seen.
+/// After how many tries table locks are thought of where the global lock comes first.
 const THINK_OF_OTHER: u32 = 3;
 
 /// How long letting go of the lock in good order may take; after that its connection is ended.
@@ -52,8 +58,17 @@ const END: Duration = Duration::from_secs(15);
 /// How long the server may take to hear that a statement is withdrawn.
 const WITHDRAW: Duration = Duration::from_secs(5);
 
-/// So many tables can't be opened within a try: the global lock comes first.
-const MANY_TABLES: usize = 2_000;
+/// So many tables can't be opened within a try (9.7 takes 0.2 ms for each): the global lock comes first.
+const MANY_TABLES: usize = 1_000;
+
+/// What must stand still.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Just the tables that are named, for a moment: table locks (so long as the tables aren't too many).
+    Tables,
+    /// The server, for good: the global read lock where it is to be had, else table locks.
+    Server,
+}
 
 /// How the writes are kept out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -99,29 +114,15 @@ pub struct WriteLock {
 }
 
 impl WriteLock {
-    /// Stops writes on a server as a whole: `FLUSH TABLES WITH READ LOCK` where the account may and no
-    /// long statement is in its way, else `LOCK TABLES ... READ` on `tables` (base tables only).
+    /// Stops writes to `tables` (base tables only), or on the server as a whole.
     ///
     /// No single try keeps writers waiting for much longer than `wait`; there are up to `attempts`.
     ///
     /// # Errors
     /// `LockWait`, naming who was in the way, when all tries are used up; `Privilege` when the account
-    /// may do neither.
+    /// may neither lock tables nor the server.
     pub async fn acquire(
-        url: &ServerUrl,
-        tables: &[TableName],
-        wait: Duration,
-        attempts: u32,
-        events: &Events,
-    ) -> Result<Self> {
-        let first = LockMethod::GlobalReadLock;
-        Self::acquire_first(first, url, tables, wait, attempts, events).await
-    }
-
-    /// The same, with one way or the other tried first. For a moment in which just these tables must
-    /// stand still, table locks are the gentler.
-    pub async fn acquire_first(
-        first: LockMethod,
+        reach: Reach,
         url: &ServerUrl,
         tables: &[TableName],
         wait: Duration,
@@ -131,8 +132,9 @@ impl WriteLock {
         let mut watcher = Session::open(url, Side::Source).await?;
         let (mut holder, mut origin) = open_holder(url, wait).await?;
         let place = holder.place().to_string();
-        let mut allowed = Allowed { global: true, tables: !tables.is_empty() };
-        let first = if tables.len() > MANY_TABLES { LockMethod::GlobalReadLock } else { first };
+        let many = tables.len() > MANY_TABLES;
+        let mut allowed =
+            Allowed { global: reach == Reach::Server || many, tables: !tables.is_empty() };
         let mut seen = Blockers::default();
         let mut waited = 0;
         for attempt in 1..=attempts.max(1) {
@@ -140,7 +142,7 @@ impl WriteLock {
                 pause(attempt).await;
             }
             let now = Blockers::look(&mut watcher, &[holder.id()]).await?;
-            let Some(method) = choose(first, allowed, &now, attempt, waited) else {
+            let Some(method) = choose(allowed, &now, attempt, waited) else {
                 events.detail(format!(
                     "the lock isn't asked for yet, to keep writers from queueing behind {now}"
                 ));
@@ -174,8 +176,7 @@ impl WriteLock {
                         .because(error)
                         .at(&place)
                         .next(
-                            "grant it LOCK TABLES and SELECT on every database that is migrated, or \
-                             RELOAD (FLUSH_TABLES) and PROCESS",
+                            "grant it LOCK TABLES and SELECT on every database that is migrated",
                         ));
                     }
                     events.detail(format!("the account may not use {}", method.words()));
@@ -199,7 +200,13 @@ impl WriteLock {
             format!("writes could not be stopped in {attempts} tries of {} ms each: in the way are {seen}", wait.as_millis()),
         )
         .at(&place)
-        .next("end these connections' work, or wait for it, then `daybreak resume`; a longer copy.lock_wait makes writers wait longer"))
+        .next(if many {
+            "end these connections' work, or wait for it, then `daybreak resume`. So many tables take long to lock: a \
+             longer copy.lock_wait lets them, and makes writers wait longer"
+        } else {
+            "end these connections' work, or wait for it, then `daybreak resume`; a longer copy.lock_wait makes \
+             writers wait longer"
+        }))
     }
 
     /// The connection that holds the lock. Begin no transaction on it: that would end table locks.
@@ -290,7 +297,7 @@ impl std::fmt::Debug for WriteLock {
     }
 }
 
-/// Which ways the account may use.
+/// Which ways are left.
 #[derive(Debug, Clone, Copy)]
 struct Allowed {
     global: bool,
@@ -311,31 +318,19 @@ impl Allowed {
 }
 
 /// What to ask for now, if anything.
-fn choose(
-    first: LockMethod,
-    allowed: Allowed,
-    now: &Blockers,
-    attempt: u32,
-    waited: u32,
-) -> Option<LockMethod> {
-    let is_first = |method, other_allowed: bool| {
-        first == method || !other_allowed || attempt > THINK_OF_OTHER || waited >= THINK_OF_OTHER
-    };
-    let by_global = allowed.global
-        && is_first(LockMethod::GlobalReadLock, allowed.tables)
-        // The only way left may be tried in the dark.
-        && (now.leave_room_for(LockMethod::GlobalReadLock) || now.are_unseen() && !allowed.tables);
+fn choose(allowed: Allowed, now: &Blockers, attempt: u32, waited: u32) -> Option<LockMethod> {
+    let other_thought_of = attempt > THINK_OF_OTHER || waited >= THINK_OF_OTHER;
+    let by_global = allowed.global && now.leave_room_for(LockMethod::GlobalReadLock);
     let by_tables = allowed.tables
         // An account that sees nobody won't ask for the global lock.
-        && is_first(LockMethod::TableLocks, allowed.global && !now.are_unseen())
+        && (!allowed.global || now.are_unseen() || other_thought_of)
         && (now.leave_room_for(LockMethod::TableLocks) || attempt.is_multiple_of(ASK_ANYWAY));
     match (by_tables, by_global) {
         (true, false) => Some(LockMethod::TableLocks),
         (false, true) => Some(LockMethod::GlobalReadLock),
         (false, false) => None,
         // Turns, so that neither is tried in vain for ever.
-        (true, true) if waited.is_multiple_of(2) => Some(first),
-        (true, true) if first == LockMethod::TableLocks => Some(LockMethod::GlobalReadLock),
+        (true, true) if waited.is_multiple_of(2) => Some(LockMethod::GlobalReadLock),
         (true, true) => Some(LockMethod::TableLocks),
     }
 }
@@ -405,8 +400,8 @@ async fn ask(
     match answer {
         Ok(_) => Ok(Answer::Locked(since)),
         Err(error) => match error.code() {
-            // Withdrawn, or the server's own bound.
-            Some(1317 | 1205) => Ok(Answer::Waited { holder_usable: true }),
+            // Withdrawn, the server's own bound, or the loser of a deadlock.
+            Some(1317 | 1205 | 1213) => Ok(Answer::Waited { holder_usable: true }),
             // Managed servers refuse the global lock as "access denied" (1045).
             Some(1045 | 1227 | 1044 | 1142) => Ok(Answer::Denied(error)),
             _ if error.kind() == Kind::ConnectionLost => {

@@ -13,7 +13,7 @@ use futures_util::future::try_join_all;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::lock::{Kept, LockMethod, WriteLock};
+use super::lock::{Kept, LockMethod, Reach, WriteLock};
 use crate::{
     config::CopyConfig,
     error::{Error, Kind, Result},
@@ -224,8 +224,8 @@ async fn under_lock(
 ) -> Result<SnapshotRecord> {
     let (events, bounds) = (request.events, request.copy);
     for _ in 0..XA_TRIES {
-        let mut lock = WriteLock::acquire_first(
-            LockMethod::TableLocks,
+        let mut lock = WriteLock::acquire(
+            Reach::Tables,
             request.url,
             tables,
             bounds.lock_wait,

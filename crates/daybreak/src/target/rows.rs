@@ -27,7 +27,11 @@ use crate::{
     error::{Error, Kind, Result},
     event::{Event, Events, Unit},
     mysql::{Catalog, Coordinates, TableName},
-    source::{lock::WriteLock, read::RowForm, snapshot::SnapshotRecord},
+    source::{
+        lock::{Reach, WriteLock},
+        read::RowForm,
+        snapshot::SnapshotRecord,
+    },
     target::{
         ledger::{self, Chunk, Ledger},
         objects,
@@ -223,8 +227,8 @@ async fn stop_writes(context: &Context) -> Result<bool> {
     let tables: Vec<TableName> = catalog.tables.into_iter().map(|table| table.name).collect();
     let bounds = &context.config.copy;
     let (wait, attempts) = (bounds.lock_wait, bounds.lock_attempts);
-    let lock = WriteLock::acquire(&context.config.source, &tables, wait, attempts, &context.events)
-        .await?;
+    let (url, events) = (&context.config.source, &context.events);
+    let lock = WriteLock::acquire(Reach::Server, url, &tables, wait, attempts, events).await?;
     context.events.send(Event::WritesStopped { why: "cutover".into() });
     *held = Some(lock);
     Ok(true)

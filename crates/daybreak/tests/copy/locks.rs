@@ -14,7 +14,7 @@ use daybreak::{
     mysql::{ServerUrl, Session, TableName},
     select::Selection,
     source::{
-        lock::{LockMethod, WriteLock},
+        lock::{LockMethod, Reach, WriteLock},
         snapshot::{Snapshot, SnapshotMethod, SnapshotRequest},
     },
 };
@@ -71,25 +71,22 @@ async fn nobody_queues_behind_a_lock_that_waits() {
     let url = ServerUrl::parse(&pair.source).unwrap();
     let tables: Vec<TableName> =
         ["read_long", "changed", "written"].map(|name| TableName::new("locked", name)).into();
-    let acquire_first = async |first, attempts| {
-        WriteLock::acquire_first(first, &url, &tables, WAIT, attempts, &Events::nowhere()).await
+    let acquire = async |reach, attempts| {
+        WriteLock::acquire(reach, &url, &tables, WAIT, attempts, &Events::nowhere()).await
     };
-    let acquire = async |attempts| acquire_first(LockMethod::TableLocks, attempts).await;
     let end = Arc::new(AtomicBool::new(false));
     let writing = [
         writer(pair.source().await, "INSERT INTO locked.written VALUES ()", end.clone()),
         writer(pair.source().await, "INSERT INTO locked.read_long VALUES ()", end.clone()),
     ];
 
-    // In the way of table locks: a transaction that changed something. Both, in the way of each.
+    // In the way of table locks: a transaction that changed something. The global lock passes by it.
     let mut open = pair.source().await;
     open.execute("START TRANSACTION").await.unwrap();
     open.execute("INSERT INTO locked.changed VALUES (1)").await.unwrap();
-    for first in [LockMethod::TableLocks, LockMethod::GlobalReadLock] {
-        let lock = acquire_first(first, 8).await.unwrap();
-        assert_eq!(lock.method(), LockMethod::GlobalReadLock);
-        lock.release().await.unwrap();
-    }
+    let lock = acquire(Reach::Server, 8).await.unwrap();
+    assert_eq!(lock.method(), LockMethod::GlobalReadLock);
+    lock.release().await.unwrap();
 
     let mut reader = pair.source().await;
     let reader_id = reader.id();
@@ -101,21 +98,20 @@ async fn nobody_queues_behind_a_lock_that_waits() {
         &format!("EXISTS (SELECT 1 FROM performance_schema.processlist WHERE id = {reader_id} AND state LIKE '%sleep%')"),
     )
     .await;
-    // A statement younger than a second can't be told from a short one: a global lock that meets it
-    // and is withdrawn leaves its table blocked until it ends. So the reader is older than that here.
-    for seconds in [2, 3] {
+    // At once (nobody looks long yet), and when both have been at it for long.
+    for _ in 0..2 {
+        let error = acquire(Reach::Tables, 4).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::LockWait, "{error}");
         until(
             &mut watcher,
-            &format!("EXISTS (SELECT 1 FROM performance_schema.processlist WHERE id = {reader_id} AND time >= {seconds})"),
+            &format!("EXISTS (SELECT 1 FROM performance_schema.processlist WHERE id = {reader_id} AND time >= 3)"),
         )
         .await;
-        let error = acquire(4).await.unwrap_err();
-        assert_eq!(error.kind(), Kind::LockWait, "{error}");
     }
-    // Nor does it matter which way is the first.
-    let error = acquire_first(LockMethod::GlobalReadLock, 5).await.unwrap_err();
+    // Nor where the whole server is to stand still.
+    let error = acquire(Reach::Server, 5).await.unwrap_err();
     assert_eq!(error.kind(), Kind::LockWait, "{error}");
-    let error = acquire(3).await.unwrap_err().to_string();
+    let error = acquire(Reach::Tables, 3).await.unwrap_err().to_string();
     for named in [reader_id, open.id()] {
         assert!(error.contains(&format!("connection {named} ")), "{error}");
     }
@@ -123,7 +119,7 @@ async fn nobody_queues_behind_a_lock_that_waits() {
 
     // With the transaction gone, table locks pass by the reader.
     open.execute("ROLLBACK").await.unwrap();
-    let mut lock = acquire(5).await.unwrap();
+    let mut lock = acquire(Reach::Tables, 5).await.unwrap();
     assert_eq!(lock.method(), LockMethod::TableLocks);
     lock.still_held().await.unwrap();
     let id = lock.session().await.id();
@@ -141,6 +137,44 @@ async fn nobody_queues_behind_a_lock_that_waits() {
     }
 }
 
+/// A SELECT that has just begun is seen where the whole server is to stand still, by a clock finer than
+/// the list of processes has.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_young_reader_keeps_the_global_lock_from_being_asked_for() {
+    let pair = Pair::take(&["young"]).await;
+    pair.on_source(&[
+        "CREATE DATABASE young",
+        "CREATE TABLE young.t (id INT PRIMARY KEY AUTO_INCREMENT)",
+        "INSERT INTO young.t VALUES (1)",
+    ])
+    .await;
+    let url = ServerUrl::parse(&pair.source).unwrap();
+    let mut reader = pair.source().await;
+    let reader_id = reader.id();
+    let reading =
+        tokio::spawn(async move { reader.execute("SELECT SLEEP(30) FROM young.t").await });
+    let mut watcher = pair.source().await;
+    until(
+        &mut watcher,
+        &format!(
+            "EXISTS (SELECT 1 FROM performance_schema.events_statements_current AS s \
+             JOIN performance_schema.threads AS t USING (thread_id) \
+             WHERE t.processlist_id = {reader_id} AND s.timer_wait > 150000000000)"
+        ),
+    )
+    .await;
+    // No tables are named: there is no other way.
+    let error = WriteLock::acquire(Reach::Server, &url, &[], WAIT, 1, &Events::nowhere())
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), Kind::LockWait, "{error}");
+    assert!(error.to_string().contains(&format!("connection {reader_id} ")), "{error}");
+    // It was never asked for: nothing of the table is marked for flushing.
+    pair.on_source(&["SET SESSION lock_wait_timeout = 1", "INSERT INTO young.t VALUES ()"]).await;
+    watcher.execute(format!("KILL {reader_id}")).await.unwrap();
+    assert!(reading.await.unwrap().is_err());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_without_reload_locks_tables() {
     let pair = Pair::take(&["locked"]).await;
@@ -148,7 +182,7 @@ async fn an_account_without_reload_locks_tables() {
     let tables = [TableName::new("locked", "a`b")];
     let events = Events::nowhere();
     let url = pair.account("lesser", LESSER).await;
-    let lock = WriteLock::acquire(&url, &tables, WAIT, 3, &events).await.unwrap();
+    let lock = WriteLock::acquire(Reach::Tables, &url, &tables, WAIT, 3, &events).await.unwrap();
     assert_eq!(lock.method(), LockMethod::TableLocks);
     let mut writer = pair.source().await;
     writer.execute("SET SESSION lock_wait_timeout = 1").await.unwrap();
@@ -160,7 +194,8 @@ async fn an_account_without_reload_locks_tables() {
     writer.execute("INSERT INTO locked.`a``b` VALUES (1)").await.unwrap();
 
     let url = pair.account("least", "SELECT").await;
-    let error = WriteLock::acquire(&url, &tables, WAIT, 3, &events).await.unwrap_err();
+    let error =
+        WriteLock::acquire(Reach::Tables, &url, &tables, WAIT, 3, &events).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Privilege, "{error}");
 }
 
@@ -210,7 +245,9 @@ async fn a_snapshot_is_of_one_moment_and_knows_which() {
         // Every third under a lock that is held already: the global one, as no tables are named.
         let mut held = None;
         if round % 3 == 2 {
-            let lock = WriteLock::acquire(&all, &[], WAIT, 20, &Events::nowhere()).await.unwrap();
+            let lock = WriteLock::acquire(Reach::Server, &all, &[], WAIT, 20, &Events::nowhere())
+                .await
+                .unwrap();
             assert_eq!(lock.method(), LockMethod::GlobalReadLock);
             held = Some(lock);
         }
@@ -325,7 +362,9 @@ async fn a_lock_whose_connection_hangs_is_let_go_of() {
         .await;
     let url = ServerUrl::parse(&pair.source).unwrap();
     let tables = [TableName::new("hanging", "t")];
-    let mut lock = WriteLock::acquire(&url, &tables, WAIT, 20, &Events::nowhere()).await.unwrap();
+    let mut lock = WriteLock::acquire(Reach::Tables, &url, &tables, WAIT, 20, &Events::nowhere())
+        .await
+        .unwrap();
     let hangs = async { lock.session().await.execute("DO SLEEP(300)").await };
     assert!(tokio::time::timeout(Duration::from_millis(300), hangs).await.is_err());
     let held = lock.release().await.unwrap();

@@ -3,7 +3,7 @@
 //! What is seen depends on the account's privileges (PROCESS). Never the text of a statement: it may
 //! hold data.
 
-use std::fmt;
+use std::{collections::HashMap, fmt, time::Duration};
 
 use super::LockMethod;
 use crate::{
@@ -11,9 +11,11 @@ use crate::{
     mysql::Session,
 };
 
-/// From what age on somebody counts as in the way; the younger are gone before they matter. The server
-/// counts whole seconds.
-const LONG_SECONDS: u64 = 1;
+/// From what age on a statement counts as in the way; the younger are gone before they matter.
+const LONG_STATEMENT: Duration = Duration::from_millis(100);
+
+/// The same for a transaction, of which the server counts whole seconds.
+const LONG_TRANSACTION: Duration = Duration::from_secs(1);
 
 /// How many are named.
 const NAMED: usize = 5;
@@ -22,7 +24,8 @@ const NAMED: usize = 5;
 struct Connection {
     id: u64,
     user: String,
-    seconds: u64,
+    /// Since when; none if the account can't see that of a statement younger than a second.
+    age: Option<Duration>,
 }
 
 /// Connections that are in the way.
@@ -42,6 +45,7 @@ impl Blockers {
         let mut found = Blockers::default();
         let mut users = Vec::new();
         let me = session.id();
+        let ages = ages(session).await?;
         for row in session.rows("SHOW PROCESSLIST").await? {
             let id: u64 = session.field(&row, "Id")?;
             let user: String = session.optional(&row, "User")?.unwrap_or_default();
@@ -54,8 +58,12 @@ impl Blockers {
             if id == u64::from(me) || own.iter().any(|own| u64::from(*own) == id) {
                 continue;
             }
-            if works && !servers_own && seconds >= LONG_SECONDS {
-                found.statements.push(Connection { id, user: user.clone(), seconds });
+            let age = match ages.get(&id).copied() {
+                None if seconds == 0 => None,
+                age => Some(age.unwrap_or_default().max(Duration::from_secs(seconds))),
+            };
+            if works && !servers_own && age.is_none_or(|age| age >= LONG_STATEMENT) {
+                found.statements.push(Connection { id, user: user.clone(), age });
             }
             users.push((id, user));
         }
@@ -80,11 +88,11 @@ impl Blockers {
         for row in transactions {
             let id: u64 = session.field(&row, "id")?;
             let seconds: i64 = session.field(&row, "seconds")?;
-            let seconds = u64::try_from(seconds).unwrap_or(0);
-            if seconds >= LONG_SECONDS {
+            let age = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+            if age >= LONG_TRANSACTION {
                 let user = users.iter().find(|(known, _)| *known == id);
                 let user = user.map_or_else(|| "?".to_string(), |(_, user)| user.clone());
-                found.transactions.push(Connection { id, user, seconds });
+                found.transactions.push(Connection { id, user, age: Some(age) });
             }
         }
         Ok(found)
@@ -116,11 +124,14 @@ impl fmt::Display for Blockers {
             let comma = if at == 0 { "" } else { ", " };
             match one.id {
                 0 => write!(f, "{comma}a prepared XA transaction (see XA RECOVER)")?,
-                id => write!(
-                    f,
-                    "{comma}connection {id} (user {}, {what} for {} s)",
-                    one.user, one.seconds
-                )?,
+                id => write!(f, "{comma}connection {id} (user {}, {what}", one.user)?,
+            }
+            match one.age {
+                _ if one.id == 0 => {}
+                Some(age) if age >= Duration::from_secs(1) => {
+                    write!(f, " for {} s)", age.as_secs())?
+                }
+                _ => f.write_str(" for less than a second)")?,
             }
         }
         if all.len() > NAMED {
@@ -128,4 +139,31 @@ impl fmt::Display for Blockers {
         }
         Ok(())
     }
+}
+
+/// For how long each connection's statement has been running, more finely than the list of processes
+/// tells. Empty where the account can't see that.
+async fn ages(session: &mut Session) -> Result<HashMap<u64, Duration>> {
+    let sql = if session.dialect().is_mariadb() {
+        "SELECT ID AS id, CAST(TIME_MS AS SIGNED) AS millis FROM information_schema.PROCESSLIST"
+    } else {
+        // TIMER_WAIT is in picoseconds; that of a statement under way goes on.
+        "SELECT threads.PROCESSLIST_ID AS id, CAST(MAX(statements.TIMER_WAIT) DIV 1000000000 AS SIGNED) AS millis \
+         FROM performance_schema.threads \
+         JOIN performance_schema.events_statements_current AS statements USING (THREAD_ID) \
+         WHERE threads.PROCESSLIST_ID IS NOT NULL AND statements.TIMER_WAIT IS NOT NULL \
+         AND statements.END_EVENT_ID IS NULL GROUP BY threads.PROCESSLIST_ID"
+    };
+    let rows = match session.rows(sql).await {
+        Ok(rows) => rows,
+        Err(error) if error.kind() == Kind::Privilege => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    let mut ages = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let millis: i64 = session.field(&row, "millis")?;
+        let millis = u64::try_from(millis).unwrap_or(0);
+        ages.insert(session.field(&row, "id")?, Duration::from_millis(millis));
+    }
+    Ok(ages)
 }

@@ -12,7 +12,7 @@ use crate::{
     error::{Error, Kind, Result, Retry},
     event::Event,
     mysql::{Catalog, Coordinates, Session, TableName},
-    source::lock::{LockMethod, WriteLock},
+    source::lock::{LockMethod, Reach, WriteLock},
     sync::{heartbeat, replicate},
     target,
 };
@@ -135,10 +135,10 @@ pub(super) async fn acquire(context: &Context, source: &mut Session) -> Result<W
     let (wait, attempts) = (settings.lock_wait, settings.lock_attempts);
     let events = &context.events;
     let few = attempts.min(GLOBAL_TRIES);
-    match WriteLock::acquire(url, &[], wait, few, events).await {
+    match WriteLock::acquire(Reach::Server, url, &[], wait, few, events).await {
         Err(error) if matches!(error.kind(), Kind::LockWait | Kind::Privilege) => {
             events.detail(format!("the global read lock isn't to be had: {}", error.what()));
-            WriteLock::acquire(url, &tables, wait, attempts, events).await
+            WriteLock::acquire(Reach::Server, url, &tables, wait, attempts, events).await
         }
         other => other,
     }

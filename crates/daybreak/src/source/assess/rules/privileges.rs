@@ -85,7 +85,7 @@ const NEEDS: [Need; 37] = [
     // Source: MySQL manual: the global SELECT shows routines in 8.0 too; SHOW_ROUTINE from 8.0.20 on.
     Need { side: Source, id: "show_routine", any_of: &["SHOW_ROUTINE", "SELECT"], at: Server, severity: Blocker, why: "to see procedures and functions: without it they would be missed", when: routines_in_dictionary },
     Need { side: Source, id: "show_routine", any_of: &["SELECT"], at: System("proc"), severity: Blocker, why: "to see procedures and functions: without it they would be missed", when: routines_in_table },
-    Need { side: Source, id: "lock", any_of: &["FLUSH_TABLES", "RELOAD", "LOCK TABLES"], at: Databases, severity: Blocker, why: "to stop writes for the moment in which the snapshot opens", when: always },
+    Need { side: Source, id: "lock", any_of: &["LOCK TABLES"], at: Databases, severity: Blocker, why: "to stop writes for the moment in which the snapshot opens", when: always },
     Need { side: Source, id: "backup_admin", any_of: &["BACKUP_ADMIN"], at: Server, severity: Note, why: "to keep DDL out during the copy; without it a table that is altered is copied again", when: routines_in_dictionary },
     Need { side: Source, id: "replication_client", any_of: &["REPLICATION CLIENT", "SUPER"], at: Server, severity: Blocker, why: "to read the position in the binary log", when: always },
     Need { side: Source, id: "process", any_of: &["PROCESS"], at: Server, severity: Note, why: "to see long transactions before the lock is asked for", when: always },
@@ -121,7 +121,6 @@ const NEEDS: [Need; 37] = [
 /// From which version on servers know a privilege; those of all versions aren't listed.
 fn knows(dialect: &Dialect, privilege: &str) -> bool {
     match privilege {
-        "FLUSH_TABLES" => dialect.mysql_from(8, 0, 23),
         "SHOW_ROUTINE" => dialect.mysql_from(8, 0, 20),
         "BACKUP_ADMIN" | "SYSTEM_VARIABLES_ADMIN" => dialect.mysql_from(8, 0, 0),
         "REPLICATION_SLAVE_ADMIN" => dialect.mysql_from(8, 0, 18),
@@ -397,13 +396,6 @@ fn idle_roles(grants: &Grants) -> String {
 
 /// `GRANT a, b ON level TO 'user'@'host';`
 pub(super) fn grant_statement(privileges: &[&str], level: &str, account: &str) -> String {
-    // Only the server as a whole has some of them.
-    let server_only = ["FLUSH_TABLES", "RELOAD"];
-    let level = if privileges.iter().any(|privilege| server_only.contains(privilege)) {
-        "*.*"
-    } else {
-        level
-    };
     format!("GRANT {} ON {level} TO {};", privileges.join(", "), account_sql(account))
 }
 
@@ -439,8 +431,8 @@ mod tests {
         assert_eq!(on_database("my_shop", true), "`my_shop`.*");
         assert_eq!(account_sql("a@b@localhost"), "'a@b'@'localhost'");
         assert_eq!(
-            grant_statement(&["RELOAD"], "`a`.*", "it's@%"),
-            "GRANT RELOAD ON *.* TO 'it''s'@'%';"
+            grant_statement(&["SELECT", "EVENT"], "*.*", "it's@%"),
+            "GRANT SELECT, EVENT ON *.* TO 'it''s'@'%';"
         );
     }
 }
