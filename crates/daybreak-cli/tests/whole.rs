@@ -4,9 +4,21 @@
 
 mod support;
 
-use std::{os::unix::fs::PermissionsExt as _, path::Path, process::Command};
+use std::{
+    collections::BTreeSet,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
-use support::{Pair, daybreak, output, said, split};
+use mysql_async::prelude::Queryable as _;
+use rehearsal::server::Server;
+use support::{Pair, connect, daybreak, output, said, split};
+use tokio::task::JoinHandle;
 
 async fn rehearse(arguments: &[&str]) -> serde_json::Value {
     let directory = tempfile::tempdir().unwrap();
@@ -70,12 +82,66 @@ fn in_process_list(text: &str) -> bool {
     })
 }
 
+/// Has a server write down every statement in all the ways it knows, and gathers what its process list
+/// shows until the end is asked for.
+async fn watch(server: &Server, end: Arc<AtomicBool>) -> JoinHandle<BTreeSet<String>> {
+    let mut root = connect(&server.root_url()).await;
+    for statement in [
+        "UPDATE performance_schema.setup_consumers SET ENABLED = 'YES' WHERE NAME LIKE 'events_statements%'",
+        "SET GLOBAL general_log = ON",
+        "SET GLOBAL long_query_time = 0",
+        "SET GLOBAL slow_query_log = ON",
+    ] {
+        root.query_drop(statement).await.unwrap();
+    }
+    tokio::spawn(async move {
+        let mut seen = BTreeSet::new();
+        while !end.load(Ordering::SeqCst) {
+            for table in ["information_schema.PROCESSLIST", "performance_schema.processlist"] {
+                let sql = format!("SELECT INFO FROM {table} WHERE INFO IS NOT NULL");
+                seen.extend(root.query::<String, _>(sql).await.unwrap());
+            }
+        }
+        for sql in [
+            "SELECT SQL_TEXT FROM performance_schema.events_statements_history_long WHERE SQL_TEXT IS NOT NULL",
+            "SELECT DIGEST_TEXT FROM performance_schema.events_statements_summary_by_digest WHERE DIGEST_TEXT IS NOT NULL",
+            "SELECT SQL_TEXT FROM performance_schema.prepared_statements_instances",
+            "SELECT CONVERT(VARIABLE_VALUE USING utf8mb4) FROM performance_schema.user_variables_by_thread \
+             WHERE VARIABLE_VALUE IS NOT NULL",
+        ] {
+            seen.extend(root.query::<String, _>(sql).await.unwrap());
+        }
+        seen
+    })
+}
+
+/// Where a server's own text logs show a text: general log, slow log, error log.
+fn server_logs(server: &Server, text: &str) -> Vec<String> {
+    let logs: Vec<_> = std::fs::read_dir(server.data_dir())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "log"))
+        .chain([server.error_log()])
+        .collect();
+    assert!(logs.len() >= 3, "{logs:?}");
+    logs.iter()
+        .flat_map(|path| {
+            let content = String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned();
+            let lines: Vec<String> =
+                content.lines().filter(|line| line.contains(text)).map(str::to_string).collect();
+            lines
+        })
+        .collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_password_is_where_it_should_not_be() {
     let pair = Pair::start(true, 500).await;
     let directory = tempfile::tempdir().unwrap();
     let (source, target) = (pair.source.root_url(), pair.target.admin_url());
     let passwords = [split(&source).1, split(&target).1];
+    let end = Arc::new(AtomicBool::new(false));
+    let watches = [watch(&pair.source, end.clone()).await, watch(&pair.target, end.clone()).await];
 
     // The worst way: passwords in URLs on the command line, and the most talkative log.
     let mut command =
@@ -113,6 +179,17 @@ async fn no_password_is_where_it_should_not_be() {
 
     let mut all: Vec<String> = passwords.to_vec();
     all.push(secret.trim().to_string());
+    end.store(true, Ordering::SeqCst);
+    for (watch, server) in watches.into_iter().zip([&pair.source, &pair.target]) {
+        let statements = watch.await.unwrap();
+        assert!(statements.len() > 100, "{}", statements.len());
+        for password in &all {
+            let shown: Vec<_> = statements.iter().filter(|text| text.contains(password)).collect();
+            assert!(shown.is_empty(), "a server shows a password: {shown:#?}");
+            let logged = server_logs(server, password);
+            assert!(logged.is_empty(), "a server logs a password: {logged:#?}");
+        }
+    }
     for password in &all {
         assert!(password.len() >= 8, "the test looks for nothing");
         assert!(!said(&run).contains(password) && !said(&resume).contains(password));

@@ -7,6 +7,7 @@
 mod binaries;
 mod error;
 mod options;
+mod private;
 mod spawn;
 mod standin;
 mod template;
@@ -33,6 +34,7 @@ pub use spawn::spawn;
 
 use error::tail;
 use options::Places;
+use private::Private;
 
 /// How long a server may take until it accepts logins: a loaded machine is slow, a broken server exits.
 const START_LIMIT: Duration = Duration::from_secs(120);
@@ -53,7 +55,7 @@ pub struct Server {
     pid: u32,
     // Removed after the server's end: fields drop after `Drop::drop`.
     _socket_dir: Option<TempDir>,
-    _dir: Option<TempDir>,
+    _dir: Option<Private>,
 }
 
 /// What must outlive the process of a server whose directory is kept.
@@ -94,7 +96,7 @@ impl Server {
         let (dir, kept) = match &options.dir {
             Some(dir) => (None, dir.clone()),
             None => {
-                let dir = tempfile::Builder::new().prefix("daybreak-server-").tempdir();
+                let dir = Private::new();
                 let dir = dir.map_err(RehearsalError::file(
                     "making a directory in",
                     &std::env::temp_dir(),

@@ -325,7 +325,7 @@ fn range_id(range: &KeyRange) -> Result<String> {
     Ok(hex(&Sha256::digest(serde_json::to_vec(range)?)[..16]))
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

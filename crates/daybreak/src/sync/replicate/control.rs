@@ -4,11 +4,17 @@
 //! The procedures report some failures as result rows only, so nothing here is believed: callers
 //! look at the replica's status afterwards.
 
+use mysql_async::Value;
+use tokio::sync::mpsc;
+
 use super::status::ReplicaStatus;
 use crate::{
     config::TargetKind,
     error::{Error, Kind, Result},
-    mysql::{Coordinates, GtidSet, Secret, Session},
+    mysql::{Coordinates, FilePosition, GtidSet, Secret, Session, TableName},
+    select::OWN_DATABASE,
+    source::read::Batch,
+    target::{ledger::hex, load::load},
 };
 
 /// Whom to replicate from, and how to log in there.
@@ -33,6 +39,41 @@ pub enum Start<'a> {
     AutoPosition,
     /// At a file and offset of the source's binary log.
     At(&'a Coordinates),
+}
+
+/// The session variable in which a target gets a password, as hexadecimal digits.
+const VARIABLE: &str = "@daybreak_handed_over";
+
+/// The password as an expression.
+const HANDED_OVER: &str = "CONVERT(UNHEX(@daybreak_handed_over) USING utf8mb4)";
+
+/// Puts a secret into [`VARIABLE`] without its ever being part of a statement: as the content of a file
+/// that is loaded into a temporary table. False where that would bring it into a binary log (a log of
+/// statements keeps loaded files; MariaDB's does by default).
+async fn hand_over(target: &mut Session, secret: &Secret) -> Result<bool> {
+    if target.dialect().is_mariadb()
+        || target.variable("binlog_format").await?.as_deref() == Some("STATEMENT")
+    {
+        return Ok(false);
+    }
+    let table = TableName::new(OWN_DATABASE, "handed_over").sql();
+    match target.execute(format!("CREATE TEMPORARY TABLE {table} (n TINYINT)")).await {
+        Ok(_) => {}
+        Err(error) if error.kind() == Kind::Privilege => return Ok(false),
+        Err(error) => return Err(error),
+    }
+    let digits = hex(secret.reveal().as_bytes());
+    let (send, batches) = mpsc::channel(2);
+    // There is room for both.
+    _ = send.try_send(Batch::Rows(digits.into()));
+    _ = send.try_send(Batch::End);
+    let sql = format!(
+        "LOAD DATA LOCAL INFILE 'daybreak' INTO TABLE {table} CHARACTER SET binary ({VARIABLE}) SET n = 1"
+    );
+    let loaded = load(target, &sql, batches).await;
+    target.execute(format!("DROP TEMPORARY TABLE {table}")).await?;
+    loaded?;
+    Ok(true)
 }
 
 /// How a target is controlled.
@@ -111,26 +152,7 @@ impl Control {
         let host = login.host.as_str();
         let (port, user, password) = (login.port, login.user.as_str(), login.password.reveal());
         if self.by_procedures() {
-            let tls = u8::from(login.tls);
-            match file {
-                None => {
-                    let name = self.named(
-                        "rds_set_external_source_with_auto_position",
-                        "rds_set_external_master_with_auto_position",
-                    );
-                    let sql = Secret::new(format!("CALL mysql.{name}(?, ?, ?, ?, ?)"));
-                    target.execute_secret(&sql, (host, port, user, password, tls)).await?;
-                }
-                Some(at) => {
-                    let name = self.named("rds_set_external_source", "rds_set_external_master");
-                    let sql = Secret::new(format!("CALL mysql.{name}(?, ?, ?, ?, ?, ?, ?)"));
-                    let file = at.file.as_str();
-                    target
-                        .execute_secret(&sql, (host, port, user, password, file, at.position, tls))
-                        .await?;
-                }
-            }
-            return Ok(());
+            return self.call_set_source(target, login, file).await;
         }
         let dialect = target.dialect().clone();
         let (change, word) = if dialect.says_replica() {
@@ -166,6 +188,43 @@ impl Control {
         }
         target.execute_secret(&Secret::new(sql), ()).await?;
         Ok(())
+    }
+
+    /// The same by procedure. A parameter's value stands in the process list and the statement history
+    /// of the target while the call runs (seen on 9.7), so the password goes another way where it can.
+    async fn call_set_source(
+        &self,
+        target: &mut Session,
+        login: &SourceLogin,
+        file: Option<&FilePosition>,
+    ) -> Result<()> {
+        let handed_over = hand_over(target, &login.password).await?;
+        let password = if handed_over { HANDED_OVER } else { "?" };
+        let mut values: Vec<Value> =
+            vec![login.host.as_str().into(), login.port.into(), login.user.as_str().into()];
+        if !handed_over {
+            values.push(login.password.reveal().into());
+        }
+        let (name, marks) = match file {
+            None => (
+                self.named(
+                    "rds_set_external_source_with_auto_position",
+                    "rds_set_external_master_with_auto_position",
+                ),
+                "?",
+            ),
+            Some(at) => {
+                values.extend([at.file.as_str().into(), at.position.into()]);
+                (self.named("rds_set_external_source", "rds_set_external_master"), "?, ?, ?")
+            }
+        };
+        values.push(u8::from(login.tls).into());
+        let sql = Secret::new(format!("CALL mysql.{name}(?, ?, ?, {password}, {marks})"));
+        let called = target.execute_secret(&sql, values).await;
+        if handed_over {
+            target.execute(format!("SET {VARIABLE} = NULL")).await?;
+        }
+        called.map(drop)
     }
 
     /// Starts both threads. Whether they run is for the status to say.

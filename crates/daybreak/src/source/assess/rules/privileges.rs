@@ -59,6 +59,13 @@ fn own_replication(survey: &Survey) -> bool {
     survey.native() && !survey.to_aurora()
 }
 
+/// The replication password reaches the procedures by way of a temporary table.
+fn hands_over(survey: &Survey) -> bool {
+    survey.native()
+        && survey.to_aurora()
+        && survey.landing().is_some_and(|landing| !landing.facts.dialect.is_mariadb())
+}
+
 /// The bodies of routines lie in `mysql.proc` before MySQL 8.0, and on MariaDB.
 fn routines_in_table(survey: &Survey) -> bool {
     !survey.source.facts.dialect.mysql_from(8, 0, 0)
@@ -77,7 +84,7 @@ use Side::{Source, Target};
 use Where::{Databases, Own, Server, System, With};
 
 #[rustfmt::skip]
-const NEEDS: [Need; 37] = [
+const NEEDS: [Need; 38] = [
     Need { side: Source, id: "select", any_of: &["SELECT"], at: Databases, severity: Blocker, why: "to read rows and definitions", when: always },
     Need { side: Source, id: "trigger", any_of: &["TRIGGER"], at: Databases, severity: Blocker, why: "to see triggers: without it they would be missed", when: always },
     Need { side: Source, id: "event", any_of: &["EVENT"], at: Databases, severity: Blocker, why: "to see events: without it they would be missed", when: always },
@@ -110,6 +117,7 @@ const NEEDS: [Need; 37] = [
     Need { side: Target, id: "own", any_of: &["DELETE"], at: Own, severity: Blocker, why: "to keep daybreak's own tables there", when: always },
     Need { side: Target, id: "own", any_of: &["CREATE"], at: Own, severity: Blocker, why: "to keep daybreak's own tables there", when: always },
     Need { side: Target, id: "own", any_of: &["DROP"], at: Own, severity: Blocker, why: "to keep daybreak's own tables there", when: always },
+    Need { side: Target, id: "hand_over", any_of: &["CREATE TEMPORARY TABLES"], at: Own, severity: Note, why: "to keep the replication password out of the target's process list", when: hands_over },
     Need { side: Target, id: "create_view", any_of: &["CREATE VIEW"], at: With(&[ObjectKind::View]), severity: Blocker, why: "to create views", when: always },
     Need { side: Target, id: "create_routine", any_of: &["CREATE ROUTINE"], at: With(&[ObjectKind::Procedure, ObjectKind::Function]), severity: Blocker, why: "to create procedures and functions", when: always },
     Need { side: Target, id: "trigger", any_of: &["TRIGGER"], at: With(&[ObjectKind::Trigger]), severity: Blocker, why: "to create triggers", when: always },
