@@ -342,7 +342,7 @@ fn kind_of_code(code: u16) -> Kind {
         1045 | 1698 | 1862 | 1820 | 3118 | 1251 | 1275 => Kind::Login,
         1040 | 1203 | 1129 | 1130 => Kind::Connect,
         1053 | 1077 | 1079 | 1152 | 1158 | 1159 | 1160 | 1161 | 3169 | 4031 => Kind::ConnectionLost,
-        1044 | 1142 | 1143 | 1227 | 1370 | 1419 | 3202 => Kind::Privilege,
+        1044 | 1095 | 1142 | 1143 | 1227 | 1370 | 1419 | 3202 => Kind::Privilege,
         1205 | 3572 => Kind::LockWait,
         1213 => Kind::Deadlock,
         1412 => Kind::SnapshotLost,

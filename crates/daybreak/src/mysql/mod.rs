@@ -3,6 +3,7 @@
 
 pub mod catalog;
 pub mod chunk;
+pub mod connection;
 pub mod dialect;
 pub mod gtid;
 pub mod identifier;
@@ -12,6 +13,7 @@ pub mod url;
 
 pub use catalog::{Catalog, Column, Index, IndexPart, Table};
 pub use chunk::{ChunkKey, KeyRange, KeyTuple};
+pub use connection::ConnectionId;
 pub use dialect::{Dialect, Product};
 pub use gtid::GtidSet;
 pub use identifier::{TableName, quote, quote_text};

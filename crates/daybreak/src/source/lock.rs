@@ -33,7 +33,7 @@ pub(crate) use self::kept::Kept;
 use crate::{
     error::{Error, Kind, Result},
     event::Events,
-    mysql::{ServerUrl, Session, Side, TableName},
+    mysql::{ConnectionId, ServerUrl, Session, Side, TableName},
 };
 
 /// The least pause between two tries: writers that queued must get through meanwhile.
@@ -109,8 +109,7 @@ pub struct WriteLock {
     method: LockMethod,
     place: String,
     url: Box<ServerUrl>,
-    id: u32,
-    origin: String,
+    connection: ConnectionId,
 }
 
 impl WriteLock {
@@ -130,7 +129,7 @@ impl WriteLock {
         events: &Events,
     ) -> Result<Self> {
         let mut watcher = Session::open(url, Side::Source).await?;
-        let (mut holder, mut origin) = open_holder(url, wait).await?;
+        let (mut holder, mut connection) = open_holder(url, wait).await?;
         let place = holder.place().to_string();
         let many = tables.len() > MANY_TABLES;
         let mut allowed =
@@ -149,7 +148,7 @@ impl WriteLock {
                 seen = now;
                 // The server gives an idle connection up soon.
                 if holder.execute("DO 1").await.is_err() {
-                    (holder, origin) = open_holder(url, wait).await?;
+                    (holder, connection) = open_holder(url, wait).await?;
                 }
                 continue;
             };
@@ -162,9 +161,8 @@ impl WriteLock {
                     ));
                     // Nothing is said to any server here: no answer may be waited for under the lock
                     // by those who don't bound it.
-                    let id = holder.id();
                     let (kept, url) = (Kept::set_up(holder), Box::new(url.clone()));
-                    return Ok(WriteLock { kept, since, method, place, url, id, origin });
+                    return Ok(WriteLock { kept, since, method, place, url, connection });
                 }
                 Answer::Denied(error) => {
                     allowed.deny(method);
@@ -190,7 +188,7 @@ impl WriteLock {
                         wait.as_millis()
                     ));
                     if !holder_usable {
-                        (holder, origin) = open_holder(url, wait).await?;
+                        (holder, connection) = open_holder(url, wait).await?;
                     }
                 }
             }
@@ -255,7 +253,8 @@ impl WriteLock {
             Ok(Err(error)) => tracing::debug!(%error, "UNLOCK TABLES"),
             Err(_) => tracing::debug!("UNLOCK TABLES isn't answered"),
         }
-        let ended = tokio::time::timeout(END, self.end()).await.unwrap_or_else(|_| {
+        let ending = self.connection.end(&self.url, Side::Source);
+        let ended = tokio::time::timeout(END, ending).await.unwrap_or_else(|_| {
             Err(Error::new(Kind::Timeout, format!("no answer within {} s", END.as_secs())))
         });
         match ended {
@@ -268,25 +267,9 @@ impl WriteLock {
             .at(&self.place)
             .next(format!(
                 "KILL {} on it lets writes in again; an idle connection is dropped by the server itself after {} s",
-                self.id,
+                self.connection.number(),
                 kept::IDLE_SECONDS
             ))),
-        }
-    }
-
-    /// Ends the connection from another one, and returns when it is gone. It is known by its number
-    /// and where it came from: a server that was started anew counts from the beginning.
-    async fn end(&self) -> Result<()> {
-        let mut session = Session::open(&self.url, Side::Source).await?;
-        loop {
-            if origin_of(&mut session, &self.id.to_string()).await? != self.origin {
-                return Ok(());
-            }
-            match session.execute(format!("KILL {}", self.id)).await {
-                // 1094: it has gone by itself.
-                Err(error) if error.code() != Some(1094) => return Err(error),
-                _ => tokio::time::sleep(Duration::from_millis(50)).await,
-            }
         }
     }
 }
@@ -341,7 +324,7 @@ enum Answer {
     Denied(Error),
 }
 
-async fn open_holder(url: &ServerUrl, wait: Duration) -> Result<(Session, String)> {
+async fn open_holder(url: &ServerUrl, wait: Duration) -> Result<(Session, ConnectionId)> {
     let mut session = Session::open(url, Side::Source).await?;
     // The server's own bound is whole seconds: a second line behind the KILL.
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
@@ -354,14 +337,8 @@ async fn open_holder(url: &ServerUrl, wait: Duration) -> Result<(Session, String
             kept::IDLE_SECONDS
         ))
         .await?;
-    let origin = origin_of(&mut session, "CONNECTION_ID()").await?;
-    Ok((session, origin))
-}
-
-/// The client's end of a connection, as the server sees it; empty when there is no such connection.
-async fn origin_of(session: &mut Session, id: &str) -> Result<String> {
-    let sql = format!("SELECT HOST FROM information_schema.PROCESSLIST WHERE ID = {id}");
-    Ok(session.scalar::<String>(sql).await?.unwrap_or_default())
+    let connection = ConnectionId::of(&mut session).await?;
+    Ok((session, connection))
 }
 
 /// Sends the statement, and withdraws it after `wait`.

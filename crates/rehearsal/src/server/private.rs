@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Once;
 
 use tempfile::TempDir;
@@ -46,14 +46,14 @@ impl Private {
 /// Removes the directories whose owners have ended. One that can't be removed stays for the next time.
 fn sweep(root: &Path) {
     let Ok(entries) = fs::read_dir(root) else { return };
-    for path in entries.flatten().map(|entry| entry.path()).filter(|path| is_left(path)) {
+    for path in entries.flatten().map(|entry| entry.path()).filter(|path| is_left(path.as_path())) {
         if let Err(error) = fs::remove_dir_all(&path) {
             tracing::debug!(%error, path = %path.display(), "a directory of an ended process stays");
         }
     }
 }
 
-fn is_left(path: &PathBuf) -> bool {
+fn is_left(path: &Path) -> bool {
     let ours =
         path.file_name().and_then(|name| name.to_str()).is_some_and(|n| n.starts_with(PREFIX));
     // Another user's can't be opened.

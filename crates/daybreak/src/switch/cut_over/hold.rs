@@ -11,7 +11,7 @@ use crate::{
     engine::{Context, Entry, PositionBy, StopSignal},
     error::{Error, Kind, Result, Retry},
     event::Event,
-    mysql::{Catalog, Coordinates, Session, TableName},
+    mysql::{Catalog, ConnectionId, Coordinates, Session, Side, TableName},
     source::lock::{LockMethod, Reach, WriteLock},
     sync::{heartbeat, replicate},
     target,
@@ -49,6 +49,7 @@ pub(super) async fn with_replication(context: &Context) -> Result<(Fence, WriteL
     context.stop.check()?;
     let before = ReadOnly::read(&mut source).await?;
     let may_kill = gates::may_kill(&mut source).await?;
+    let at_target = ConnectionId::of(&mut target).await?;
     context.journal.record(ID, "closing", &before)?;
 
     // From here to a sound state nothing is interrupted: `context.stop` isn't looked at.
@@ -58,7 +59,7 @@ pub(super) async fn with_replication(context: &Context) -> Result<(Fence, WriteL
     lock.keep_until(deadline);
     context.events.send(Event::WritesStopped { why: "cutover".into() });
     if let Err(error) = closable(&lock, may_kill) {
-        return Err(put_back(context, lock, error).await);
+        return Err(put_back(context, lock, None, error).await);
     }
     let stage = Stage(Mutex::new("stopped"));
     let held = tokio::time::timeout_at(
@@ -75,7 +76,7 @@ pub(super) async fn with_replication(context: &Context) -> Result<(Fence, WriteL
     };
     match held {
         Ok(fence) => Ok((fence, lock)),
-        Err(error) => Err(put_back(context, lock, error).await),
+        Err(error) => Err(put_back(context, lock, Some(at_target), error).await),
     }
 }
 
@@ -92,7 +93,7 @@ pub(super) async fn without_replication(context: &Context) -> Result<(Fence, Wri
     };
     match last_look(context, &mut lock, &mut source, before).await {
         Ok(fence) => Ok((fence, lock)),
-        Err(error) => Err(put_back(context, lock, error).await),
+        Err(error) => Err(put_back(context, lock, None, error).await),
     }
 }
 
@@ -295,7 +296,15 @@ fn exceeded(context: &Context, stopped: Duration, stage: &str) -> Error {
 }
 
 /// Puts everything back, the source's writers first; returns the failure that led here.
-async fn put_back(context: &Context, lock: WriteLock, error: Error) -> Error {
+///
+/// `abandoned` is the connection to the target on which a statement may still run that the spent
+/// budget cut off: it would stop replication again after it was put back, so it is ended first.
+async fn put_back(
+    context: &Context,
+    lock: WriteLock,
+    abandoned: Option<ConnectionId>,
+    error: Error,
+) -> Error {
     let mut error = final_attempt(error);
     match lock.release().await {
         Ok(held) => context.events.send(Event::WritesResumed {
@@ -311,7 +320,13 @@ async fn put_back(context: &Context, lock: WriteLock, error: Error) -> Error {
             ));
         }
     }
-    match put_replication_back(context).await {
+    let replication = async {
+        if let Some(connection) = abandoned {
+            connection.end(&context.config.target, Side::Target).await?;
+        }
+        put_replication_back(context).await
+    };
+    match replication.await {
         Ok(()) => error,
         Err(worse) => {
             context.events.warn(format!("replication couldn't be put back: {worse}"));
