@@ -17,6 +17,7 @@ mod history;
 mod html;
 mod lag;
 mod page;
+mod rate;
 mod summary;
 mod tables;
 mod value;
@@ -37,6 +38,7 @@ use crate::{
 
 pub use history::{Counts, Failure, Moment, Run, RunEnd, RunKind, Span, StepReport};
 pub use lag::{Lag, LagPoint};
+pub use rate::{Rate, RatePoint};
 pub use tables::{TableReport, TableVerdict, Totals, Verification};
 pub use verdict::{Outcome, Verdict};
 pub use write::{HTML_FILE, JSON_FILE, write, write_file};
@@ -175,6 +177,10 @@ pub struct Report {
     pub cutover: Option<Cutover>,
     /// From when on undo was refused; none while it isn't.
     pub point_of_no_return: Option<PointOfNoReturn>,
+    /// How fast rows were copied, over time.
+    pub copy_rate: Option<Rate>,
+    /// How many rows the source's applications changed, over time.
+    pub source_writes: Option<Rate>,
     /// How far the target was behind, over time.
     pub lag: Option<Lag>,
     /// What was found on the servers, the weightiest first.
@@ -280,6 +286,8 @@ impl Report {
             snapshot: checkpoints.snapshot(),
             cutover: checkpoints.cutover(),
             point_of_no_return: history.point_of_no_return,
+            copy_rate: Rate::of(metrics, rate::COPIED),
+            source_writes: Rate::of(metrics, rate::CHANGED),
             lag: Lag::of(metrics),
             findings: checkpoints.findings(),
             not_migrated: checkpoints.not_migrated(),

@@ -213,7 +213,14 @@ fn assembled(entries: Vec<Entry>) -> Report {
         .enumerate()
         .map(|(n, entry)| Record { seq: n as u64 + 1, at: at(n), entry })
         .collect();
-    let metrics = [(at(20), "lag_seconds".to_string(), 1.5), (at(24), "lag_seconds".into(), 0.25)];
+    let metrics = [
+        (at(10), "rows_copied_so_far".to_string(), 0.0),
+        (at(11), "rows_copied_so_far".to_string(), 1050.0),
+        (at(20), "lag_seconds".to_string(), 1.5),
+        (at(21), "source_rows_changed".into(), 500.0),
+        (at(23), "source_rows_changed".into(), 1100.0),
+        (at(24), "lag_seconds".into(), 0.25),
+    ];
     Report::assemble(&records, &results(), &metrics, at(100)).unwrap()
 }
 

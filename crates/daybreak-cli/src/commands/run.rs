@@ -6,6 +6,7 @@ use daybreak::{
     engine::{Journal, Standing},
     error::{Error, Exit, Kind, Result},
     report::{self, Report},
+    source::activity,
 };
 
 use super::{
@@ -59,7 +60,10 @@ pub async fn go(
     until: Option<&str>,
     consent: bool,
 ) -> Result<Exit> {
-    let result = migration.runner.run(until, consent).await;
+    let result = tokio::select! {
+        result = migration.runner.run(until, consent) => result,
+        () = activity::watch(migration.context.clone()) => unreachable!("it has no end"),
+    };
     let report = Report::build(&migration.context.journal).and_then(|report| {
         report::write(&report, &migration.context.directory).map(|paths| (report, paths))
     });

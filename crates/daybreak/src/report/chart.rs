@@ -1,9 +1,9 @@
-//! The drawings: the timeline's bars and the lag's curve, as inline SVG that stretches with the page.
+//! The drawings: the timeline's bars and the curves, as inline SVG that stretches with the page.
 //! Words and figures beside them are HTML, so that they stay readable on any width.
 
 use jiff::Timestamp;
 
-use super::{Lag, Report, RunEnd, RunKind, Span, StepReport, figures, page::Page};
+use super::{Report, RunEnd, RunKind, Span, StepReport, figures, page::Page};
 
 /// The drawings' width in their own units.
 const WIDTH: f64 = 1000.0;
@@ -211,25 +211,42 @@ fn scale(page: &mut Page, axis: &Axis, from: Option<Timestamp>, to: Option<Times
     page.wrap("<b class=\"last\">", to.strftime("%H:%M:%S"), "</b></span><span></span></div>\n");
 }
 
-/// The lag as a curve over time.
-pub(super) fn lag(page: &mut Page, lag: &Lag, sessions: &[Span]) {
-    let (Some(first), Some(last)) = (lag.points.first(), lag.points.last()) else { return };
-    // Only the stretch in which there was a lag to measure.
-    let within: Vec<Span> = sessions
+/// A figure over time.
+pub(super) struct Curve<'a> {
+    /// What it is, for those who can't see it.
+    pub label: &'static str,
+    /// When it was how much.
+    pub points: Vec<(Timestamp, f64)>,
+    /// The least that the drawing's top stands for.
+    pub least: f64,
+    /// How the figure is written.
+    pub figure: fn(f64) -> String,
+    /// When work was done.
+    pub sessions: &'a [Span],
+}
+
+/// Draws a curve.
+pub(super) fn curve(page: &mut Page, curve: &Curve<'_>) {
+    let points = &curve.points;
+    let (Some(&(first, _)), Some(&(last, _))) = (points.first(), points.last()) else { return };
+    // Only the stretch in which there was something to measure.
+    let within: Vec<Span> = curve
+        .sessions
         .iter()
-        .filter(|span| span.to >= first.at && span.from <= last.at)
-        .map(|span| Span { from: span.from.max(first.at), to: span.to.min(last.at) })
+        .filter(|span| span.to >= first && span.from <= last)
+        .map(|span| Span { from: span.from.max(first), to: span.to.min(last) })
         .collect();
-    let whole = [Span { from: first.at, to: last.at }];
+    let whole = [Span { from: first, to: last }];
     let Some(axis) = Axis::of(if within.is_empty() { &whole } else { &within }) else { return };
-    let top = ceiling(lag.max_seconds);
+    let highest = points.iter().map(|(_, value)| *value).fold(0.0, f64::max);
+    let top = ceiling(highest.max(curve.least));
     let mut line = String::new();
     let mut area = String::new();
     let mut previous: Option<(Timestamp, f64)> = None;
-    for point in &lag.points {
-        let (x, y) = (axis.x(point.at), HEIGHT - point.seconds / top * HEIGHT);
+    for &(now, value) in points {
+        let (x, y) = (axis.x(now), HEIGHT - value / top * HEIGHT);
         match previous {
-            Some((at, _)) if !axis.parts(at, point.at) => {
+            Some((at, _)) if !axis.parts(at, now) => {
                 line.push_str(&format!("L{x:.1} {y:.1}"));
             }
             _ => {
@@ -241,28 +258,28 @@ pub(super) fn lag(page: &mut Page, lag: &Lag, sessions: &[Span]) {
             }
         }
         area.push_str(&format!("L{x:.1} {y:.1}"));
-        previous = Some((point.at, x));
+        previous = Some((now, x));
     }
     if let Some((_, x)) = previous {
         area.push_str(&format!("L{x:.1} {HEIGHT}Z"));
     }
     page.raw("<div class=\"curve\"><div class=\"plot\">")
-        .raw("<svg viewBox=\"0 0 1000 200\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"lag over time\">");
+        .raw("<svg viewBox=\"0 0 1000 200\" preserveAspectRatio=\"none\" role=\"img\" ")
+        .wrap("aria-label=\"", curve.label, "\">");
     for y in ["0.5", "100", "199.5"] {
         page.wrap("<line class=\"grid\" x1=\"0\" x2=\"1000\" y1=\"", y, "\" y2=\"")
             .wrap("", y, "\"/>");
     }
     page.wrap("<path class=\"area\" d=\"", area, "\"/>")
         .wrap("<path class=\"stroke\" d=\"", line, "\"/></svg>")
-        .wrap("<b class=\"top\">", figures::millis(top * 1000.0), "</b>")
-        .wrap("<b class=\"half\">", figures::millis(top * 500.0), "</b></div>\n");
-    scale(page, &axis, Some(first.at), Some(last.at));
+        .wrap("<b class=\"top\">", (curve.figure)(top), "</b>")
+        .wrap("<b class=\"half\">", (curve.figure)(top / 2.0), "</b></div>\n");
+    scale(page, &axis, Some(first), Some(last));
     page.raw("</div>\n");
 }
 
 /// The next round figure: 1, 2 or 5 of a power of ten.
-fn ceiling(seconds: f64) -> f64 {
-    let wanted = seconds.max(0.05);
+fn ceiling(wanted: f64) -> f64 {
     let power = 10f64.powf(wanted.log10().floor());
     [1.0, 2.0, 5.0, 10.0]
         .iter()
@@ -310,8 +327,8 @@ mod tests {
     #[test]
     fn tops_are_round() {
         assert_eq!(
-            [0.0, 0.05, 0.3, 1.0, 1.2, 7.0, 70.0].map(ceiling),
-            [0.05, 0.05, 0.5, 1.0, 2.0, 10.0, 100.0]
+            [0.05, 0.3, 1.0, 1.2, 7.0, 70.0, 120_000.0].map(ceiling),
+            [0.05, 0.5, 1.0, 2.0, 10.0, 100.0, 200_000.0]
         );
     }
 }

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::{
-    Outcome, Report, RunEnd, StepReport, TableReport, TableVerdict, chart,
+    Outcome, Rate, Report, RunEnd, StepReport, TableReport, TableVerdict, chart,
     figures::{bytes, clock, count, millis, things},
     following,
     page::Page,
@@ -36,15 +36,7 @@ pub(super) fn page(report: &Report) -> String {
     }
     failures(&mut page, report);
     writes(&mut page, report);
-    if let Some(lag) = &report.lag {
-        page.section("Lag of the target", |page| {
-            chart::lag(page, lag, &report.sessions);
-            page.wrap("<p class=\"quiet\">highest ", millis(lag.max_seconds * 1000.0), ", ")
-                .wrap("at the end ", millis(lag.last_seconds * 1000.0), ", ")
-                .text(things(lag.samples as u64, "sample", "samples"))
-                .raw("; the cutover goes by positions, never by the lag alone</p>\n");
-        });
-    }
+    curves(&mut page, report);
     verification(&mut page, report);
     tables(&mut page, report);
     findings(&mut page, report);
@@ -55,6 +47,48 @@ pub(super) fn page(report: &Report) -> String {
     about(&mut page, report);
     page.raw("</main>\n</body>\n</html>\n");
     page.finish()
+}
+
+/// What went on over time: the copy, the application's writes, the target's lag.
+fn curves(page: &mut Page, report: &Report) {
+    let per_second = |value: f64| format!("{} rows/s", count(value.round() as u64));
+    let rate = |rate: &Rate, label| chart::Curve {
+        label,
+        points: rate.points.iter().map(|point| (point.at, point.per_second)).collect(),
+        least: 10.0,
+        figure: |value| count(value.round() as u64),
+        sessions: &report.sessions,
+    };
+    if let Some(copy) = &report.copy_rate {
+        page.section("Rows copied per second", |page| {
+            chart::curve(page, &rate(copy, "rows copied per second, over time"));
+            page.wrap("<p class=\"quiet\">highest ", per_second(copy.max_per_second), "</p>\n");
+        });
+    }
+    if let Some(writes) = &report.source_writes {
+        page.section("Rows changed on the source per second", |page| {
+            chart::curve(page, &rate(writes, "rows changed on the source per second, over time"));
+            page.wrap("<p class=\"quiet\">highest ", per_second(writes.max_per_second), "").raw(
+                " inserted, updated or deleted there, daybreak's own heartbeat included</p>\n",
+            );
+        });
+    }
+    if let Some(lag) = &report.lag {
+        page.section("Lag of the target", |page| {
+            let curve = chart::Curve {
+                label: "lag over time",
+                points: lag.points.iter().map(|point| (point.at, point.seconds)).collect(),
+                least: 0.05,
+                figure: |seconds| millis(seconds * 1000.0),
+                sessions: &report.sessions,
+            };
+            chart::curve(page, &curve);
+            page.wrap("<p class=\"quiet\">highest ", millis(lag.max_seconds * 1000.0), ", ")
+                .wrap("at the end ", millis(lag.last_seconds * 1000.0), ", ")
+                .text(things(lag.samples as u64, "sample", "samples"))
+                .raw("; the cutover goes by positions, never by the lag alone</p>\n");
+        });
+    }
 }
 
 /// How a verdict looks.

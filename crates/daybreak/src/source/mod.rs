@@ -1,5 +1,6 @@
 //! Where the data come from: what is there, a consistent view of it, and its rows.
 
+pub mod activity;
 pub mod assess;
 pub mod grants;
 pub mod lock;

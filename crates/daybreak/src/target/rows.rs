@@ -41,6 +41,9 @@ use crate::{
 /// The step's name.
 pub const STEP: &str = "rows";
 
+/// The figure's name in the journal: the rows that a pass has copied so far.
+pub(crate) const METRIC: &str = "rows_copied_so_far";
+
 /// How many snapshots a run takes when they are lost.
 const SNAPSHOTS: u32 = 5;
 

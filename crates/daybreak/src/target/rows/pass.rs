@@ -10,7 +10,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Progress, STEP, by_table, ledger_of,
+    METRIC, Progress, STEP, by_table, ledger_of,
     queue::{Planner, TableWork, is_sound},
     worker::{Shared, Worker, loader},
 };
@@ -27,6 +27,9 @@ use crate::{
 
 /// How often progress is told.
 const TELL_EVERY: Duration = Duration::from_millis(200);
+
+/// Every how many times it is noted for the report as well.
+const NOTE_EVERY: u32 = 5;
 
 /// How long workers may take to end in good order after a failure elsewhere.
 const END_LIMIT: Duration = Duration::from_secs(5);
@@ -141,11 +144,16 @@ async fn attend(
     tell.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let end = tokio::time::sleep(Duration::MAX);
     tokio::pin!(end);
+    let mut told = 0;
     loop {
         let ended = tokio::select! {
             ended = tasks.join_next() => ended,
             _ = tell.tick() => {
                 shared.progress.send(total, &context.events);
+                if told % NOTE_EVERY == 0 {
+                    note_progress(context, shared);
+                }
+                told += 1;
                 continue;
             }
             () = context.stop.stopped(), if !shared.halt.is_cancelled() => {
@@ -178,12 +186,21 @@ async fn attend(
         }
     }
     shared.progress.send(total, &context.events);
+    note_progress(context, shared);
     match first {
         Some(error) if error.kind() != Kind::Interrupted => Err(error),
         other => {
             context.stop.check()?;
             other.map_or(Ok(()), Err)
         }
+    }
+}
+
+/// For the report's curve alone: the copy doesn't end for it.
+fn note_progress(context: &Context, shared: &Shared) {
+    let rows = shared.progress.rows.load(std::sync::atomic::Ordering::Relaxed);
+    if let Err(error) = context.journal.measure(METRIC, rows as f64) {
+        tracing::debug!(%error, "progress isn't noted");
     }
 }
 
