@@ -19,7 +19,7 @@ use tokio::time::Instant;
 const PIECE: usize = 16 * 1024;
 /// How many pieces may be on their way; more than that and the sender feels the link's slowness.
 const PIECES_ON_THE_WAY: usize = 64;
-/// How many steps a second a throttled link moves in.
+/// How many steps a second a throttled link moves in when there is much to move.
 const STEPS: u64 = 50;
 
 /// Which way bytes go.
@@ -286,6 +286,8 @@ async fn pump(
         io::Result::Ok(())
     };
     let hand_over = async {
+        // When the link is done with what it was given, where it is narrow.
+        let mut free = Instant::now();
         while let Some((taken, piece)) = on_the_way.recv().await {
             let mut rest = piece.as_slice();
             while !rest.is_empty() {
@@ -296,9 +298,12 @@ async fn pump(
                         rest.len()
                     }
                     Rule::Throttle(rate) => {
+                        tokio::time::sleep_until(free).await;
                         let step = usize::try_from(rate / STEPS).unwrap_or(PIECE).max(1);
-                        tokio::time::sleep(Duration::from_millis(1000 / STEPS)).await;
-                        rest.len().min(step)
+                        let length = rest.len().min(step);
+                        let needs = Duration::from_secs_f64(length as f64 / rate as f64);
+                        free = Instant::now() + needs;
+                        length
                     }
                     _ => rest.len(),
                 };
