@@ -10,7 +10,7 @@ use mysql_async::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Dialect, Secret, ServerUrl,
+    Dialect, Secret, ServerUrl, TlsMode,
     silence::{Watch, connect_timeout},
 };
 use crate::error::{Error, Kind, Result};
@@ -66,6 +66,7 @@ impl Session {
     /// of the server's that would cut a result short.
     pub async fn open(url: &ServerUrl, side: Side) -> Result<Self> {
         let place = format!("{side} {}", url);
+        url.check_authority().map_err(|error| error.at(&place))?;
         let connecting = Conn::new(url.options("daybreak"));
         let limit = connect_timeout();
         let conn = match tokio::time::timeout(limit, connecting).await {
@@ -76,7 +77,7 @@ impl Session {
                 )
                 .at(place));
             }
-            Ok(Err(error)) => return Err(connect_error(error).at(place)),
+            Ok(Err(error)) => return Err(connect_error(error, url).at(place)),
             Ok(Ok(conn)) => conn,
         };
         let watch = Watch::new(url, conn.id(), &place);
@@ -331,30 +332,53 @@ impl fmt::Debug for Session {
     }
 }
 
-fn connect_error(error: mysql_async::Error) -> Error {
-    let error = match error {
-        mysql_async::Error::Io(mysql_async::IoError::Io(io)) => {
-            let text = io.to_string();
-            return if text.contains("lookup") || text.contains("Name or service") {
-                Error::new(Kind::Connect, "the host's name doesn't resolve")
-                    .because(io)
-                    .next("check the name, or give the address")
-            } else if io.kind() == std::io::ErrorKind::ConnectionRefused {
-                Error::new(Kind::Connect, "nothing listens there")
-                    .because(io)
-                    .next("check host and port, and that the server runs")
-            } else {
-                Error::new(Kind::Connect, "the server can't be reached").because(io)
-            };
-        }
-        other => Error::from(other),
+fn connect_error(error: mysql_async::Error, url: &ServerUrl) -> Error {
+    let io = match error {
+        mysql_async::Error::Io(mysql_async::IoError::Io(io)) => io,
+        other => return tls_hint(Error::from(other), url),
     };
+    let text = io.to_string();
+    if url.tls != TlsMode::Off && io.kind() == std::io::ErrorKind::InvalidData {
+        // What the TLS library finds wrong in the handshake comes as such.
+        return tls_hint(Error::new(Kind::Tls, "TLS could not be agreed on").because(io), url);
+    }
+    if text.contains("lookup") || text.contains("Name or service") {
+        Error::new(Kind::Connect, "the host's name doesn't resolve")
+            .because(io)
+            .next("check the name, or give the address")
+    } else if io.kind() == std::io::ErrorKind::ConnectionRefused {
+        Error::new(Kind::Connect, "nothing listens there")
+            .because(io)
+            .next("check host and port, and that the server runs")
+    } else {
+        Error::new(Kind::Connect, "the server can't be reached").because(io)
+    }
+}
+
+/// Says more where it is known what is wrong with TLS.
+fn tls_hint(error: Error, url: &ServerUrl) -> Error {
+    if error.kind() != Kind::Tls {
+        return error;
+    }
     let causes = error.causes().join(" ");
-    if error.kind() == Kind::Tls && causes.contains("NotValidForName") {
+    let error = match &url.ca {
+        Some(ca) => error.at(format!("authority {}", ca.display())),
+        None => error,
+    };
+    if causes.contains("NotValidForName") {
         return error.next(
             "the certificate names no host, as those that MySQL makes for itself: use tls=required, \
              or give the server a certificate with a subject alternative name",
         );
+    }
+    if causes.contains("UnknownIssuer") {
+        return error.next(
+            "give the file of the authority that signed the server's certificate: ca=FILE in its URL \
+             (MySQL's own is ca.pem in its data directory)",
+        );
+    }
+    if url.tls == TlsMode::Off {
+        return error.next("say tls=required (or verify-ca&ca=FILE) in that server's URL");
     }
     error
 }
