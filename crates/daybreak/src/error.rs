@@ -351,6 +351,28 @@ fn kind_of_code(code: u16) -> Kind {
     }
 }
 
+/// Disk full, table full, no room for a temporary file.
+const NO_ROOM: [u16; 4] = [1021, 1114, 1026, 3];
+
+/// What to do about an error of a server that has its own remedy.
+fn next_of_code(code: u16) -> Option<&'static str> {
+    Some(match code {
+        code if NO_ROOM.contains(&code) => {
+            "free space on that server's disk or enlarge it (for a table in memory, what limits its size), \
+             then go on with `daybreak resume`: what is copied stays"
+        }
+        1153 | 1301 => {
+            "raise max_allowed_packet on that server (1073741824 is the most; connections that are open keep \
+             the old value), then go on with `daybreak resume`"
+        }
+        1040 | 1203 => {
+            "raise max_connections (or the account's limit) on that server, or lower threads in [copy] and \
+             [verify], then run the same command again"
+        }
+        _ => return None,
+    })
+}
+
 impl From<mysql_async::Error> for Error {
     fn from(error: mysql_async::Error) -> Self {
         use mysql_async::{DriverError, Error as E, IoError};
@@ -366,9 +388,15 @@ impl From<mysql_async::Error> for Error {
                     Kind::Connect => "the server takes no connection",
                     Kind::ConnectionLost => "the server closed the connection",
                     Kind::Tls => "the server wants TLS",
+                    _ if NO_ROOM.contains(&server.code) => "the server has no room left",
                     _ => "the server refused a statement",
                 };
-                Error::new(kind, what).with_code(server.code).because(server)
+                let code = server.code;
+                let error = Error::new(kind, what).with_code(code).because(server);
+                match next_of_code(code) {
+                    Some(next) => error.next(next),
+                    None => error,
+                }
             }
             E::Io(IoError::Tls(error)) => {
                 Error::new(Kind::Tls, "TLS could not be agreed on").because(error)

@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod faults;
+
 use std::{
     collections::BTreeMap,
     io::Write as _,
@@ -25,12 +27,22 @@ pub struct Pair {
 
 impl Pair {
     pub async fn start(gtid: bool, rows: u64) -> Pair {
+        Self::start_with(gtid, rows, |_, options| options).await
+    }
+
+    /// The same, with servers set up otherwise.
+    pub async fn start_with(
+        gtid: bool,
+        rows: u64,
+        adjust: impl Fn(Role, ServerOptions) -> ServerOptions,
+    ) -> Pair {
         let wish = |role| {
-            ServerOptions::new(Product::Mysql97, role)
+            let options = ServerOptions::new(Product::Mysql97, role)
                 .gtid(gtid)
                 .durable(false)
                 .buffer_pool_mib(64)
-                .redo_log_mib(64)
+                .redo_log_mib(64);
+            adjust(role, options)
         };
         let source = Server::start(wish(Role::Source)).await.unwrap();
         let target = Server::start(wish(Role::AuroraStandin)).await.unwrap();
@@ -55,18 +67,7 @@ impl Pair {
     /// A migration's directory with its configuration; the passwords lie in private files.
     pub fn directory(&self, extra: &str) -> tempfile::TempDir {
         let directory = tempfile::tempdir().unwrap();
-        let mut text = String::new();
-        for (section, url) in
-            [("source", self.source.root_url()), ("target", self.target.admin_url())]
-        {
-            let (plain, password) = split(&url);
-            private(&directory.path().join(format!("{section}.password")), &password);
-            text += &format!(
-                "[{section}]\nurl = \"{plain}\"\npassword_file = \"{section}.password\"\n\n"
-            );
-        }
-        text += extra;
-        private(&directory.path().join("daybreak.toml"), &text);
+        configure(directory.path(), &self.source.root_url(), &self.target.admin_url(), extra);
         directory
     }
 
@@ -105,6 +106,19 @@ impl Pair {
         }
         assert!(source.values().sum::<usize>() > 100, "{why}: the dump is empty");
     }
+}
+
+/// Writes a configuration with these servers into a migration's directory.
+pub fn configure(directory: &Path, source: &str, target: &str, extra: &str) {
+    let mut text = String::new();
+    for (section, url) in [("source", source), ("target", target)] {
+        let (plain, password) = split(url);
+        private(&directory.join(format!("{section}.password")), &password);
+        text +=
+            &format!("[{section}]\nurl = \"{plain}\"\npassword_file = \"{section}.password\"\n\n");
+    }
+    text += extra;
+    private(&directory.join("daybreak.toml"), &text);
 }
 
 async fn forget(root: &mut Conn, databases: &[&str]) {

@@ -9,6 +9,7 @@ pub mod gtid;
 pub mod identifier;
 pub mod position;
 pub mod session;
+mod silence;
 pub mod url;
 
 pub use catalog::{Catalog, Column, Index, IndexPart, Table};
@@ -19,4 +20,5 @@ pub use gtid::GtidSet;
 pub use identifier::{TableName, quote, quote_text};
 pub use position::{Coordinates, FilePosition};
 pub use session::{Outcome, PATIENT_SECONDS, Session, Side};
+pub use silence::Watch;
 pub use url::{Secret, ServerUrl, TlsMode};

@@ -9,11 +9,14 @@ use mysql_async::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Dialect, Secret, ServerUrl};
+use super::{
+    Dialect, Secret, ServerUrl, TlsMode,
+    silence::{Watch, connect_timeout},
+};
 use crate::error::{Error, Kind, Result};
 
-/// How long a connection may take to be made, login included.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a good-bye may take.
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// After how many idle seconds a server may drop a session that waits for others: a week.
 pub const PATIENT_SECONDS: u64 = 604_800;
@@ -52,6 +55,9 @@ pub struct Session {
     dialect: Dialect,
     side: Side,
     place: String,
+    watch: Watch,
+    /// Whether it was lost, perhaps in the middle of an answer: nothing more comes of it.
+    lost: bool,
 }
 
 impl Session {
@@ -60,19 +66,23 @@ impl Session {
     /// of the server's that would cut a result short.
     pub async fn open(url: &ServerUrl, side: Side) -> Result<Self> {
         let place = format!("{side} {}", url);
+        url.check_authority().map_err(|error| error.at(&place))?;
         let connecting = Conn::new(url.options("daybreak"));
-        let conn = match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
+        let limit = connect_timeout();
+        let conn = match tokio::time::timeout(limit, connecting).await {
             Err(_) => {
                 return Err(Error::new(
                     Kind::Connect,
-                    format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()),
+                    format!("no answer within {} s", limit.as_secs()),
                 )
                 .at(place));
             }
-            Ok(Err(error)) => return Err(connect_error(error).at(place)),
+            Ok(Err(error)) => return Err(connect_error(error, url).at(place)),
             Ok(Ok(conn)) => conn,
         };
-        let mut session = Session { conn, dialect: Dialect::read("", None), side, place };
+        let watch = Watch::new(url, conn.id(), &place);
+        let dialect = Dialect::read("", None);
+        let mut session = Session { conn, dialect, side, place, watch, lost: false };
         let version: String = session.scalar("SELECT VERSION()").await?.unwrap_or_default();
         let aurora = session
             .row("SHOW VARIABLES LIKE 'aurora_version'")
@@ -136,10 +146,36 @@ impl Session {
     /// Runs a statement; any rows are read and dropped.
     pub async fn execute(&mut self, sql: impl AsRef<str>) -> Result<Outcome> {
         tracing::trace!(place = self.place, sql = sql.as_ref());
-        match self.conn.query_drop(sql.as_ref()).await {
-            Ok(()) => Ok(self.outcome()),
-            Err(error) => Err(self.error(error)),
+        self.execute_bytes(sql.as_ref().as_bytes()).await
+    }
+
+    /// Runs a statement that may be in any character set.
+    pub async fn execute_bytes(&mut self, sql: &[u8]) -> Result<Outcome> {
+        self.usable()?;
+        let done = self.watch.over(self.conn.query_drop(sql)).await;
+        self.noted(done)?;
+        Ok(self.outcome())
+    }
+
+    /// Nothing is asked on a connection that holds half of an earlier answer.
+    fn usable(&self) -> Result<()> {
+        if self.lost {
+            return Err(
+                Error::new(Kind::ConnectionLost, "the connection was lost before").at(&self.place)
+            );
         }
+        Ok(())
+    }
+
+    /// Remembers that the connection is of no more use.
+    fn noted<T>(&mut self, done: Result<T>) -> Result<T> {
+        self.lost |= done.as_ref().is_err_and(|error| error.kind() == Kind::ConnectionLost);
+        done
+    }
+
+    /// Watches over streams that are read by hand.
+    pub fn watch(&self) -> Watch {
+        self.watch.clone()
     }
 
     /// Runs a prepared statement with parameters; any rows are read and dropped. Neither the log nor
@@ -150,10 +186,11 @@ impl Session {
         parameters: impl Into<Params> + Send,
     ) -> Result<Outcome> {
         tracing::trace!(place = self.place, sql = sql.as_ref());
-        match self.conn.exec_drop(sql.as_ref(), parameters).await {
-            Ok(()) => Ok(self.outcome()),
-            Err(error) => Err(self.error(error)),
-        }
+        let parameters = parameters.into();
+        self.usable()?;
+        let done = self.watch.over(self.conn.exec_drop(sql.as_ref(), parameters)).await;
+        self.noted(done)?;
+        Ok(self.outcome())
     }
 
     /// Runs a statement that holds a password as a literal, or is given one as a parameter. The log
@@ -164,23 +201,29 @@ impl Session {
         sql: &Secret,
         parameters: impl Into<Params> + Send,
     ) -> Result<Outcome> {
-        let done = match parameters.into() {
-            Params::Empty => self.conn.query_drop(sql.reveal()).await,
-            parameters => self.conn.exec_drop(sql.reveal(), parameters).await,
-        };
-        match done {
-            Ok(()) => Ok(self.outcome()),
-            Err(mysql_async::Error::Server(mut server)) => {
-                if !matches!(
-                    server.code,
-                    1044 | 1142 | 1227 | 1370 | 1290 | 1305 | 1396 | 1819 | 3021 | 3081
-                ) {
-                    server.message = "(not shown: the statement holds a password)".into();
+        self.usable()?;
+        let parameters = parameters.into();
+        let work = async {
+            let done = match parameters {
+                Params::Empty => self.conn.query_drop(sql.reveal()).await,
+                parameters => self.conn.exec_drop(sql.reveal(), parameters).await,
+            };
+            done.map_err(|error| match error {
+                mysql_async::Error::Server(mut server) => {
+                    if !matches!(
+                        server.code,
+                        1044 | 1142 | 1227 | 1370 | 1290 | 1305 | 1396 | 1819 | 3021 | 3081
+                    ) {
+                        server.message = "(not shown: the statement holds a password)".into();
+                    }
+                    mysql_async::Error::Server(server)
                 }
-                Err(self.error(mysql_async::Error::Server(server)))
-            }
-            Err(error) => Err(self.error(error)),
-        }
+                error => error,
+            })
+        };
+        let done = self.watch.over(work).await;
+        self.noted(done)?;
+        Ok(self.outcome())
     }
 
     fn outcome(&self) -> Outcome {
@@ -190,7 +233,9 @@ impl Session {
     /// All rows of a query, by the text protocol.
     pub async fn rows(&mut self, sql: impl AsRef<str>) -> Result<Vec<Row>> {
         tracing::trace!(place = self.place, sql = sql.as_ref());
-        self.conn.query(sql.as_ref()).await.map_err(|error| self.error(error))
+        self.usable()?;
+        let done = self.watch.over(self.conn.query(sql.as_ref())).await;
+        self.noted(done)
     }
 
     /// All rows of a prepared query.
@@ -200,7 +245,10 @@ impl Session {
         parameters: impl Into<Params> + Send,
     ) -> Result<Vec<Row>> {
         tracing::trace!(place = self.place, sql = sql.as_ref());
-        self.conn.exec(sql.as_ref(), parameters).await.map_err(|error| self.error(error))
+        let parameters = parameters.into();
+        self.usable()?;
+        let done = self.watch.over(self.conn.exec(sql.as_ref(), parameters)).await;
+        self.noted(done)
     }
 
     /// The first row of a query.
@@ -266,9 +314,14 @@ impl Session {
 
     /// Ends the session in good order. Dropping it cuts the connection instead.
     pub async fn close(self) {
+        if self.lost {
+            return;
+        }
         // A connection that is going away anyway can't fail in a way that matters.
-        if let Err(error) = self.conn.disconnect().await {
-            tracing::debug!(%error, "disconnect");
+        match tokio::time::timeout(CLOSE_LIMIT, self.conn.disconnect()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "disconnect"),
+            Err(_) => tracing::debug!("a good-bye without an answer"),
         }
     }
 }
@@ -279,30 +332,53 @@ impl fmt::Debug for Session {
     }
 }
 
-fn connect_error(error: mysql_async::Error) -> Error {
-    let error = match error {
-        mysql_async::Error::Io(mysql_async::IoError::Io(io)) => {
-            let text = io.to_string();
-            return if text.contains("lookup") || text.contains("Name or service") {
-                Error::new(Kind::Connect, "the host's name doesn't resolve")
-                    .because(io)
-                    .next("check the name, or give the address")
-            } else if io.kind() == std::io::ErrorKind::ConnectionRefused {
-                Error::new(Kind::Connect, "nothing listens there")
-                    .because(io)
-                    .next("check host and port, and that the server runs")
-            } else {
-                Error::new(Kind::Connect, "the server can't be reached").because(io)
-            };
-        }
-        other => Error::from(other),
+fn connect_error(error: mysql_async::Error, url: &ServerUrl) -> Error {
+    let io = match error {
+        mysql_async::Error::Io(mysql_async::IoError::Io(io)) => io,
+        other => return tls_hint(Error::from(other), url),
     };
+    let text = io.to_string();
+    if url.tls != TlsMode::Off && io.kind() == std::io::ErrorKind::InvalidData {
+        // What the TLS library finds wrong in the handshake comes as such.
+        return tls_hint(Error::new(Kind::Tls, "TLS could not be agreed on").because(io), url);
+    }
+    if text.contains("lookup") || text.contains("Name or service") {
+        Error::new(Kind::Connect, "the host's name doesn't resolve")
+            .because(io)
+            .next("check the name, or give the address")
+    } else if io.kind() == std::io::ErrorKind::ConnectionRefused {
+        Error::new(Kind::Connect, "nothing listens there")
+            .because(io)
+            .next("check host and port, and that the server runs")
+    } else {
+        Error::new(Kind::Connect, "the server can't be reached").because(io)
+    }
+}
+
+/// Says more where it is known what is wrong with TLS.
+fn tls_hint(error: Error, url: &ServerUrl) -> Error {
+    if error.kind() != Kind::Tls {
+        return error;
+    }
     let causes = error.causes().join(" ");
-    if error.kind() == Kind::Tls && causes.contains("NotValidForName") {
+    let error = match &url.ca {
+        Some(ca) => error.at(format!("authority {}", ca.display())),
+        None => error,
+    };
+    if causes.contains("NotValidForName") {
         return error.next(
             "the certificate names no host, as those that MySQL makes for itself: use tls=required, \
              or give the server a certificate with a subject alternative name",
         );
+    }
+    if causes.contains("UnknownIssuer") {
+        return error.next(
+            "give the file of the authority that signed the server's certificate: ca=FILE in its URL \
+             (MySQL's own is ca.pem in its data directory)",
+        );
+    }
+    if url.tls == TlsMode::Off {
+        return error.next("say tls=required (or verify-ca&ca=FILE) in that server's URL");
     }
     error
 }

@@ -148,6 +148,32 @@ impl ServerUrl {
         self.socket.is_some() || is_loopback(&self.host)
     }
 
+    /// Makes sure that the authority's file, if there is one, holds a certificate: the client would
+    /// say of it only that the server can't be reached.
+    ///
+    /// # Errors
+    /// `Config`.
+    pub fn check_authority(&self) -> Result<()> {
+        let Some(path) = self.ca.as_ref().filter(|_| self.tls != TlsMode::Off) else {
+            return Ok(());
+        };
+        let wrong = |what: &str| {
+            Error::new(Kind::Config, what)
+                .at(path.display())
+                .next("name a file of certificates in PEM form: ca=FILE in the server's URL")
+        };
+        match std::fs::read(path) {
+            Err(error) => Err(wrong("the authority's file can't be read").because(error)),
+            Ok(text) => {
+                let begin = b"-----BEGIN CERTIFICATE-----";
+                match text.windows(begin.len()).any(|part| part == begin) {
+                    true => Ok(()),
+                    false => Err(wrong("the authority's file holds no certificate")),
+                }
+            }
+        }
+    }
+
     /// The client's options for a connection.
     pub fn options(&self, program: &str) -> OptsBuilder {
         let ssl = match self.tls {

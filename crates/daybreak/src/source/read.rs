@@ -252,19 +252,19 @@ pub async fn read_rows(
     moved: &(dyn Fn(u64, u64) + Send + Sync),
 ) -> Result<Read> {
     let place = session.place().to_string();
-    let failed = |error: mysql_async::Error| Error::from(error).at(&place);
+    let watch = session.watch();
     let halted = || Error::new(Kind::Interrupted, "reading was ended early").at(&place);
     let mut read = Read::default();
     let mut since_batch = 0;
     let mut buffer = BytesMut::with_capacity(BATCH + BATCH / 4);
-    let mut result = session.conn().query_iter(query).await.map_err(failed)?;
+    let mut result = watch.over(session.conn().query_iter(query)).await?;
     let send = async |batch: Batch| {
         tokio::select! {
             sent = batches.send(batch) => sent.map_err(|_| halted()),
             () = halt.cancelled() => Err(halted()),
         }
     };
-    while let Some(row) = result.next().await.map_err(failed)? {
+    while let Some(row) = watch.over(result.next()).await? {
         form.write(&row, &mut buffer).map_err(|error| error.at(&place))?;
         read.rows += 1;
         since_batch += 1;

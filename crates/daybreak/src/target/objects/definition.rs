@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mysql_async::{Row, prelude::Queryable as _};
+use mysql_async::Row;
 use serde::{Deserialize, Serialize};
 
 use super::header;
@@ -438,10 +438,7 @@ fn not_convertible(client: &str, name: &ObjectName) -> Error {
 
 /// Runs a statement whose text may be in any character set.
 pub(super) async fn execute_bytes(session: &mut Session, sql: &[u8]) -> Result<u16> {
-    match session.conn().query_drop(sql).await {
-        Ok(()) => Ok(session.conn().get_warnings()),
-        Err(error) => Err(session.error(error)),
-    }
+    Ok(session.execute_bytes(sql).await?.warnings)
 }
 
 #[cfg(test)]

@@ -50,7 +50,10 @@ pub(super) async fn loader(url: &ServerUrl) -> Result<Session> {
     let mut session = Session::open(url, Side::Target).await?;
     session
         .execute(
-            "SET SESSION foreign_key_checks = 0, unique_checks = 0, innodb_lock_wait_timeout = 120",
+            // Rows and tables that somebody else holds are waited for, but not for the year that is
+            // the server's own bound for tables.
+            "SET SESSION foreign_key_checks = 0, unique_checks = 0, innodb_lock_wait_timeout = 120, \
+             lock_wait_timeout = 120",
         )
         .await?;
     session.without_limits().await?;

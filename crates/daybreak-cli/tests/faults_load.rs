@@ -1,0 +1,173 @@
+//! What stands in the way of rows at the target: locks of others, a deadlock, a row larger than a
+//! server takes.
+
+mod support;
+
+use mysql_async::prelude::Queryable as _;
+use support::{
+    daybreak,
+    faults::{Bench, Running, on, until},
+};
+
+const SETTINGS: &str = "[copy]\nthreads = 1\n";
+const WAITS: &str = "SELECT COUNT(*) FROM performance_schema.data_lock_waits";
+
+/// Both sides' tables are there, and no row yet.
+async fn with_tables(bench: &Bench) -> tempfile::TempDir {
+    let directory = bench.directory(SETTINGS);
+    let ended = Running::events(directory.path(), &["run", "--until", "schema"]).end().await;
+    assert_eq!(ended.code(), Some(0), "{}", ended.text);
+    directory
+}
+
+fn log(directory: &tempfile::TempDir) -> String {
+    std::fs::read_to_string(directory.path().join("daybreak.log")).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deadlock_at_the_target_costs_one_chunk_once_more() {
+    let bench = Bench::start().await;
+    bench.big_tables().await;
+    let directory = with_tables(&bench).await;
+    let mut other = bench.pair.target_root().await;
+    for statement in [
+        "SET SESSION cte_max_recursion_depth = 100000",
+        "SET SESSION sql_log_bin = 0",
+        "CREATE TABLE mysql.heavy (id INT PRIMARY KEY) ENGINE = InnoDB",
+        "BEGIN",
+        // The heavier transaction survives.
+        "INSERT INTO mysql.heavy WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s \
+         WHERE n < 50000) SELECT n FROM s",
+        "INSERT INTO shop.big VALUES (4000, 'somebody')",
+    ] {
+        other.query_drop(statement).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
+    }
+    let run = Running::events(directory.path(), &["resume", "--until", "rows"]);
+    until(&mut bench.pair.target_root().await, WAITS, |waits| waits > 0).await;
+    // Closes the circle.
+    other.query_drop("INSERT INTO shop.big VALUES (1, 'somebody')").await.unwrap();
+    other.query_drop("ROLLBACK").await.unwrap();
+    let ended = run.end().await;
+    assert_eq!(ended.code(), Some(0), "{}", ended.text);
+    let log = log(&directory);
+    assert!(log.contains("a chunk is tried again") && log.contains("deadlock"), "{log}");
+    other.query_drop("DROP TABLE mysql.heavy").await.unwrap();
+    bench.finishes(directory.path(), "after a deadlock").await;
+}
+
+/// Rows and tables that somebody else holds are waited for with a bound, and taken when they are free.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow: make test-long"]
+async fn locks_of_others_at_the_target_are_waited_for_with_a_bound() {
+    let bench = Bench::start().await;
+    bench.big_tables().await;
+    for (lock, free) in [
+        ("LOCK TABLES shop.big WRITE", "UNLOCK TABLES"),
+        ("INSERT INTO shop.big VALUES (3999, 'somebody')", "ROLLBACK"),
+    ] {
+        bench.reset().await;
+        let directory = with_tables(&bench).await;
+        let mut other = bench.pair.target_root().await;
+        other.query_drop("BEGIN").await.unwrap();
+        other.query_drop(lock).await.unwrap();
+        let run = Running::events(directory.path(), &["resume", "--until", "rows"]);
+        let begun = std::time::Instant::now();
+        while !log(&directory).contains("a chunk is tried again") {
+            assert!(!run.is_finished(), "{}", run.text());
+            assert!(begun.elapsed().as_secs() < 400, "{lock}: it waits for ever");
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        }
+        other.query_drop(free).await.unwrap();
+        let ended = run.end().await;
+        assert_eq!(ended.code(), Some(0), "{lock}: {}", ended.text);
+        bench.finishes(directory.path(), lock).await;
+    }
+}
+
+const HUGE: &str =
+    "INSERT INTO shop.huge VALUES (1, 'small'), (7, REPEAT('z', 3000000)), (9, 'small')";
+
+/// A row of three megabytes; the named servers take packets of one.
+async fn huge_row(small_source: bool, small_target: bool) -> (Bench, tempfile::TempDir) {
+    let bench = Bench::start().await;
+    let root = bench.pair.source.root_url();
+    on(&root, &["CREATE TABLE shop.huge (id INT PRIMARY KEY, v LONGTEXT)", HUGE]).await;
+    let small = "SET GLOBAL max_allowed_packet = 1048576";
+    if small_source {
+        on(&root, &[small]).await;
+    }
+    if small_target {
+        on(&bench.pair.target.root_url(), &[small]).await;
+    }
+    let directory = bench.directory(SETTINGS);
+    (bench, directory)
+}
+
+async fn larger(bench: &Bench) {
+    for server in [&bench.pair.source, &bench.pair.target] {
+        on(&server.root_url(), &["SET GLOBAL max_allowed_packet = 67108864"]).await;
+    }
+}
+
+/// Whatever the run says, it is either right or refused with a remedy; and when the servers take such
+/// packets, it goes on to the end.
+async fn a_row_too_large(small_source: bool, small_target: bool) {
+    let (bench, directory) = huge_row(small_source, small_target).await;
+    let ended = Running::events(directory.path(), &["run", "--until", "verify"]).end().await;
+    println!("{small_source} {small_target}: {}", ended.text);
+    if ended.code() != Some(0) {
+        assert!([Some(1), Some(3)].contains(&ended.code()), "{}", ended.text);
+        let code = ended.code().unwrap();
+        ended.told(code, &["max_allowed_packet", "shop.huge"]);
+        let mut target = bench.pair.target_root().await;
+        let rows: Option<u64> =
+            target.query_first("SELECT COUNT(*) FROM shop.huge").await.ok().flatten();
+        assert!(rows.is_none_or(|rows| rows == 0), "{rows:?} rows are half loaded");
+    } else {
+        // It was compared: a value that is another one is seen, however large.
+        on(
+            &bench.pair.target.root_url(),
+            &[
+                "SET SESSION sql_log_bin = 0",
+                "UPDATE shop.huge SET v = CONCAT(LEFT(v, 2999999), 'X') WHERE id = 7",
+            ],
+        )
+        .await;
+        let (source, target) = bench.urls();
+        let ((source, from), (target, to)) = (support::split(&source), support::split(&target));
+        let mut verify = std::process::Command::new(env!("CARGO_BIN_EXE_daybreak"));
+        verify.args(["verify", "--source", &source, "--target", &target, "--table", "shop.huge"]);
+        verify.env("DAYBREAK_SOURCE_PASSWORD", from).env("DAYBREAK_TARGET_PASSWORD", to);
+        let differs = Running::start(verify).end().await;
+        println!("{}", differs.text);
+        assert_ne!(differs.code(), Some(0), "a huge value that differs was called equal");
+        on(
+            &bench.pair.target.root_url(),
+            &[
+                "SET SESSION sql_log_bin = 0",
+                "UPDATE shop.huge SET v = CONCAT(LEFT(v, 2999999), 'z') WHERE id = 7",
+            ],
+        )
+        .await;
+    }
+    bench.keeps_secrets(directory.path(), &ended);
+    larger(&bench).await;
+    let resumed = Running::start(daybreak(directory.path(), &["resume", "--yes"])).end().await;
+    assert_eq!(resumed.code(), Some(0), "{}", resumed.text);
+    bench.pair.assert_equal("after larger packets were allowed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_larger_than_the_source_sends() {
+    a_row_too_large(true, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_larger_than_the_target_takes() {
+    a_row_too_large(false, true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_larger_than_both_take() {
+    a_row_too_large(true, true).await;
+}
