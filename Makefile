@@ -6,8 +6,9 @@ SHELL := /bin/bash
 ROWS ?= 2000000
 SEED ?= 1
 RATE ?= 300
+KILLS ?= 100
 
-.PHONY: help tools servers build demo test lint
+.PHONY: help tools servers build demo test soak lint
 
 help: ## Says what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -35,6 +36,10 @@ demo: build ## Rehearses a whole migration on real servers: ROWS=2000000 SEED=1 
 
 test: servers ## Runs every test, on real servers
 	cargo test --locked --workspace --no-fail-fast
+
+soak: servers ## Kills program and servers at random moments of whole runs: KILLS=100 SEED=n
+	KILLS=$(KILLS) $(if $(filter command environment,$(firstword $(origin SEED))),SEED=$(SEED)) \
+	  cargo test --locked -p daybreak-cli --test soak -- --ignored --nocapture
 
 lint: tools ## Formatting, and clippy with warnings denied
 	cargo fmt --all --check

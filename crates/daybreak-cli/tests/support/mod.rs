@@ -82,7 +82,11 @@ impl Pair {
     /// As if no migration had been: source open, target empty.
     pub async fn reset(&self) {
         let mut source = self.source_root().await;
-        for statement in ["SET GLOBAL super_read_only = OFF", "SET GLOBAL read_only = OFF"] {
+        for statement in [
+            "RESET PERSIST IF EXISTS super_read_only",
+            "SET GLOBAL super_read_only = OFF",
+            "SET GLOBAL read_only = OFF",
+        ] {
             source.query_drop(statement).await.unwrap();
         }
         forget(&mut source, &["daybreak"]).await;
@@ -133,8 +137,12 @@ async fn forget(root: &mut Conn, databases: &[&str]) {
 }
 
 pub async fn connect(url: &str) -> Conn {
+    try_connect(url).await.unwrap()
+}
+
+pub async fn try_connect(url: &str) -> Result<Conn, mysql_async::Error> {
     let options = OptsBuilder::from_opts(Opts::from_url(url).unwrap()).prefer_socket(false);
-    Conn::new(options).await.unwrap()
+    Conn::new(options).await
 }
 
 /// A URL without its password, and the password.

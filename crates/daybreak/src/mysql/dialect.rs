@@ -85,6 +85,11 @@ impl Dialect {
         if self.mysql_from(8, 0, 1) { "FOR SHARE" } else { "LOCK IN SHARE MODE" }
     }
 
+    /// Whether a setting can outlive a restart by `SET PERSIST` (MySQL 8.0+).
+    pub fn has_persist(&self) -> bool {
+        self.mysql_from(8, 0, 0)
+    }
+
     /// Whether `super_read_only` exists (MySQL 5.7.8+).
     pub fn has_super_read_only(&self) -> bool {
         self.mysql_from(5, 7, 8)

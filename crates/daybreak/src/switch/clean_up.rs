@@ -22,7 +22,7 @@ pub const ID: &str = "clean_up";
 /// Something of daybreak's that stays on the source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftOnSource {
-    /// `account` or `database`.
+    /// `account`, `database` or `setting`.
     pub kind: String,
     /// Its name.
     pub name: String,
@@ -130,6 +130,16 @@ async fn left_on_source(context: &Context) -> Result<Vec<LeftOnSource>> {
         false => "the source is left as it is",
     };
     let mut left = Vec::new();
+    let result: Option<cut_over::CutoverRecord> = context.journal.recall(cut_over::ID, "result")?;
+    if result.is_some_and(|result| result.kept_closed) {
+        left.push(LeftOnSource {
+            kind: "setting".into(),
+            name: "super_read_only".into(),
+            why: "so that the source stays closed when it is restarted".into(),
+            sql: "RESET PERSIST super_read_only; SET GLOBAL super_read_only = OFF; SET GLOBAL read_only = OFF"
+                .into(),
+        });
+    }
     if let Some(account) = context.journal.recall::<MadeAccount>(prepare::ID, "account")? {
         left.push(LeftOnSource {
             kind: "account".into(),

@@ -73,6 +73,9 @@ pub struct CutoverRecord {
     pub lock: Option<LockMethod>,
     /// Whether an interrupted cutover was gone on with.
     pub resumed: bool,
+    /// Whether the source stays closed when it is restarted.
+    #[serde(default)]
+    pub kept_closed: bool,
 }
 
 /// Where both sides stood when the last write had arrived. Written before replication is reset.

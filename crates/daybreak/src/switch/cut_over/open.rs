@@ -98,6 +98,7 @@ pub(super) async fn forward(
     if !source.dialect().has_super_read_only() {
         watch(&mut source, fence).await?;
     }
+    let kept_closed = keep_closed(context, &mut source).await;
     let record = CutoverRecord {
         write_stop_millis,
         budget_millis: budget.as_secs_f64() * 1e3,
@@ -105,13 +106,33 @@ pub(super) async fn forward(
         target: fence.target.clone(),
         lock: method,
         resumed,
+        kept_closed,
     };
     context.journal.record(ID, "result", &record)?;
-    context.events.info(format!(
-        "the source is closed by {}; a restart of it forgets that unless its configuration says the same",
-        closing_statement(&source)
-    ));
+    context.events.info(match kept_closed {
+        true => "the source is closed by SET PERSIST super_read_only = ON, which outlives a restart".to_string(),
+        false => format!(
+            "the source is closed by {}; a restart of it forgets that unless its configuration says the same",
+            closing_statement(&source)
+        ),
+    });
     enable_events(context).await
+}
+
+/// Makes a source that is closed stay so when it is restarted, where it can be told to.
+async fn keep_closed(context: &Context, source: &mut Session) -> bool {
+    if !source.dialect().has_persist() {
+        return false;
+    }
+    match source.execute("SET PERSIST super_read_only = ON").await {
+        Ok(_) => true,
+        Err(error) => {
+            context
+                .events
+                .detail(format!("the source doesn't keep super_read_only: {}", error.what()));
+            false
+        }
+    }
 }
 
 /// The switch itself, while the lock holds: the target is open and the source closed when it returns.
@@ -321,6 +342,10 @@ pub(super) async fn reopen_source(source: &mut Session, before: ReadOnly) -> Res
     let now = ReadOnly::read(source).await?;
     if now.super_read_only && !before.super_read_only {
         source.execute("SET GLOBAL super_read_only = OFF").await?;
+        if source.dialect().has_persist() {
+            // A warning where it isn't persisted.
+            source.execute("RESET PERSIST IF EXISTS super_read_only").await?;
+        }
     }
     if now.read_only && !before.read_only {
         source.execute("SET GLOBAL read_only = OFF").await?;
