@@ -29,7 +29,7 @@ async fn assert_whole(pair: &Pair, acknowledged: &[i64]) {
 }
 
 async fn the_writes_move(role: Role, by: PositionBy) {
-    let pair = Pair::start(role, by).await;
+    let mut pair = Pair::start(role, by).await;
     drop(pair.replicate().await);
     let seen = Seen::default();
     let context = pair.context(pair.config(), seen.events());
@@ -79,7 +79,10 @@ async fn the_writes_move(role: Role, by: PositionBy) {
     );
     let left: Vec<LeftOnSource> =
         context.journal.recall("clean_up", "left_on_source").unwrap().unwrap();
-    assert_eq!(left.len(), 2);
+    assert_eq!(left.len(), 3);
+    assert_eq!(left[0].kind, "setting");
+    pair.source.restart().await.unwrap();
+    assert!(!pair.source_takes_writes().await, "a restart opened the source");
     let mut source = pair.source.connect_root().await.unwrap();
     run(&mut source, "SET GLOBAL read_only = OFF").await;
     for one in left {

@@ -135,9 +135,8 @@ async fn left_on_source(context: &Context) -> Result<Vec<LeftOnSource>> {
         left.push(LeftOnSource {
             kind: "setting".into(),
             name: "super_read_only".into(),
-            why: "so that the source stays closed when it is restarted".into(),
-            sql: "RESET PERSIST super_read_only; SET GLOBAL super_read_only = OFF; SET GLOBAL read_only = OFF"
-                .into(),
+            why: "so that a restart doesn't open the source (SET GLOBAL read_only = OFF opens it for now)".into(),
+            sql: "RESET PERSIST super_read_only".into(),
         });
     }
     if let Some(account) = context.journal.recall::<MadeAccount>(prepare::ID, "account")? {

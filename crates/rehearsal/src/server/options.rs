@@ -175,6 +175,10 @@ pub(super) fn arguments(
     let version = binaries.version_numbers();
     let mysql = options.product != Product::Mariadb1011;
     let mut args = base_args();
+    if options.product == Product::Mysql97 {
+        // As little as --no-defaults reads, but for what SET PERSIST wrote.
+        args[0] = "--defaults-file=/dev/null".into();
+    }
     args.push(path_arg("--datadir", &places.data));
     args.push(path_arg("--socket", &places.socket));
     args.push(path_arg("--log-error", &places.error_log));
