@@ -136,7 +136,7 @@ async fn replicating(
         let remedy = found.next_step().unwrap_or_default();
         return Ok(vec![Gate::fails(RUNS, Severity::Blocker, "replicating", found.what(), remedy)]);
     }
-    if !status.running() {
+    if !status.running() && !status.reconnecting() {
         let (why, remedy) = match replicate::failure_of(target, &status).await? {
             Some(error) => (
                 error.what().to_string(),
@@ -148,8 +148,22 @@ async fn replicating(
         };
         return Ok(vec![Gate::fails(RUNS, Severity::Blocker, "replicating", why, remedy)]);
     }
-    let mut gates =
-        vec![Gate::holds(RUNS, format!("from {}:{}", status.source_host, status.source_port))];
+    let mut gates = vec![match (status.reconnecting(), &status.receive_error) {
+        (false, _) => {
+            Gate::holds(RUNS, format!("from {}:{}", status.source_host, status.source_port))
+        }
+        // Not a blocker: the cutover itself waits for it before anything is stopped.
+        (true, error) => Gate::fails(
+            RUNS,
+            Severity::Note,
+            "reconnecting",
+            format!(
+                "the target is about to reach for the source again{}",
+                error.as_ref().map(|error| format!(": {}", error.text)).unwrap_or_default()
+            ),
+            "a receiver tries again every 60 s; the cutover waits for it before writes are stopped",
+        ),
+    }];
     let goal = Coordinates::read(source).await?;
     if let Some(replicate::Recorded { coordinates }) = context.journal.recall("rows", "snapshot")?
         && !comes_after(&goal, &coordinates, by)

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{PositionBy, ReplicaStatus, configured, failure_of, not_a_replica, remedy};
+use super::{PositionBy, ReplicaStatus, configured, failure_of, not_a_replica};
 use crate::{
     engine::{Context, StopSignal},
     error::{Error, Kind, Result},
@@ -20,8 +20,9 @@ const POLL: Duration = Duration::from_millis(20);
 /// How often it is asked while it catches up.
 const CATCH_UP_POLL: Duration = Duration::from_millis(100);
 
-/// How long a source that can't be reached is no failure yet, once replication ran.
-const OUTAGE: Duration = Duration::from_secs(30);
+/// How long a source that can't be reached is no failure yet, once replication ran: a receiver tries
+/// again every 60 s (the server's default, which the procedures of Aurora don't change).
+const OUTAGE: Duration = Duration::from_secs(90);
 
 /// Waits until the target is no further behind than the configured lag, telling the lag about once a
 /// second. Takes as long as it takes, as long as it moves.
@@ -109,10 +110,7 @@ async fn broken(
         return Ok(None);
     }
     let since = *outage.get_or_insert_with(Instant::now);
-    let may_pass = status.applying
-        && status.receiver == super::Receiver::Connecting
-        && status.receive_error.as_ref().is_none_or(remedy::passing);
-    if may_pass && since.elapsed() < OUTAGE {
+    if status.reconnecting() && since.elapsed() < OUTAGE {
         return Ok(None);
     }
     Ok(Some(match failure_of(target, status).await? {

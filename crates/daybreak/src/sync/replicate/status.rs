@@ -7,7 +7,7 @@ use crate::{
     mysql::{Coordinates, Dialect, FilePosition, GtidSet, Session},
 };
 
-use super::PositionBy;
+use super::{PositionBy, remedy};
 
 /// What the thread that fetches the source's log is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,6 +128,13 @@ impl ReplicaStatus {
     /// Whether both threads run.
     pub fn running(&self) -> bool {
         self.receiver == Receiver::Running && self.applying
+    }
+
+    /// Whether the receiver lost the source and tries to reach it again by itself.
+    pub fn reconnecting(&self) -> bool {
+        self.applying
+            && self.receiver == Receiver::Connecting
+            && self.receive_error.as_ref().is_none_or(remedy::passing)
     }
 
     /// Whether everything up to a point of the source's history is applied.
