@@ -222,6 +222,13 @@ pub enum Verb {
         #[arg(long, value_name = "DURATION")]
         max_write_stop: Option<String>,
     },
+    /// Says what an error means, how to make sure, and what to do.
+    Explain {
+        /// An error number, a name (ER_DUP_ENTRY, relay-space), or a message as it was printed.
+        /// Without it everything that is known is listed.
+        #[arg(value_name = "CODE-OR-TEXT")]
+        asked: Vec<String>,
+    },
     /// Writes the report of a migration.
     Report {
         #[command(flatten)]

@@ -3,6 +3,7 @@
 mod assess;
 mod copy;
 mod cutover;
+mod explain;
 mod init;
 mod migration;
 mod rehearse;
@@ -85,6 +86,7 @@ async fn verb(session: &Session<'_>, verb: Verb) -> Result<Exit> {
         Verb::Cutover { directory, servers, dry_run, max_write_stop } => {
             cutover::cutover(session, &directory.dir, &servers, dry_run, max_write_stop).await
         }
+        Verb::Explain { asked } => explain::explain(session, &asked),
         Verb::Report { directory, html, json } => {
             report::report(session, &directory.dir, html.as_deref(), json.as_deref())
         }
