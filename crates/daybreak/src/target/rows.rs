@@ -28,6 +28,7 @@ use crate::{
     event::{Event, Events, Unit},
     mysql::{Catalog, Coordinates, TableName},
     source::{lock::WriteLock, read::RowForm, snapshot::SnapshotRecord},
+    switch::hook,
     target::{
         ledger::{self, Chunk, Ledger},
         objects,
@@ -218,13 +219,21 @@ async fn stop_writes(context: &Context) -> Result<bool> {
         }
         *held = None;
     }
+    hook::before_write_stop(context).await?;
     let mut source = context.source().await?;
     let catalog = Catalog::read(&mut source, &context.config.select).await?;
     let tables: Vec<TableName> = catalog.tables.into_iter().map(|table| table.name).collect();
     let bounds = &context.config.copy;
     let (wait, attempts) = (bounds.lock_wait, bounds.lock_attempts);
-    let lock = WriteLock::acquire(&context.config.source, &tables, wait, attempts, &context.events)
-        .await?;
+    let acquired =
+        WriteLock::acquire(&context.config.source, &tables, wait, attempts, &context.events).await;
+    let lock = match acquired {
+        Ok(lock) => lock,
+        Err(error) => {
+            hook::on_abort(context, error.what()).await;
+            return Err(error);
+        }
+    };
     context.events.send(Event::WritesStopped { why: "cutover".into() });
     *held = Some(lock);
     Ok(true)
