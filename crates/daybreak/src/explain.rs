@@ -3,13 +3,15 @@
 //! words beside a replica that stopped, and what `daybreak explain` prints.
 //!
 //! Numbers are the servers' (MySQL error reference; MariaDB's below 1900 are the same), the client
-//! library's (2000 to 2999) and the operating system's (below 200). Names are the servers' symbols
-//! and daybreak's kinds of error.
+//! library's (2000 to 2999) and the operating system's (below 200). Names are the servers' symbols,
+//! the ids of daybreak's findings, and what it says itself.
 
 mod connecting;
 mod loading;
 mod own;
 mod replicating;
+mod source_findings;
+mod target_findings;
 
 use serde::Serialize;
 
@@ -63,9 +65,38 @@ impl Explanation {
     }
 }
 
+/// An explanation of a finding.
+const fn finding(
+    name: &'static str,
+    title: &'static str,
+    cause: &'static str,
+    confirm: &'static [&'static str],
+    remedy: &'static str,
+) -> Explanation {
+    Explanation {
+        codes: &[],
+        name,
+        doing: Doing::Migrating,
+        says: &[],
+        title,
+        cause,
+        confirm,
+        remedy,
+    }
+}
+
 /// Every explanation, by what was being done.
 pub fn all() -> impl Iterator<Item = &'static Explanation> {
-    [connecting::TABLE, loading::TABLE, replicating::TABLE, own::TABLE].into_iter().flatten()
+    [
+        connecting::TABLE,
+        loading::TABLE,
+        replicating::TABLE,
+        own::TABLE,
+        source_findings::TABLE,
+        target_findings::TABLE,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// The explanation of a number, by what was being done and the words that came with it.
@@ -83,8 +114,10 @@ pub fn of_code(code: u16, text: &str, doing: Doing) -> Option<&'static Explanati
         })
 }
 
-/// The explanation of a replica's state or of what daybreak met, by its name.
+/// The explanation of a name: a symbol, a state of a replica, a finding.
 pub fn named(name: &str) -> Option<&'static Explanation> {
+    // The findings about privileges are one family.
+    let name = if name.contains(".privilege.") { "privilege" } else { name };
     all().find(|one| one.name.eq_ignore_ascii_case(name))
 }
 
@@ -107,8 +140,11 @@ pub fn look_up(asked: &str) -> Result<Vec<&'static Explanation>> {
     let found = match asked.parse::<u16>() {
         Ok(code) => all().filter(|one| one.codes.contains(&code)).collect(),
         Err(_) => {
-            let by_name: Vec<_> =
-                all().filter(|one| one.name.eq_ignore_ascii_case(asked)).collect();
+            // A symbol may have several explanations.
+            let by_name: Vec<_> = match named(asked) {
+                Some(first) => all().filter(|one| one.name == first.name).collect(),
+                None => Vec::new(),
+            };
             if by_name.is_empty() { in_text(&asked.to_lowercase()) } else { by_name }
         }
     };
@@ -173,6 +209,49 @@ mod tests {
             let found = look_up(&code.to_string()).unwrap();
             assert!(found.iter().all(|one| one.codes.contains(&code)) && !found.is_empty());
         }
+    }
+
+    /// The ids stand in the rules' own text: a new one without an explanation fails here.
+    #[test]
+    fn every_finding_is_explained() {
+        let plain = |text: &&str| {
+            !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b"._".contains(&b))
+        };
+        let mut ids = std::collections::BTreeSet::new();
+        for rules in [
+            include_str!("source/assess/rules/activity.rs"),
+            include_str!("source/assess/rules/objects.rs"),
+            include_str!("source/assess/rules/privileges.rs"),
+            include_str!("source/assess/rules/replication.rs"),
+            include_str!("source/assess/rules/servers.rs"),
+            include_str!("source/assess/rules/tables.rs"),
+            include_str!("switch/clean_up.rs"),
+            include_str!("sync/replicate.rs"),
+            include_str!("sync/verify.rs"),
+            include_str!("target/objects.rs"),
+            include_str!("target/rows.rs"),
+            include_str!("target/schema/step.rs"),
+        ] {
+            ids.extend(rules.split('"').filter(plain).filter(|text| {
+                text.split_once('.').is_some_and(|(family, id)| {
+                    !id.is_empty()
+                        && ["source", "target", "select", "replication", "rows", "verify"]
+                            .contains(&family)
+                })
+            }));
+        }
+        assert!(ids.len() > 60, "{ids:?}");
+        let gates = include_str!("switch/cut_over/gates.rs");
+        let gates: Vec<String> = gates
+            .split("Gate::fails(")
+            .skip(1)
+            .filter_map(|gate| gate.split('"').find(plain))
+            .map(|id| format!("cutover.{id}"))
+            .collect();
+        assert!(gates.len() > 10, "{gates:?}");
+        let ids = ids.into_iter().chain(gates.iter().map(String::as_str));
+        let unknown: Vec<_> = ids.filter(|id| named(id).is_none()).collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
     }
 
     #[test]
