@@ -5,6 +5,7 @@ mod support;
 
 use std::{
     io::{BufRead as _, BufReader},
+    os::unix::process::ExitStatusExt as _,
     path::Path,
     process::Stdio,
     time::{Duration, Instant},
@@ -189,6 +190,7 @@ async fn hooks_and_the_pause_are_heeded() {
 
     // Told to go on, it opens the target. What the hook then finds is a target that takes writes and a
     // source that doesn't; that it fails changes nothing any more.
+    std::fs::remove_file(dir.join("told")).unwrap();
     option_file(&dir.join("source.cnf"), &pair.source);
     option_file(&dir.join("target.cnf"), &pair.target);
     let mysql = pair.target.binaries().program("mysql").expect("mysql");
@@ -196,6 +198,7 @@ async fn hooks_and_the_pause_are_heeded() {
         dir,
         &format!(
             "pause_before_open = true\nmax_write_stop = \"50s\"\n[hooks]\nafter_target_open = '''\n\
+             [ -f once ] || {{ touch once; kill -9 $PPID; exit 1; }}\n\
              env > told\n\
              {0} --defaults-file=target.cnf -e \"INSERT INTO shop.hooked VALUES (NULL, 'by the hook')\" || exit 1\n\
              {0} --defaults-file=source.cnf -e \"INSERT INTO shop.hooked VALUES (NULL, 'too late')\" && exit 2\n\
@@ -227,8 +230,13 @@ async fn hooks_and_the_pause_are_heeded() {
     let go = output(daybreak(dir, &["cutover", "--go"])).await;
     assert!(go.status.success(), "{}", said(&go));
     let status = tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap();
+    // The hook's first run ended daybreak: going on runs it again, and nothing else twice.
     let text = reader.join().unwrap();
-    assert!(status.success(), "{text}");
+    assert_eq!(status.signal(), Some(9), "{text}");
+    assert!(!takes_writes(&mut source).await && !dir.join("told").exists());
+    let resumed = output(daybreak(dir, &["resume"])).await;
+    let text = said(&resumed);
+    assert!(resumed.status.success(), "{text}");
     assert!(text.contains("THE HOOK after_target_open FAILED"), "{text}");
     let hook = last_hook(dir);
     assert_eq!(

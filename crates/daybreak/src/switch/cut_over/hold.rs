@@ -72,6 +72,8 @@ async fn stop_writes(
     by: PositionBy,
 ) -> Result<(Fence, WriteLock)> {
     context.stop.check()?;
+    // A word that came too late for an earlier attempt isn't for this one.
+    context.journal.open_requested(true)?;
     let before = ReadOnly::read(source).await?;
     let may_kill = gates::may_kill(source).await?;
     context.journal.record(ID, "closing", &before)?;
@@ -111,6 +113,7 @@ pub(super) async fn without_replication(context: &Context) -> Result<(Fence, Wri
     open::probe_closing(&mut source).await?;
     target::rows::ensure_current(context).await?;
     context.stop.check()?;
+    context.journal.open_requested(true)?;
     let before = ReadOnly::read(&mut source).await?;
     context.journal.record(ID, "closing", &before)?;
     let Some(mut lock) = context.write_lock.lock().await.take() else {
@@ -275,8 +278,6 @@ async fn told_to_open(
     if !context.config.cutover.pause_before_open {
         return Ok(());
     }
-    // One that came too late for an earlier attempt isn't for this one.
-    context.journal.open_requested(true)?;
     context.events.warn(format!(
         "writes are stopped and both sides agree: `daybreak cutover --go` opens the target; without it everything is put \
          back {:.1} s after writes were stopped",
