@@ -80,6 +80,19 @@ pub struct Servers {
     pub defaults_file: Option<PathBuf>,
 }
 
+/// How the cutover goes; what isn't given is as `[cutover]` in daybreak.toml says.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Cutover")]
+pub struct Switch {
+    /// The longest that writes may be stopped, such as 30s; past it everything is put back.
+    #[arg(long, value_name = "DURATION")]
+    pub max_write_stop: Option<String>,
+    /// Wait, with writes stopped and everything compared, for `daybreak cutover --go` before the
+    /// target is opened. The longest write stop holds on: past it everything is put back.
+    #[arg(long)]
+    pub pause_before_open: bool,
+}
+
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Selection")]
 pub struct Select {
@@ -141,6 +154,8 @@ pub enum Verb {
         /// Go through the cutover too.
         #[arg(long)]
         yes: bool,
+        #[command(flatten)]
+        switch: Switch,
     },
     /// Goes on with a migration that was paused, interrupted or killed.
     Resume {
@@ -154,6 +169,8 @@ pub enum Verb {
         /// Go through the cutover too, as when `run --yes` began it.
         #[arg(long)]
         yes: bool,
+        #[command(flatten)]
+        switch: Switch,
     },
     /// Shows where a migration stands.
     Status {
@@ -218,9 +235,18 @@ pub enum Verb {
         /// Print what would be done and what stands in the way; change nothing.
         #[arg(long)]
         dry_run: bool,
-        /// The longest that writes may be stopped, such as 30s; past it everything is put back.
-        #[arg(long, value_name = "DURATION")]
-        max_write_stop: Option<String>,
+        /// Tell the cutover that waits (--pause-before-open, in another process) to open the target.
+        #[arg(long, conflicts_with_all = ["dry_run", "max_write_stop", "pause_before_open"])]
+        go: bool,
+        #[command(flatten)]
+        switch: Switch,
+    },
+    /// Says what an error means, how to make sure, and what to do.
+    Explain {
+        /// An error number, a name (ER_DUP_ENTRY, relay-space), or a message as it was printed.
+        /// Without it everything that is known is listed.
+        #[arg(value_name = "CODE-OR-TEXT")]
+        asked: Vec<String>,
     },
     /// Writes the report of a migration.
     Report {

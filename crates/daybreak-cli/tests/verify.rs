@@ -51,4 +51,30 @@ async fn differences_are_named_by_key() {
             "{what}: {text}"
         );
     }
+
+    // What a row can hold without printing it, and what isn't a row.
+    let mut source = pair.source_root().await;
+    for root in [&mut source, &mut target] {
+        for sql in [
+            "CREATE TABLE shop.fine (id INT PRIMARY KEY, f FLOAT, d DOUBLE, j JSON, v INT DEFAULT 1, KEY by_v (v))",
+            "INSERT INTO shop.fine (id, f, d, j) VALUES (1, 0.1, 0, '[1]'), (2, 0.1, 0, '[1.5]'), (3, 0.1, 0, '[1]')",
+            "CREATE TRIGGER shop.fine_t BEFORE INSERT ON shop.fine FOR EACH ROW SET NEW.v = 2",
+        ] {
+            root.query_drop(sql).await.unwrap();
+        }
+    }
+    for (change, says) in [
+        ("UPDATE shop.fine SET f = 0.10000000894069672 WHERE id = 1", "id=1"),
+        ("UPDATE shop.fine SET j = NULL WHERE id = 2", "id=2"),
+        ("UPDATE shop.fine SET j = JSON_ARRAY(1.5) WHERE id = 2", "id=2"),
+        ("UPDATE shop.fine SET d = -0e0 WHERE id = 3", "id=3"),
+        ("ALTER TABLE shop.fine DROP INDEX by_v", "index by_v"),
+        ("ALTER TABLE shop.fine ALTER v SET DEFAULT 2", "column v"),
+        ("DROP TRIGGER shop.fine_t", "trigger shop.fine_t"),
+    ] {
+        target.query_drop(change).await.unwrap();
+        let different = verify().await;
+        assert_eq!(different.status.code(), Some(3), "{change}: {}", said(&different));
+        assert!(said(&different).contains(says), "{change}: {}", said(&different));
+    }
 }

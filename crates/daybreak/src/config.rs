@@ -112,6 +112,28 @@ pub struct VerifyConfig {
 pub struct CutoverConfig {
     /// The longest that writes may be stopped; past it everything is put back.
     pub max_write_stop: Duration,
+    /// Whether the cutover waits, with writes stopped, to be told to open the target.
+    pub pause_before_open: bool,
+}
+
+/// A command of the operator's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookCommand {
+    /// The program and its arguments; a line is given to `sh -c`.
+    pub argv: Vec<String>,
+    /// How long it may take.
+    pub timeout: Duration,
+}
+
+/// The commands that are run around the switch.
+#[derive(Debug, Clone, Default)]
+pub struct HooksConfig {
+    /// Before writes are stopped.
+    pub before_write_stop: Option<HookCommand>,
+    /// When the target takes the writes.
+    pub after_target_open: Option<HookCommand>,
+    /// When the source takes its writes again.
+    pub on_abort: Option<HookCommand>,
 }
 
 /// Everything daybreak was told, validated.
@@ -133,6 +155,8 @@ pub struct Config {
     pub verify: VerifyConfig,
     /// How the switch is made.
     pub cutover: CutoverConfig,
+    /// What is run around it.
+    pub hooks: HooksConfig,
 }
 
 /// What the command line and the environment say; it wins over the file.
@@ -148,6 +172,8 @@ pub struct Overrides {
     pub target_password: Option<Secret>,
     /// `--max-write-stop`.
     pub max_write_stop: Option<Duration>,
+    /// `--pause-before-open`.
+    pub pause_before_open: bool,
     /// `--threads`.
     pub threads: Option<usize>,
 }
@@ -162,6 +188,7 @@ struct Raw {
     replication: RawReplication,
     verify: RawVerify,
     cutover: RawCutover,
+    hooks: RawHooks,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -227,10 +254,63 @@ struct RawVerify {
 #[serde(default, deny_unknown_fields)]
 struct RawCutover {
     max_write_stop: Option<String>,
+    pause_before_open: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawHooks {
+    timeout: Option<String>,
+    before_write_stop: Option<RawHook>,
+    after_target_open: Option<RawHook>,
+    on_abort: Option<RawHook>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(
+    untagged,
+    deny_unknown_fields,
+    expecting = "a hook is a line for sh, a list of a program and its arguments, or { command, timeout }"
+)]
+enum RawHook {
+    Command(RawCommand),
+    Table { command: RawCommand, timeout: Option<String> },
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum RawCommand {
+    Line(String),
+    Argv(Vec<String>),
+}
+
+impl RawHook {
+    fn read(self, name: &str, otherwise: Duration) -> Result<HookCommand> {
+        let (command, timeout) = match self {
+            RawHook::Command(command) => (command, otherwise),
+            RawHook::Table { command, timeout } => {
+                (command, timeout.as_deref().map_or(Ok(otherwise), duration)?)
+            }
+        };
+        let argv = match command {
+            RawCommand::Line(line) if !line.trim().is_empty() => {
+                vec!["sh".into(), "-c".into(), line]
+            }
+            RawCommand::Argv(argv) if argv.first().is_some_and(|program| !program.is_empty()) => {
+                argv
+            }
+            _ => {
+                return Err(
+                    Error::new(Kind::Config, "a hook has no command").at(format!("[hooks] {name}"))
+                );
+            }
+        };
+        Ok(HookCommand { argv, timeout })
+    }
 }
 
 /// The known keys by section, for naming the nearest one.
-const KEYS: [(&str, &[&str]); 7] = [
+const KEYS: [(&str, &[&str]); 8] = [
     ("source", &["url", "password_file"]),
     ("target", &["url", "password_file", "kind"]),
     ("select", &["databases", "tables", "exclude"]),
@@ -253,7 +333,8 @@ const KEYS: [(&str, &[&str]); 7] = [
         ],
     ),
     ("verify", &["mode", "threads", "chunk_rows", "recheck"]),
-    ("cutover", &["max_write_stop"]),
+    ("cutover", &["max_write_stop", "pause_before_open"]),
+    ("hooks", &["timeout", "before_write_stop", "after_target_open", "on_abort"]),
 ];
 
 impl Config {
@@ -340,6 +421,9 @@ impl Config {
             )
             .next("choose native or none; `daybreak copy` copies alone"));
         }
+        let hook_time = seconds(&raw.hooks.timeout, Duration::from_secs(30))?;
+        let hook =
+            |name, raw: Option<RawHook>| raw.map(|raw| raw.read(name, hook_time)).transpose();
         Ok(Config {
             source: server(
                 Side::Source,
@@ -396,6 +480,12 @@ impl Config {
                     Some(given) => given,
                     None => seconds(&raw.cutover.max_write_stop, Duration::from_secs(30))?,
                 },
+                pause_before_open: overrides.pause_before_open || raw.cutover.pause_before_open,
+            },
+            hooks: HooksConfig {
+                before_write_stop: hook("before_write_stop", raw.hooks.before_write_stop)?,
+                after_target_open: hook("after_target_open", raw.hooks.after_target_open)?,
+                on_abort: hook("on_abort", raw.hooks.on_abort)?,
             },
         })
     }
@@ -511,6 +601,30 @@ mod tests {
             Config::parse(SERVERS, &Overrides::default(), Path::new("."), true).unwrap_err();
         assert!(error.to_string().contains("chmod 600") && !error.to_string().contains("geheim"));
         assert_eq!(parse(SERVERS).unwrap().cutover.max_write_stop, Duration::from_secs(30));
+    }
+
+    #[test]
+    fn hooks_are_lines_or_lists() {
+        let with = |hooks: &str| parse(&format!("{SERVERS}[hooks]\n{hooks}\n"));
+        let hooks = with("timeout = '5s'\nbefore_write_stop = './drain now'\nafter_target_open = ['dns', 'a b']\n\
+             on_abort = { command = ['back'], timeout = '100ms' }")
+        .unwrap()
+        .hooks;
+        let command = |argv: &[&str], millis| {
+            let argv = argv.iter().map(ToString::to_string).collect();
+            Some(HookCommand { argv, timeout: Duration::from_millis(millis) })
+        };
+        assert_eq!(hooks.before_write_stop, command(&["sh", "-c", "./drain now"], 5_000));
+        assert_eq!(hooks.after_target_open, command(&["dns", "a b"], 5_000));
+        assert_eq!(hooks.on_abort, command(&["back"], 100));
+        for wrong in
+            ["on_abort = ''", "on_abort = []", "on_abort = 3", "on_abort = { comand = 'x' }"]
+        {
+            assert_eq!(with(wrong).unwrap_err().kind(), Kind::Config, "{wrong}");
+        }
+        let error = with("on_abor = 'x'").unwrap_err().to_string();
+        assert!(error.contains("\"on_abort\""), "{error}");
+        assert!(!parse(SERVERS).unwrap().cutover.pause_before_open);
     }
 
     #[test]

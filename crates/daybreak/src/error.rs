@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use crate::explain;
+
 /// The result of everything in this library that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -263,9 +265,13 @@ impl Error {
         self.0.place.as_deref()
     }
 
-    /// What to do next.
+    /// What to do next: what was said here, what is known of the server's number, or the kind's hint.
     pub fn next_step(&self) -> Option<&str> {
-        self.0.next.as_deref().or_else(|| self.0.kind.hint())
+        let known = || {
+            let text = format!("{} {}", self.0.what, self.causes().join(" "));
+            explain::remedy(self.0.kind, self.0.code?, &text)
+        };
+        self.0.next.as_deref().or_else(known).or_else(|| self.0.kind.hint())
     }
 
     /// The causes, outermost first.

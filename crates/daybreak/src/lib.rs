@@ -13,6 +13,7 @@ pub mod config;
 pub mod engine;
 pub mod error;
 pub mod event;
+pub mod explain;
 pub mod mysql;
 pub mod report;
 pub mod route;

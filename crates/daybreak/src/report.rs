@@ -34,6 +34,7 @@ use crate::{
         StepPhase, TableResult,
     },
     error::{Error, Kind, Result},
+    switch::hook::HookRun,
 };
 
 pub use history::{Counts, Failure, Moment, Run, RunEnd, RunKind, Span, StepReport};
@@ -85,6 +86,18 @@ pub struct Cutover {
     pub position: Option<String>,
     /// Whatever else the step noted.
     pub details: Map<String, Value>,
+}
+
+/// A run of one of the operator's hooks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hook {
+    /// When it began.
+    pub at: Timestamp,
+    /// The step that ran it.
+    pub step: String,
+    /// What came of it: `hook`, `ended`, `millis`, `output`.
+    #[serde(flatten)]
+    pub run: HookRun,
 }
 
 /// Something that the target doesn't get.
@@ -175,6 +188,9 @@ pub struct Report {
     pub snapshot: Option<Snapshot>,
     /// The switch of the writes.
     pub cutover: Option<Cutover>,
+    /// Every run of a hook, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<Hook>,
     /// From when on undo was refused; none while it isn't.
     pub point_of_no_return: Option<PointOfNoReturn>,
     /// How fast rows were copied, over time.
@@ -285,6 +301,7 @@ impl Report {
             verification,
             snapshot: checkpoints.snapshot(),
             cutover: checkpoints.cutover(),
+            hooks: checkpoints.hooks(),
             point_of_no_return: history.point_of_no_return,
             copy_rate: Rate::of(metrics, rate::COPIED),
             source_writes: Rate::of(metrics, rate::CHANGED),

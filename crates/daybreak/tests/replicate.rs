@@ -8,6 +8,7 @@ use daybreak::{
     engine::{PositionBy, Step as _, StepPhase, StopSignal},
     error::Kind,
     event::{Event, Events},
+    explain::{self, Doing},
     mysql::{Coordinates, Secret, Side},
     sync::{heartbeat, replicate},
 };
@@ -136,6 +137,17 @@ async fn troubles_are_named_and_mended() {
     assert_eq!((error.kind(), error.code()), (Kind::Replication, Some(1062)), "{error}");
     assert!(error.next_step().unwrap().contains("on the target already"), "{error}");
     run(&mut target, "DELETE FROM shop.t WHERE id = 11").await;
+    replicate::start(&context).await.unwrap();
+    pair.equal().await;
+
+    // A row that was deleted there is missed.
+    run(&mut target, "DELETE FROM shop.t WHERE id = 11").await;
+    run(&mut source, "UPDATE shop.t SET v = 'changed' WHERE id = 11").await;
+    let error = replicate::catch_up(&context, PositionBy::File).await.unwrap_err();
+    assert_eq!((error.kind(), error.code()), (Kind::Replication, Some(1032)), "{error}");
+    let known = explain::of_code(1032, "", Doing::Replicating).unwrap();
+    assert_eq!(error.next_step(), Some(&*known.hint()));
+    run(&mut target, "INSERT INTO shop.t VALUES (11, 'from the source')").await;
     replicate::start(&context).await.unwrap();
     pair.equal().await;
 

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use daybreak::{
-    config,
-    error::{Exit, Result},
+    config::{self, Overrides},
+    engine::Journal,
+    error::{Error, Exit, Kind, Result},
     switch::cut_over,
 };
 
@@ -13,7 +14,10 @@ use super::{
     migration::{self, Planning},
     run,
 };
-use crate::cli::Servers;
+use crate::{
+    cli::{Servers, Switch},
+    directory,
+};
 
 /// Shows the cutover, or does it and everything after.
 pub async fn cutover(
@@ -21,13 +25,11 @@ pub async fn cutover(
     directory: &Path,
     servers: &Servers,
     dry_run: bool,
-    max_write_stop: Option<String>,
+    switch: &Switch,
 ) -> Result<Exit> {
     let migration =
         migration::open(session, directory, servers, Planning::Never, None, |overrides| {
-            overrides.max_write_stop =
-                max_write_stop.as_deref().map(config::duration).transpose()?;
-            Ok(())
+            switch.apply(overrides)
         })
         .await?;
     if dry_run {
@@ -42,4 +44,28 @@ pub async fn cutover(
         return Ok(if found.blocked { Exit::Found } else { Exit::Done });
     }
     run::go(session, &migration, None, true).await
+}
+
+/// Tells the cutover that waits in another process to open the target.
+pub fn go(session: &Session<'_>, directory: &Path) -> Result<Exit> {
+    if !Journal::exists(directory) || directory::hold(directory).is_ok() {
+        return Err(Error::new(Kind::State, "no cutover waits to be told")
+            .at(directory.display())
+            .next("`daybreak cutover --pause-before-open` begins one that does; `daybreak status` says where it stands"));
+    }
+    Journal::request_open(directory)?;
+    session
+        .ui
+        .line("told: if the cutover waits, it opens the target now; `daybreak status` says so");
+    Ok(Exit::Done)
+}
+
+impl Switch {
+    /// Puts what was given over the configuration.
+    pub fn apply(&self, overrides: &mut Overrides) -> Result<()> {
+        overrides.max_write_stop =
+            self.max_write_stop.as_deref().map(config::duration).transpose()?;
+        overrides.pause_before_open = self.pause_before_open;
+        Ok(())
+    }
 }

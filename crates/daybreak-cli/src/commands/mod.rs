@@ -3,6 +3,7 @@
 mod assess;
 mod copy;
 mod cutover;
+mod explain;
 mod init;
 mod migration;
 mod rehearse;
@@ -63,11 +64,11 @@ async fn verb(session: &Session<'_>, verb: Verb) -> Result<Exit> {
         Verb::Plan { directory, servers, route: _, markdown } => {
             run::plan(session, &directory.dir, &servers, markdown.as_deref()).await
         }
-        Verb::Run { directory, servers, until, yes } => {
-            run::run(session, &directory.dir, &servers, until.as_deref(), yes, true).await
+        Verb::Run { directory, servers, until, yes, switch } => {
+            run::run(session, &directory.dir, &servers, &switch, until.as_deref(), yes, true).await
         }
-        Verb::Resume { directory, servers, until, yes } => {
-            run::run(session, &directory.dir, &servers, until.as_deref(), yes, false).await
+        Verb::Resume { directory, servers, until, yes, switch } => {
+            run::run(session, &directory.dir, &servers, &switch, until.as_deref(), yes, false).await
         }
         Verb::Status { directory } => status::status(session, &directory.dir),
         Verb::Watch { directory } => status::watch(session, &directory.dir).await,
@@ -82,9 +83,11 @@ async fn verb(session: &Session<'_>, verb: Verb) -> Result<Exit> {
             verify::verify(session, &servers, &select, mode, threads).await
         }
         Verb::Replicate { verb } => replicate::replicate(session, verb).await,
-        Verb::Cutover { directory, servers, dry_run, max_write_stop } => {
-            cutover::cutover(session, &directory.dir, &servers, dry_run, max_write_stop).await
+        Verb::Cutover { directory, go: true, .. } => cutover::go(session, &directory.dir),
+        Verb::Cutover { directory, servers, dry_run, go: false, switch } => {
+            cutover::cutover(session, &directory.dir, &servers, dry_run, &switch).await
         }
+        Verb::Explain { asked } => explain::explain(session, &asked),
         Verb::Report { directory, html, json } => {
             report::report(session, &directory.dir, html.as_deref(), json.as_deref())
         }

@@ -4,12 +4,15 @@ use daybreak::{
     config::{self, Config},
     engine::{Journal, StepPhase, StopSignal},
     error::{Error, Exit, Kind, Result},
+    explain::Explanation,
     mysql::{Coordinates, Session as Connection, Side},
     sync::replicate::{self, Receiver, ReplicaStatus},
 };
 
+use serde::Serialize;
+
 use super::{
-    Session, listen_for_signals, log_to,
+    Session, explain, listen_for_signals, log_to,
     migration::{self, Planning},
     run,
 };
@@ -30,7 +33,14 @@ pub async fn replicate(session: &Session<'_>, verb: Replicate) -> Result<Exit> {
             log_to(session, None)?;
             let mut target = Connection::open(&config.target, Side::Target).await?;
             match replicate::status(&mut target).await? {
-                Some(status) => show(session, &status),
+                Some(status) => {
+                    let stopped = replicate::stopped_by(&mut target, &status).await?;
+                    show(
+                        session,
+                        &status,
+                        stopped.and_then(|(error, _)| replicate::explanation(&error)),
+                    );
+                }
                 None => {
                     return Err(Error::new(Kind::Replication, "the target is no replica")
                         .at(target.place())
@@ -66,15 +76,23 @@ async fn start(session: &Session<'_>, on: &OnMigration) -> Result<Exit> {
     let state = migration.context.journal.state();
     if state.step(replicate::ID) == Some(StepPhase::Verified) && !state.past_no_return {
         let status = replicate::start(&migration.context).await?;
-        show(session, &status);
+        show(session, &status, None);
         return Ok(Exit::Done);
     }
     run::go(session, &migration, Some(replicate::ID), false).await
 }
 
-fn show(session: &Session<'_>, status: &ReplicaStatus) {
+/// The status, and what is known of the error that stopped it.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    status: &'a ReplicaStatus,
+    explanation: Option<&'static Explanation>,
+}
+
+fn show(session: &Session<'_>, status: &ReplicaStatus, explanation: Option<&'static Explanation>) {
     if session.global.json.is_some() {
-        session.ui.document(status);
+        session.ui.document(&Shown { status, explanation });
         return;
     }
     let receiver = match status.receiver {
@@ -106,5 +124,8 @@ fn show(session: &Session<'_>, status: &ReplicaStatus) {
         if let Some(error) = error {
             session.ui.line(&format!("{thread} error {}: {}", error.code, error.text));
         }
+    }
+    for line in explanation.map(explain::lines).unwrap_or_default() {
+        session.ui.line(&line);
     }
 }

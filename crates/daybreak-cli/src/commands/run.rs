@@ -13,7 +13,10 @@ use super::{
     Session,
     migration::{self, Migration, Planning},
 };
-use crate::{cli::Servers, directory};
+use crate::{
+    cli::{Servers, Switch},
+    directory,
+};
 
 /// Makes (or makes anew) the plan and prints it.
 pub async fn plan(
@@ -43,13 +46,16 @@ pub async fn run(
     session: &Session<'_>,
     directory: &Path,
     servers: &Servers,
+    switch: &Switch,
     until: Option<&str>,
     yes: bool,
     begin: bool,
 ) -> Result<Exit> {
     let planning = if begin { Planning::IfMissing { consent: yes } } else { Planning::Never };
-    let migration =
-        migration::open(session, directory, servers, planning, until, |_| Ok(())).await?;
+    let migration = migration::open(session, directory, servers, planning, until, |overrides| {
+        switch.apply(overrides)
+    })
+    .await?;
     go(session, &migration, until, yes).await
 }
 

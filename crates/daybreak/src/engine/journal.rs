@@ -270,24 +270,42 @@ impl Journal {
 
     /// Asks the process that holds the migration to pause. Called by another process.
     pub fn request_pause(directory: &Path) -> Result<()> {
-        let db = Self::connect(&directory.join(FILE))?;
-        db.execute(
-            "INSERT INTO requests (name, at) VALUES ('pause', ?1) ON CONFLICT (name) DO UPDATE SET at = ?1",
-            params![Timestamp::now().to_string()],
-        )?;
-        Ok(())
+        Self::request(directory, "pause")
     }
 
     /// Whether a pause was asked for; with `take` the request is over.
     pub fn pause_requested(&self, take: bool) -> Result<bool> {
+        self.requested("pause", take)
+    }
+
+    /// Tells the process whose cutover waits to open the target. Called by another process.
+    pub fn request_open(directory: &Path) -> Result<()> {
+        Self::request(directory, "open")
+    }
+
+    /// Whether the target may be opened; with `take` the request is over.
+    pub fn open_requested(&self, take: bool) -> Result<bool> {
+        self.requested("open", take)
+    }
+
+    fn request(directory: &Path, name: &str) -> Result<()> {
+        let db = Self::connect(&directory.join(FILE))?;
+        db.execute(
+            "INSERT INTO requests (name, at) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET at = ?2",
+            params![name, Timestamp::now().to_string()],
+        )?;
+        Ok(())
+    }
+
+    fn requested(&self, name: &str, take: bool) -> Result<bool> {
         let inner = self.lock();
         let asked: bool = inner.db.query_row(
-            "SELECT EXISTS (SELECT 1 FROM requests WHERE name = 'pause')",
-            [],
+            "SELECT EXISTS (SELECT 1 FROM requests WHERE name = ?1)",
+            params![name],
             |row| row.get(0),
         )?;
         if asked && take {
-            inner.db.execute("DELETE FROM requests WHERE name = 'pause'", [])?;
+            inner.db.execute("DELETE FROM requests WHERE name = ?1", params![name])?;
         }
         Ok(asked)
     }

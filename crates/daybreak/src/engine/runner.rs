@@ -6,6 +6,7 @@ use super::{Context, Entry, Finding, Phase, Severity, Step, StepPhase};
 use crate::{
     error::{Error, Kind, Result, Retry},
     event::Event,
+    switch::hook,
 };
 
 /// How often a step is tried again by itself after a passing failure.
@@ -60,7 +61,13 @@ impl Runner {
         let result = self.go(until).await;
         // The lock of a closed source doesn't outlive the work.
         if let Some(lock) = self.context.write_lock.lock().await.take() {
-            match lock.release().await {
+            let released = lock.release().await;
+            let reason = match &result {
+                Ok(_) => "the work ended before the cutover",
+                Err(error) => error.what(),
+            };
+            hook::on_abort(&self.context, reason).await;
+            match released {
                 Ok(held) => self.context.events.send(Event::WritesResumed {
                     why: "cutover".into(),
                     millis: held.as_secs_f64() * 1e3,

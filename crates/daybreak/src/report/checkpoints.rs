@@ -8,8 +8,11 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::{Cutover, Leftover, NotMigrated, Snapshot};
-use crate::engine::{Entry, Finding, Record, Severity};
+use super::{Cutover, Hook, Leftover, NotMigrated, Snapshot};
+use crate::{
+    engine::{Entry, Finding, Record, Severity},
+    switch::hook::{Ended, HookRun},
+};
 
 pub(super) struct Checkpoint<'a> {
     pub at: Timestamp,
@@ -22,12 +25,14 @@ pub(super) struct Checkpoint<'a> {
 pub(super) struct Checkpoints<'a> {
     latest: BTreeMap<(&'a str, &'a str), Checkpoint<'a>>,
     snapshots: usize,
+    hooks: Vec<Hook>,
 }
 
 impl<'a> Checkpoints<'a> {
     pub fn read(records: &'a [Record]) -> Self {
         let mut latest: BTreeMap<(&str, &str), Checkpoint<'a>> = BTreeMap::new();
         let (mut snapshots, mut taken_at) = (0, None);
+        let mut hooks: Vec<Hook> = Vec::new();
         for record in records {
             match &record.entry {
                 Entry::Checkpoint { step, name, data } => {
@@ -37,6 +42,19 @@ impl<'a> Checkpoints<'a> {
                     {
                         snapshots += 1;
                         taken_at = data.get("taken_at");
+                    }
+                    if name.starts_with("hook_")
+                        && let Ok(run) = serde_json::from_value::<HookRun>(data.clone())
+                    {
+                        // The end takes the place of the beginning.
+                        match hooks.last_mut() {
+                            Some(last)
+                                if last.run.hook == run.hook && last.run.ended == Ended::Begun =>
+                            {
+                                last.run = run;
+                            }
+                            _ => hooks.push(Hook { at: record.at, step: step.clone(), run }),
+                        }
                     }
                     latest.insert((step, name), Checkpoint { at: record.at, data, stands: true });
                 }
@@ -50,7 +68,7 @@ impl<'a> Checkpoints<'a> {
                 _ => {}
             }
         }
-        Checkpoints { latest, snapshots }
+        Checkpoints { latest, snapshots, hooks }
     }
 
     /// The latest one, whether or not its step was undone since: what was seen was seen.
@@ -86,6 +104,11 @@ impl<'a> Checkpoints<'a> {
             position: coordinates(position.as_ref()),
             details,
         })
+    }
+
+    /// Every run of a hook, in order.
+    pub fn hooks(&self) -> Vec<Hook> {
+        self.hooks.clone()
     }
 
     /// The target's version, where a step noted it.

@@ -7,7 +7,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::PointOfNoReturn;
-use crate::engine::{Entry, Plan, Record, State, StepPhase};
+use crate::{
+    engine::{Entry, Plan, Record, State, StepPhase},
+    switch::hook::{Ended, HookRun},
+};
 
 /// A span of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,7 +113,7 @@ pub struct Moment {
     /// When.
     pub at: Timestamp,
     /// Its name: `planned`, `began`, `resumed`, `process_lost`, `paused`, `step_failed`,
-    /// `point_of_no_return`, `step_undone`, `completed`, `aborted`.
+    /// `point_of_no_return`, `hook`, `step_undone`, `completed`, `aborted`.
     pub what: String,
     /// The step that it concerns.
     pub step: Option<String>,
@@ -254,6 +257,13 @@ impl Reader<'_> {
                 report.attempts += 1;
                 report.started_at.get_or_insert(at);
                 self.open = Some((step, RunKind::Run, at));
+            }
+            Entry::Checkpoint { step, name, data } if name.starts_with("hook_") => {
+                let Ok(run) = serde_json::from_value::<HookRun>(data.clone()) else { return };
+                if run.ended != Ended::Begun {
+                    let words = format!("{} {}", run.hook.name(), run.words());
+                    self.moment(at, "hook", Some(step), Some(words));
+                }
             }
             Entry::Checkpoint { .. } | Entry::StepFinished { .. } => {}
             Entry::StepVerified { step } => {

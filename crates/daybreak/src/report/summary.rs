@@ -53,6 +53,15 @@ fn facts(report: &Report) -> Vec<(&'static str, String, usize)> {
     if let Some(stall) = report.snapshot.as_ref().and_then(|snapshot| snapshot.stall_millis) {
         say("stall", format!("{} on the source, for the snapshot", millis(stall)), 1);
     }
+    let failed: Vec<String> = report
+        .hooks
+        .iter()
+        .filter(|hook| !hook.run.succeeded())
+        .map(|hook| format!("{} {}", hook.run.hook.name(), hook.run.words()))
+        .collect();
+    if !failed.is_empty() {
+        say("HOOKS FAILED", failed.join("; "), 3);
+    }
     if let Some(found) = &report.verification
         && !found.equal
     {

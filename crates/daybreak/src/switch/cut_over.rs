@@ -149,8 +149,8 @@ impl Step for CutOver {
     }
 
     async fn run(&self, context: &Context) -> Result<()> {
-        if context.journal.recall::<CutoverRecord>(ID, "result")?.is_some() {
-            return open::enable_events(context).await;
+        if let Some(record) = context.journal.recall::<CutoverRecord>(ID, "result")? {
+            return open::after(context, &record).await;
         }
         if let Some(fence) = fence(context)? {
             match resume::from_fence(context, &fence).await? {

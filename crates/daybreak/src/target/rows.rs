@@ -5,7 +5,7 @@
 //! range that is on the target against it inside both servers, and copies again what differs: the
 //! target then is as the *new* snapshot, whose coordinates are what replication begins from.
 
-pub(crate) mod json;
+mod json;
 mod pass;
 mod queue;
 mod worker;
@@ -32,6 +32,7 @@ use crate::{
         read::RowForm,
         snapshot::SnapshotRecord,
     },
+    switch::hook,
     target::{
         ledger::{self, Chunk, Ledger},
         objects,
@@ -225,13 +226,21 @@ async fn stop_writes(context: &Context) -> Result<bool> {
         }
         *held = None;
     }
+    hook::before_write_stop(context).await?;
     let mut source = context.source().await?;
     let catalog = Catalog::read(&mut source, &context.config.select).await?;
     let tables: Vec<TableName> = catalog.tables.into_iter().map(|table| table.name).collect();
     let bounds = &context.config.copy;
     let (wait, attempts) = (bounds.lock_wait, bounds.lock_attempts);
     let (url, events) = (&context.config.source, &context.events);
-    let lock = WriteLock::acquire(Reach::Server, url, &tables, wait, attempts, events).await?;
+    let acquired = WriteLock::acquire(Reach::Server, url, &tables, wait, attempts, events).await;
+    let lock = match acquired {
+        Ok(lock) => lock,
+        Err(error) => {
+            hook::on_abort(context, error.what()).await;
+            return Err(error);
+        }
+    };
     context.events.send(Event::WritesStopped { why: "cutover".into() });
     *held = Some(lock);
     Ok(true)

@@ -474,6 +474,14 @@ pub async fn dry_run(context: &Context) -> Result<DryRun> {
             context.config.replication.max_lag.as_secs_f64()
         ));
     }
+    if let Some(hook) = &context.config.hooks.before_write_stop
+        && native
+    {
+        lines.push(format!(
+            "would: run the hook before_write_stop, for {:.1} s at most; it may call the cutover off",
+            hook.timeout.as_secs_f64()
+        ));
+    }
     lines.push(format!(
         "would: stop writes at the source with a lock that ends with its connection, for {:.1} s at most; \
          past that everything is put back",
@@ -485,6 +493,11 @@ pub async fn dry_run(context: &Context) -> Result<DryRun> {
     lines.push("would: compare the objects of both sides".into());
     if native {
         lines.push("would: compare the heartbeat row of both sides".into());
+    }
+    if context.config.cutover.pause_before_open {
+        lines.push("would: wait for `daybreak cutover --go` within that time".into());
+    }
+    if native {
         lines.push("would: stop replication on the target and make it forget the source".into());
     }
     let opened = ReadOnly::read(&mut target).await?;
@@ -498,6 +511,12 @@ pub async fn dry_run(context: &Context) -> Result<DryRun> {
         "would: close the source for good: {}",
         super::open::closing_statement(&source)
     ));
+    if let Some(hook) = &context.config.hooks.after_target_open {
+        lines.push(format!(
+            "would: run the hook after_target_open, for {:.1} s at most",
+            hook.timeout.as_secs_f64()
+        ));
+    }
     lines.push("would: switch on the events of the target".into());
     Ok(DryRun { blocked, lines })
 }

@@ -13,12 +13,19 @@ use crate::{
     event::Event,
     mysql::{Catalog, ConnectionId, Coordinates, Session, Side, TableName},
     source::lock::{LockMethod, Reach, WriteLock},
+    switch::hook,
     sync::{heartbeat, replicate},
     target,
 };
 
 /// How often the lock is looked at while the target catches up.
 const LOOK: Duration = Duration::from_millis(250);
+
+/// How often it is looked whether the target may be opened.
+const ASK: Duration = Duration::from_millis(20);
+
+/// What hasn't happened when nobody says so.
+const NOT_TOLD: &str = "been told to open (`daybreak cutover --go`)";
 
 /// How often the global read lock is tried before table locks do.
 const GLOBAL_TRIES: u32 = 5;
@@ -47,14 +54,35 @@ pub(super) async fn with_replication(context: &Context) -> Result<(Fence, WriteL
     // Its heartbeat is stopped when it returns: nothing of ours writes to the source from here on.
     replicate::catch_up(context, by).await?;
     context.stop.check()?;
-    let before = ReadOnly::read(&mut source).await?;
-    let may_kill = gates::may_kill(&mut source).await?;
-    let at_target = ConnectionId::of(&mut target).await?;
+    hook::before_write_stop(context).await?;
+    match stop_writes(context, &mut source, &mut target, by).await {
+        Ok(held) => Ok(held),
+        Err(error) => {
+            hook::on_abort(context, error.what()).await;
+            Err(error)
+        }
+    }
+}
+
+/// What `before_write_stop` agreed to.
+async fn stop_writes(
+    context: &Context,
+    source: &mut Session,
+    target: &mut Session,
+    by: PositionBy,
+) -> Result<(Fence, WriteLock)> {
+    context.stop.check()?;
+    // A word that came too late for an earlier attempt isn't for this one.
+    context.journal.open_requested(true)?;
+    let before = ReadOnly::read(source).await?;
+    let may_kill = gates::may_kill(source).await?;
+    let at_target = ConnectionId::of(target).await?;
     context.journal.record(ID, "closing", &before)?;
 
-    // From here to a sound state nothing is interrupted: `context.stop` isn't looked at.
+    // From here to a sound state nothing is interrupted: `context.stop` isn't looked at, but where it
+    // waits to be told to open.
     let asked = Instant::now();
-    let mut lock = acquire(context, &mut source).await?;
+    let mut lock = acquire(context, source).await?;
     let deadline = lock.since().max(asked) + context.config.cutover.max_write_stop;
     lock.keep_until(deadline);
     context.events.send(Event::WritesStopped { why: "cutover".into() });
@@ -64,7 +92,7 @@ pub(super) async fn with_replication(context: &Context) -> Result<(Fence, WriteL
     let stage = Stage(Mutex::new("stopped"));
     let held = tokio::time::timeout_at(
         deadline.into(),
-        hold(context, &mut lock, &mut source, &mut target, by, before, &stage),
+        hold(context, &mut lock, source, target, by, before, &stage),
     )
     .await;
     let held = match held {
@@ -86,6 +114,7 @@ pub(super) async fn without_replication(context: &Context) -> Result<(Fence, Wri
     open::probe_closing(&mut source).await?;
     target::rows::ensure_current(context).await?;
     context.stop.check()?;
+    context.journal.open_requested(true)?;
     let before = ReadOnly::read(&mut source).await?;
     context.journal.record(ID, "closing", &before)?;
     let Some(mut lock) = context.write_lock.lock().await.take() else {
@@ -93,7 +122,11 @@ pub(super) async fn without_replication(context: &Context) -> Result<(Fence, Wri
     };
     match last_look(context, &mut lock, &mut source, before).await {
         Ok(fence) => Ok((fence, lock)),
-        Err(error) => Err(put_back(context, lock, None, error).await),
+        Err(error) => {
+            let error = put_back(context, lock, None, error).await;
+            hook::on_abort(context, error.what()).await;
+            Err(error)
+        }
     }
 }
 
@@ -115,6 +148,11 @@ async fn last_look(
         // The snapshot's place tells nothing; that the lock was held since does.
         None => Coordinates::read(&mut *lock.session().await).await?,
     };
+    let budget = context.config.cutover.max_write_stop;
+    match tokio::time::timeout(budget, told_to_open(context, lock, &position)).await {
+        Ok(told) => told?,
+        Err(_) => return Err(exceeded(context, lock.since().elapsed(), NOT_TOLD)),
+    }
     still(lock, &position).await?;
     let fence = Fence {
         position,
@@ -209,6 +247,8 @@ async fn hold(
     stage.set("shown the same objects and heartbeat");
     objects::compare(context, source, target).await?;
     same_heartbeat(source, target).await?;
+    stage.set(NOT_TOLD);
+    told_to_open(context, lock, &position).await?;
     still(lock, &position).await?;
     let mut fence = Fence {
         position,
@@ -227,6 +267,36 @@ async fn hold(
         context.journal.record(ID, "fence", &fence)?;
     }
     Ok(fence)
+}
+
+/// Waits to be told to open the target, if that is wanted, while the lock holds. The budget ends it;
+/// so does the word to stop, since nothing is half done here.
+async fn told_to_open(
+    context: &Context,
+    lock: &mut WriteLock,
+    position: &Coordinates,
+) -> Result<()> {
+    if !context.config.cutover.pause_before_open {
+        return Ok(());
+    }
+    context.events.warn(format!(
+        "writes are stopped and both sides agree: `daybreak cutover --go` opens the target; without it everything is put \
+         back {:.1} s after writes were stopped",
+        context.config.cutover.max_write_stop.as_secs_f64()
+    ));
+    loop {
+        let slice = Instant::now() + LOOK;
+        while Instant::now() < slice {
+            if context.journal.open_requested(true)? {
+                return Ok(());
+            }
+            tokio::select! {
+                () = tokio::time::sleep(ASK) => {}
+                () = context.stop.stopped() => context.stop.check()?,
+            }
+        }
+        still(lock, position).await?;
+    }
 }
 
 /// Stops replication and makes the target forget the source, if that is ours.

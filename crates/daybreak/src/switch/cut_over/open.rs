@@ -10,6 +10,7 @@ use crate::{
     event::Event,
     mysql::{Coordinates, Session},
     source::lock::{LockMethod, WriteLock},
+    switch::hook,
     sync::replicate,
     target,
 };
@@ -116,7 +117,20 @@ pub(super) async fn forward(
             closing_statement(&source)
         ),
     });
-    enable_events(context).await
+    after(context, &record).await
+}
+
+/// What is left when the target is open and the source closed: the hook, and the target's events.
+pub(super) async fn after(context: &Context, record: &CutoverRecord) -> Result<()> {
+    let told = [
+        ("DAYBREAK_SOURCE_POSITION", record.position.to_string()),
+        ("DAYBREAK_TARGET_POSITION", record.target.to_string()),
+        ("DAYBREAK_WRITE_STOP_MILLIS", format!("{:.0}", record.write_stop_millis)),
+    ];
+    hook::after_target_open(context, &told).await?;
+    let mut target = context.target().await?;
+    target::objects::enable_events(context, &mut target).await?;
+    Ok(())
 }
 
 /// Makes a source that is closed stay so when it is restarted, where it can be told to.
@@ -199,13 +213,6 @@ async fn give_up(context: &Context, lock: Option<WriteLock>, error: Error) -> Er
         "{source}, and the target may be open already: let nobody write to the target, then `daybreak resume` looks \
          at both and goes on"
     ))
-}
-
-/// Switches on the target's events, which slept while the source's ran.
-pub(super) async fn enable_events(context: &Context) -> Result<()> {
-    let mut target = context.target().await?;
-    target::objects::enable_events(context, &mut target).await?;
-    Ok(())
 }
 
 async fn open_target(context: &Context, target: &mut Session) -> Result<()> {

@@ -141,7 +141,8 @@ fn stalled(target: &Session, status: &ReplicaStatus, since: Duration) -> Error {
     .at(target.place())
     .next(
         "look at the target's process list: a lock or a very large transaction; raise stalled_after in \
-         [replication] if it is busy, then `daybreak resume`",
+         [replication] if it is busy, then `daybreak resume`. `daybreak explain replication-slow` and `daybreak explain \
+         replication-stuck` tell the two apart",
     )
 }
 

@@ -1,74 +1,15 @@
-//! The usual troubles of a replica: what each number means here and what to do about it.
-//!
-//! Source: MySQL error reference, and what was seen with the servers of the rehearsal.
+//! A replica's own errors, turned into ours. What they mean is in [`crate::explain`].
 
 use super::status::{ReplicaStatus, ThreadError};
 use crate::{
     error::{Error, Kind, Result},
+    explain::{self, Doing, Explanation},
     mysql::Session,
 };
 
-/// What to do about an error number of a replica, if it is one of the usual ones.
-pub fn remedy(code: u32, text: &str) -> Option<&'static str> {
-    Some(match code {
-        1236 if text.contains("purged")
-            || text.contains("could not find")
-            || text.contains("Could not find") =>
-        {
-            "the source no longer has the binary log that the target needs: keep its logs longer \
-             (binlog_expire_logs_seconds, or `binlog retention hours` on RDS), then \
-             `daybreak undo --to prepare_source` and run again for a new snapshot"
-        }
-        1236 => {
-            "the source can't serve the position that the target asked for: compare it with SHOW BINARY LOGS \
-             on the source; if it isn't there, `daybreak undo --to prepare_source` and run again for a new snapshot"
-        }
-        1045 | 1130 | 1698 | 1251 | 2059 | 2061 => {
-            "the source refused the replication account: check that it may log in from the target's address \
-             (replication.account_host; an anonymous ''@'localhost' account of old servers catches such logins), \
-             its password, and TLS (replication.tls; without TLS caching_sha2_password needs the public key)"
-        }
-        2003 | 2005 | 2002 | 2013 | 2006 => {
-            "the target can't reach the source: set replication.source_host and source_port as the target sees \
-             them, and open the source's firewall to the target, then `daybreak resume`"
-        }
-        2026 => {
-            "TLS to the source failed: import its certificates (mysql.rds_import_binlog_ssl_material) or set \
-             replication.tls = false"
-        }
-        13117 | 1782 => {
-            "the source's transactions have no GTIDs and the target insists on them: set the target's gtid_mode \
-             to OFF_PERMISSIVE (Aurora: parameter gtid-mode of the cluster), or switch GTIDs on at the source"
-        }
-        1781 => {
-            "the source's transactions have GTIDs and the target takes none: switch GTIDs on at the target \
-             (Aurora: gtid-mode and enforce_gtid_consistency), or off at the source"
-        }
-        13121 | 1593 => {
-            "this source's events aren't understood by the target: native replication is no way for this pair"
-        }
-        1062 => {
-            "a row that the source inserted is on the target already: somebody wrote to the target, or it was \
-             started from too early a position; find out which before anything is skipped, or copy again \
-             (`daybreak undo --to prepare_source`, then run)"
-        }
-        1032 => {
-            "a row that the source changed isn't on the target: somebody deleted it there, or it was started \
-             from too late a position; copy again (`daybreak undo --to prepare_source`, then run)"
-        }
-        1146 | 1049 => {
-            "a change is for a table that isn't on the target: native replication carries every table of the \
-             source; create it there, or take it into the selection and copy again"
-        }
-        1064 => {
-            "a statement of the source isn't understood by the target's version: run its modern form on the \
-             target by hand, then skip that one transaction"
-        }
-        1227 => {
-            "the target's account for replication lacks a privilege that a statement of the source needs"
-        }
-        _ => return None,
-    })
+/// What is known of an error number of a replica.
+pub fn explanation(error: &ThreadError) -> Option<&'static Explanation> {
+    explain::of_code(u16::try_from(error.code).ok()?, &error.text, Doing::Replicating)
 }
 
 /// Whether a receiver's error may pass by itself: a network that went away for a moment.
@@ -76,7 +17,7 @@ pub fn passing(error: &ThreadError) -> bool {
     matches!(error.code, 2003 | 2005 | 2002 | 2013 | 2006 | 1159 | 1158 | 1160 | 1161)
 }
 
-/// Turns a replica's own error into ours: number, text, and the remedy when it is a usual one.
+/// Turns a replica's own error into ours: number, text, and what is known of it.
 pub fn failure(error: &ThreadError, doing: &str) -> Error {
     let text: String = error.text.split_whitespace().collect::<Vec<_>>().join(" ");
     let failed = Error::new(
@@ -87,15 +28,18 @@ pub fn failure(error: &ThreadError, doing: &str) -> Error {
         Ok(code) => failed.with_code(code),
         Err(_) => failed,
     };
-    match remedy(error.code, &error.text) {
-        Some(remedy) => failed.next(remedy),
+    match explanation(error) {
+        Some(known) => failed.next(known.hint()),
         None => failed,
     }
 }
 
-/// The failure that a status tells of, if it tells of one. A coordinator only says that a worker
-/// failed; the worker's own words are fetched where the server has them.
-pub async fn failure_of(target: &mut Session, status: &ReplicaStatus) -> Result<Option<Error>> {
+/// The error that stopped a replica, if one did, and what it was doing. A coordinator only says that a
+/// worker failed; the worker's own words are fetched where the server has them.
+pub async fn stopped_by(
+    target: &mut Session,
+    status: &ReplicaStatus,
+) -> Result<Option<(ThreadError, &'static str)>> {
     if let Some(error) = &status.apply_error {
         let mut error = error.clone();
         if target.dialect().mysql_from(8, 0, 0) {
@@ -113,12 +57,15 @@ pub async fn failure_of(target: &mut Session, status: &ReplicaStatus) -> Result<
                 error.text = target.column(&row, 1)?.unwrap_or(error.text);
             }
         }
-        return Ok(Some(failure(&error, "while applying").at(target.place())));
+        return Ok(Some((error, "while applying")));
     }
-    Ok(status
-        .receive_error
-        .as_ref()
-        .map(|error| failure(error, "while fetching from the source").at(target.place())))
+    Ok(status.receive_error.clone().map(|error| (error, "while fetching from the source")))
+}
+
+/// The failure that a status tells of, if it tells of one.
+pub async fn failure_of(target: &mut Session, status: &ReplicaStatus) -> Result<Option<Error>> {
+    let stopped = stopped_by(target, status).await?;
+    Ok(stopped.map(|(error, doing)| failure(&error, doing).at(target.place())))
 }
 
 #[cfg(test)]
@@ -126,10 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_usual_ones_name_a_remedy() {
-        for code in [1236, 1045, 2003, 13117, 1062, 1032, 1146] {
-            assert!(remedy(code, "").is_some(), "{code}");
-        }
+    fn the_usual_ones_are_explained() {
         let error = failure(
             &ThreadError { code: 1062, text: "Duplicate entry\n '1'".into() },
             "while applying",
