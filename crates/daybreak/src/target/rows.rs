@@ -5,7 +5,7 @@
 //! range that is on the target against it inside both servers, and copies again what differs: the
 //! target then is as the *new* snapshot, whose coordinates are what replication begins from.
 
-pub(crate) mod json;
+mod json;
 mod pass;
 mod queue;
 mod worker;

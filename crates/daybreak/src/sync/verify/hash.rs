@@ -3,7 +3,8 @@
 //! A row becomes one byte string in which every column stands by itself: NULL is `N`, a value is its
 //! length, a colon and its bytes, a large object is `S` and its own SHA-256. Values are taken as they
 //! are stored, never as a client would print them: texts as bytes of their own character set, FLOAT
-//! and DOUBLE as the shortest decimal text that names exactly that number (`-0` included). A range is
+//! and DOUBLE as the shortest decimal text that names exactly that number (`-0` included), a JSON
+//! document as its text and the type of every value in it that this text doesn't tell. A range is
 //! the number of its rows, and the sums and the exclusive ors of 64-bit slices of their hashes:
 //! `BIT_XOR` alone lets two equal rows be replaced by two others, and over `UNHEX(..)` it is always 0
 //! on MariaDB. A row whose hash comes out NULL (a value beyond `max_allowed_packet`) is an error; it
@@ -46,32 +47,81 @@ impl fmt::Display for ChunkSum {
     }
 }
 
-/// The expression that hashes a row, as 64 hexadecimal digits.
-///
-/// # Errors
-/// `Unsupported` for a column of a type that isn't known.
-pub fn row_expression(session: &Session, table: &Table) -> Result<String> {
-    let mariadb = session.dialect().is_mariadb();
-    let mut parts = Vec::with_capacity(table.columns.len());
-    for column in &table.columns {
-        parts.push(column_expression(column, mariadb).ok_or_else(|| {
-            Error::new(
-                Kind::Unsupported,
-                format!(
-                    "column {} has type {}, which can't be compared",
-                    column.name, column.data_type
-                ),
-            )
-            .at(&table.name)
-            .at(session.place())
-            .next("leave the table out ([select] exclude), or change the column's type")
-        })?);
+/// How far a hash looks into JSON documents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Documents {
+    /// Their text: dates and strings, decimals and doubles print alike.
+    Text,
+    /// Every value's type too. Takes JSON_TABLE: MySQL 8.0.11 and later.
+    Values,
+}
+
+impl Documents {
+    /// The most that both servers can tell.
+    pub fn of(source: &Session, target: &Session) -> Self {
+        match [source, target].iter().all(|on| on.dialect().mysql_from(8, 0, 11)) {
+            true => Documents::Values,
+            false => Documents::Text,
+        }
     }
-    Ok(format!("SHA2(CONCAT({}), 256)", parts.join(", ")))
+}
+
+/// The expression that hashes a row, as 64 hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowHash(String);
+
+impl fmt::Display for RowHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl RowHash {
+    /// The hash of a table's rows on a server. Hashes compare only if they are equal expressions.
+    ///
+    /// # Errors
+    /// `Unsupported` for a column of a type that isn't known.
+    pub fn new(session: &Session, table: &Table, documents: Documents) -> Result<Self> {
+        let mariadb = session.dialect().is_mariadb();
+        let mut parts = Vec::with_capacity(table.columns.len());
+        for column in &table.columns {
+            parts.push(column_expression(column, mariadb, documents).ok_or_else(|| {
+                Error::new(
+                    Kind::Unsupported,
+                    format!(
+                        "column {} has type {}, which can't be compared",
+                        column.name, column.data_type
+                    ),
+                )
+                .at(&table.name)
+                .at(session.place())
+                .next("leave the table out ([select] exclude), or change the column's type")
+            })?);
+        }
+        Ok(RowHash(format!("SHA2(CONCAT({}), 256)", parts.join(", "))))
+    }
+}
+
+/// The types of a document's values that its text doesn't tell, and where they are: for either way
+/// down (members, elements) how many, and a sum over their places.
+///
+/// `NULL` is JSON's. It aggregates, as MySQL 9.7 computes `EXISTS` over JSON_TABLE for one row only.
+fn types_within(document: &str) -> String {
+    ["$**.*", "$**[*]"]
+        .map(|path| {
+            format!(
+                "(SELECT CONCAT(COUNT(*), ':', COALESCE(SUM(CAST(CONV(SUBSTRING(SHA2(CONCAT(\
+                 daybreak_node.daybreak_n, JSON_TYPE(daybreak_node.daybreak_v)), 256), 1, 16), 16, 10) AS UNSIGNED)), 0), ';') \
+                 FROM JSON_TABLE({document}, '{path}' COLUMNS (daybreak_n FOR ORDINALITY, daybreak_v JSON PATH '$')) AS daybreak_node \
+                 WHERE JSON_TYPE(daybreak_node.daybreak_v) NOT IN \
+                 ('OBJECT', 'ARRAY', 'STRING', 'INTEGER', 'DOUBLE', 'BOOLEAN', 'NULL'))"
+            )
+        })
+        .join(", ")
 }
 
 /// One column as bytes that end by themselves; none for an unknown type.
-fn column_expression(column: &Column, mariadb: bool) -> Option<String> {
+fn column_expression(column: &Column, mariadb: bool, documents: Documents) -> Option<String> {
     let c = quote(&column.name);
     let sized = |x: String| format!("LENGTH({x}), ':', {x}");
     let value = match column.data_type.as_str() {
@@ -100,7 +150,13 @@ fn column_expression(column: &Column, mariadb: bool) -> Option<String> {
             format!("'S', SHA2({c}, 256)")
         }
         // MariaDB's JSON is a text.
-        "json" if !mariadb => format!("'J', JSON_TYPE({c}), ':', SHA2({c}, 256)"),
+        "json" if !mariadb => {
+            let text = format!("'J', JSON_TYPE({c}), ':', SHA2({c}, 256)");
+            match documents {
+                Documents::Text => text,
+                Documents::Values => format!("{text}, {}", types_within(&c)),
+            }
+        }
         "json" => format!("'S', SHA2({c}, 256)"),
         "uuid" | "inet4" | "inet6" => sized(format!("CAST({c} AS CHAR)")),
         _ => return None,
@@ -127,14 +183,14 @@ fn from(table: &Table, key: Option<&ChunkKey>, range: &KeyRange) -> Result<[Stri
 /// The checksum of a range on one server, in whatever transaction the session has open.
 ///
 /// # Errors
-/// `Unsupported` for a type that can't be compared; `NotExact` when a row can't be hashed.
+/// `NotExact` when a row can't be hashed.
 pub async fn chunk_sum(
     session: &mut Session,
     table: &Table,
+    hash: &RowHash,
     key: Option<&ChunkKey>,
     range: &KeyRange,
 ) -> Result<ChunkSum> {
-    let hash = row_expression(session, table)?;
     let unmerged = if key.is_none() && table.rows_estimate > LARGE_SCAN { "" } else { UNMERGED };
     let statements = from(table, key, range)?.map(|from| {
         format!(
@@ -182,10 +238,10 @@ fn unhashed(session: &Session, table: &Table, rows: u64) -> Error {
 pub async fn row_hashes(
     session: &mut Session,
     table: &Table,
+    hash: &RowHash,
     key: &ChunkKey,
     range: &KeyRange,
 ) -> Result<Vec<(KeyTuple, String)>> {
-    let hash = row_expression(session, table)?;
     let statements = from(table, Some(key), range)?
         .map(|from| format!("SELECT {hash}, {} FROM {from}", key.read_list()));
     let rows = forcing(session, table, statements).await?;
@@ -200,6 +256,7 @@ pub async fn row_hashes(
 pub async fn key_hashes(
     session: &mut Session,
     table: &Table,
+    hash: &RowHash,
     key: &ChunkKey,
     tuples_wanted: &[KeyTuple],
     lock: Option<&str>,
@@ -207,7 +264,6 @@ pub async fn key_hashes(
     if tuples_wanted.is_empty() {
         return Ok(Vec::new());
     }
-    let hash = row_expression(session, table)?;
     let wanted: Vec<String> = tuples_wanted.iter().map(|tuple| key.equals(tuple)).collect();
     let wanted = wanted.join(" OR ");
     let lock = lock.unwrap_or_default();
@@ -274,17 +330,17 @@ mod tests {
     #[test]
     fn every_value_ends_by_itself() {
         assert_eq!(
-            column_expression(&column("double"), false).unwrap(),
+            column_expression(&column("double"), false, Documents::Text).unwrap(),
             "IF(`a``b` IS NULL, 'N', CONCAT(LENGTH(`a``b` * 1e0), ':', `a``b` * 1e0))"
         );
         assert_eq!(
-            column_expression(&column("longtext"), false).unwrap(),
+            column_expression(&column("longtext"), false, Documents::Values).unwrap(),
             "IF(`a``b` IS NULL, 'N', CONCAT('S', SHA2(`a``b`, 256)))"
         );
     }
 
     #[test]
     fn an_unknown_type_is_refused() {
-        assert!(column_expression(&column("hologram"), false).is_none());
+        assert!(column_expression(&column("hologram"), false, Documents::Values).is_none());
     }
 }

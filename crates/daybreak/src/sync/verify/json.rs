@@ -1,13 +1,16 @@
 //! JSON holds values of types that no text can tell (dates, times, decimals, bytes, unsigned
 //! integers). Whoever moved such a document as text made strings and other numbers of them: both
-//! sides print alike and aren't. The checksum is over the text, so the documents that hold such
-//! values are counted on both sides, and a difference is named as a limit of the verdict.
+//! sides print alike and aren't. The hash of a row tells them apart where both servers have
+//! JSON_TABLE; where one hasn't, it is over the text, so that the documents that hold such values are
+//! counted on both sides, and a difference is named as a limit of the verdict.
 
-use super::table::{Pair, Work};
+use super::{
+    hash::Documents,
+    table::{Pair, Work},
+};
 use crate::{
     error::Result,
     mysql::{Column, Session, Table, quote},
-    target::rows::json::condition,
 };
 
 /// A line for each JSON column whose documents hold such values on the two sides in other numbers.
@@ -18,14 +21,13 @@ pub(super) async fn limits(pair: &mut Pair, work: &Work) -> Result<Vec<String>> 
     if columns.is_empty()
         || pair.source.dialect().is_mariadb()
         || pair.target.dialect().is_mariadb()
+        || Documents::of(&pair.source, &pair.target) == Documents::Values
     {
         return Ok(Vec::new());
     }
-    // Both are asked the same: servers without JSON_TABLE know of no values within a document.
-    let exact = [&pair.source, &pair.target].iter().all(|on| on.dialect().mysql_from(8, 0, 11));
     let (ours, theirs) = tokio::join!(
-        opaque(&mut pair.source, &work.source, &columns, exact),
-        opaque(&mut pair.target, &work.target, &columns, exact)
+        opaque(&mut pair.source, &work.source, &columns),
+        opaque(&mut pair.target, &work.target, &columns)
     );
     Ok(columns
         .iter()
@@ -42,24 +44,15 @@ pub(super) async fn limits(pair: &mut Pair, work: &Work) -> Result<Vec<String>> 
         .collect())
 }
 
-async fn opaque(
-    session: &mut Session,
-    table: &Table,
-    columns: &[&Column],
-    exact: bool,
-) -> Result<Vec<u64>> {
+async fn opaque(session: &mut Session, table: &Table, columns: &[&Column]) -> Result<Vec<u64>> {
     let sums: Vec<String> = columns
         .iter()
         .map(|column| {
-            let c = format!("daybreak_row.{}", quote(&column.name));
-            if exact {
-                format!("COALESCE(SUM({}), 0)", condition(session, &c))
-            } else {
-                format!("COALESCE(SUM({c} <> CAST(CAST({c} AS CHAR) AS JSON)), 0)")
-            }
+            let c = quote(&column.name);
+            format!("COALESCE(SUM({c} <> CAST(CAST({c} AS CHAR) AS JSON)), 0)")
         })
         .collect();
-    let sql = format!("SELECT {} FROM {} AS daybreak_row", sums.join(", "), table.name.sql());
+    let sql = format!("SELECT {} FROM {}", sums.join(", "), table.name.sql());
     let Some(row) = session.row(sql).await? else { return Ok(vec![0; columns.len()]) };
     (0..columns.len())
         .map(|at| session.column::<u64>(&row, at).map(Option::unwrap_or_default))

@@ -158,8 +158,8 @@ async fn disagreeing(
     keys: &[KeyTuple],
 ) -> Result<Vec<KeyTuple>> {
     let (ours, theirs) = tokio::join!(
-        hash::key_hashes(&mut pair.source, &work.source, key, keys, None),
-        hash::key_hashes(&mut pair.target, &work.target, key, keys, None)
+        hash::key_hashes(&mut pair.source, &work.source, &work.hash, key, keys, None),
+        hash::key_hashes(&mut pair.target, &work.target, &work.hash, key, keys, None)
     );
     let (ours, theirs) = (ours?, theirs?);
     let find = |rows: &[(KeyTuple, String)], tuple: &KeyTuple| {
@@ -243,7 +243,8 @@ async fn held(
     stop: &StopSignal,
 ) -> Result<Result<Vec<RowDifference>, String>> {
     let lock = transactional.then(|| pair.source.dialect().for_share());
-    let ours = hash::key_hashes(&mut pair.source, &work.source, key, keys, lock).await?;
+    let ours =
+        hash::key_hashes(&mut pair.source, &work.source, &work.hash, key, keys, lock).await?;
     let position = Coordinates::read(&mut pair.source).await?;
     let since = Instant::now();
     let late = || Ok(Err(format!("the target is more than {HOLD:?} behind")));
@@ -270,5 +271,5 @@ async fn target_rows(
     keys: &[KeyTuple],
 ) -> Result<Vec<(KeyTuple, String)>> {
     let lock = pair.target.dialect().for_share();
-    hash::key_hashes(&mut pair.target, &work.target, key, keys, Some(lock)).await
+    hash::key_hashes(&mut pair.target, &work.target, &work.hash, key, keys, Some(lock)).await
 }

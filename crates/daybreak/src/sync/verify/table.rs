@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    hash::{self, ChunkSum},
+    hash::{self, ChunkSum, Documents, RowHash},
     report::{Difference, What},
     whole,
 };
@@ -59,6 +59,8 @@ pub(super) struct Work {
     pub source: Table,
     pub target: Table,
     pub by: By,
+    /// How both sides hash a row.
+    pub hash: RowHash,
 }
 
 impl Work {
@@ -76,10 +78,11 @@ impl Work {
         }
         let target = Table { columns, ..target.clone() };
         // Types that hash in different ways have no common ground to be compared on.
-        let ours = hash::row_expression(&pair.source, source);
-        let theirs = hash::row_expression(&pair.target, &target);
-        match (ours, theirs) {
-            (Ok(ours), Ok(theirs)) if ours == theirs => {}
+        let documents = Documents::of(&pair.source, &pair.target);
+        let ours = RowHash::new(&pair.source, source, documents);
+        let theirs = RowHash::new(&pair.target, &target, documents);
+        let hash = match (ours, theirs) {
+            (Ok(ours), Ok(theirs)) if ours == theirs => ours,
             (Ok(_), Ok(_)) => {
                 let (a, b) = source
                     .columns
@@ -96,13 +99,13 @@ impl Work {
                 return Ok(Err(error.what().to_string()));
             }
             (Err(error), _) | (_, Err(error)) => return Err(error),
-        }
+        };
         let by = match (ChunkKey::of(source), ChunkKey::identity(source)) {
             (Some(key), _) if same_order(&key, &target) => By::Ranges(key),
             (_, Some(key)) if can_name(&key) => By::Identity(key),
             _ => By::Nothing,
         };
-        Ok(Ok(Work { source: source.clone(), target, by }))
+        Ok(Ok(Work { source: source.clone(), target, by, hash }))
     }
 
     /// The key by which a row is named.
@@ -207,8 +210,8 @@ pub(super) async fn sums(
         _ => None,
     };
     let (ours, theirs) = tokio::join!(
-        hash::chunk_sum(&mut pair.source, &work.source, key, range),
-        hash::chunk_sum(&mut pair.target, &work.target, key, range)
+        hash::chunk_sum(&mut pair.source, &work.source, &work.hash, key, range),
+        hash::chunk_sum(&mut pair.target, &work.target, &work.hash, key, range)
     );
     Ok((ours?, theirs?))
 }
@@ -283,8 +286,8 @@ async fn leaf(
     range: &KeyRange,
 ) -> Result<Vec<RowDifference>> {
     let (ours, theirs) = tokio::join!(
-        hash::row_hashes(&mut pair.source, &work.source, key, range),
-        hash::row_hashes(&mut pair.target, &work.target, key, range)
+        hash::row_hashes(&mut pair.source, &work.source, &work.hash, key, range),
+        hash::row_hashes(&mut pair.target, &work.target, &work.hash, key, range)
     );
     Ok(by_key(ours?, theirs?))
 }

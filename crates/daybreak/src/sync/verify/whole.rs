@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    hash,
+    hash::RowHash,
     report::{Difference, What},
     table::{By, Found, Pair, Work, by_key},
 };
@@ -26,8 +26,8 @@ type Bucket = (u64, String);
 pub(super) async fn differences(pair: &mut Pair, work: &Work) -> Result<Found> {
     let digits = digits(work.rows_estimate());
     let (ours, theirs) = tokio::join!(
-        buckets(&mut pair.source, &work.source, digits),
-        buckets(&mut pair.target, &work.target, digits)
+        buckets(&mut pair.source, &work.source, &work.hash, digits),
+        buckets(&mut pair.target, &work.target, &work.hash, digits)
     );
     let (ours, theirs) = (ours?, theirs?);
     let mut names: Vec<&String> = ours.keys().chain(theirs.keys()).collect();
@@ -57,15 +57,15 @@ pub(super) async fn differences(pair: &mut Pair, work: &Work) -> Result<Found> {
         match &work.by {
             By::Ranges(key) | By::Identity(key) => {
                 let (ours, theirs) = tokio::join!(
-                    keyed(&mut pair.source, &work.source, key, &batch),
-                    keyed(&mut pair.target, &work.target, key, &batch)
+                    keyed(&mut pair.source, &work.source, &work.hash, key, &batch),
+                    keyed(&mut pair.target, &work.target, &work.hash, key, &batch)
                 );
                 found.rows.extend(by_key(ours?, theirs?));
             }
             By::Nothing => {
                 let (ours, theirs) = tokio::join!(
-                    counted(&mut pair.source, &work.source, &batch),
-                    counted(&mut pair.target, &work.target, &batch)
+                    counted(&mut pair.source, &work.source, &work.hash, &batch),
+                    counted(&mut pair.target, &work.target, &work.hash, &batch)
                 );
                 found.hashes.extend(multiset(&ours?, &theirs?));
             }
@@ -85,9 +85,9 @@ fn digits(rows: u64) -> usize {
 async fn buckets(
     session: &mut Session,
     table: &Table,
+    hash: &RowHash,
     digits: usize,
 ) -> Result<BTreeMap<String, Bucket>> {
-    let hash = hash::row_expression(session, table)?;
     let rows = session
         .rows(format!(
             "SELECT SUBSTRING(daybreak_h, 1, {digits}) AS b, COUNT(*), \
@@ -117,9 +117,9 @@ fn within(batch: &[&String]) -> String {
 async fn counted(
     session: &mut Session,
     table: &Table,
+    hash: &RowHash,
     batch: &[&String],
 ) -> Result<BTreeMap<String, u64>> {
-    let hash = hash::row_expression(session, table)?;
     let rows = session
         .rows(format!(
             "SELECT daybreak_h, COUNT(*) FROM (SELECT {hash} AS daybreak_h FROM {} LIMIT 18446744073709551615) AS d \
@@ -139,10 +139,10 @@ async fn counted(
 async fn keyed(
     session: &mut Session,
     table: &Table,
+    hash: &RowHash,
     key: &ChunkKey,
     batch: &[&String],
 ) -> Result<Vec<(KeyTuple, String)>> {
-    let hash = hash::row_expression(session, table)?;
     let rows = session
         .rows(format!(
             "SELECT * FROM (SELECT {hash} AS daybreak_h, {} FROM {} LIMIT 18446744073709551615) AS d WHERE {}",

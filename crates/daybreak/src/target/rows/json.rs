@@ -112,7 +112,7 @@ fn batches(found: BTreeMap<KeyTuple, u64>) -> Vec<Vec<KeyTuple>> {
 /// A condition that holds for documents with a value that text doesn't carry.
 ///
 /// It counts: MySQL 9.7 computes `EXISTS (SELECT .. FROM JSON_TABLE(column ..))` for one row only.
-pub(crate) fn condition(session: &Session, document: &str) -> String {
+fn condition(session: &Session, document: &str) -> String {
     if !session.dialect().mysql_from(8, 0, 11) {
         // No JSON_TABLE. None of these values prints without a digit.
         return format!("CAST({document} AS CHAR) REGEXP '[0-9]'");

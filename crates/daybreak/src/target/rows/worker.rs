@@ -19,7 +19,7 @@ use crate::{
         read::{self, BATCHES_AHEAD, Read},
         snapshot::{self, SAVEPOINT},
     },
-    sync::verify::hash::chunk_sum,
+    sync::verify::hash::{Documents, RowHash, chunk_sum},
     target::{
         ledger::{Chunk, Ledger, Rank, SnapshotId},
         load,
@@ -234,9 +234,13 @@ impl Worker {
             return Err(Failure::Final(Error::new(Kind::Bug, "no connection to prove with")));
         };
         let key = work.key.as_ref();
+        // The types within JSON documents are looked at below.
+        let hash = |on: &Session| RowHash::new(on, &work.table, Documents::Text);
+        let ours = hash(reader).map_err(Failure::Source)?;
+        let theirs = hash(target).map_err(Failure::Target)?;
         let (here, there) = tokio::join!(
-            chunk_sum(reader, &work.table, key, &chunk.range),
-            chunk_sum(target, &work.table, key, &chunk.range)
+            chunk_sum(reader, &work.table, &ours, key, &chunk.range),
+            chunk_sum(target, &work.table, &theirs, key, &chunk.range)
         );
         let (here, there) = (here.map_err(Failure::Source)?, there.map_err(Failure::Target)?);
         if here != there {
@@ -244,7 +248,6 @@ impl Worker {
         }
         same_table(shared, work).await?;
         begin(shared, target).await?;
-        // The sums are over the text of JSON documents.
         carry_types(shared, reader, target, work, &chunk.range, Look::Both).await?;
         let proved = Chunk { snapshot: shared.snapshot.clone(), ..chunk.clone() };
         shared.ledger.put(target, &proved).await.map_err(Failure::Target)?;

@@ -1,0 +1,73 @@
+//! Two servers, and what a comparison of them says.
+
+use std::time::Duration;
+
+use daybreak::{
+    config::{VerifyConfig, VerifyMode},
+    engine::StopSignal,
+    event::Events,
+    mysql::{ServerUrl, Session, Side},
+    select::Selection,
+    sync::verify::{Liveness, TableVerdict, VerifyReport, What, compare},
+};
+use rehearsal::server::{Product, Role, Server, ServerOptions};
+
+/// The servers.
+pub struct Sides {
+    pub source: Server,
+    pub target: Server,
+}
+
+impl Sides {
+    pub async fn start(role: Role) -> Self {
+        let options = |role| ServerOptions::new(Product::Mysql97, role).durable(false);
+        let (source, target) = tokio::join!(
+            Server::start(options(role)),
+            Server::start(options(Role::Plain).binlog(role == Role::Source))
+        );
+        Sides { source: source.unwrap(), target: target.unwrap() }
+    }
+
+    pub fn urls(&self) -> [ServerUrl; 2] {
+        [&self.source, &self.target].map(|server| ServerUrl::parse(&server.root_url()).unwrap())
+    }
+
+    pub async fn sessions(&self) -> [Session; 2] {
+        let [source, target] = self.urls();
+        [
+            Session::open(&source, Side::Source).await.unwrap(),
+            Session::open(&target, Side::Target).await.unwrap(),
+        ]
+    }
+
+    pub async fn compare(
+        &self,
+        database: &str,
+        config: &VerifyConfig,
+        live: Liveness,
+    ) -> VerifyReport {
+        let [source, target] = self.urls();
+        let selection = Selection { databases: vec![database.into()], ..Selection::default() };
+        let (events, stop) = (Events::nowhere(), StopSignal::default());
+        compare(&source, &target, &selection, config, live, &events, &stop).await.unwrap()
+    }
+}
+
+pub fn config(chunk_rows: u64) -> VerifyConfig {
+    VerifyConfig {
+        mode: VerifyMode::Checksum,
+        threads: 3,
+        chunk_rows,
+        recheck: Duration::from_secs(60),
+    }
+}
+
+pub fn table<'a>(report: &'a VerifyReport, name: &str) -> &'a TableVerdict {
+    report.tables.iter().find(|verdict| verdict.table.name == name).unwrap()
+}
+
+/// The differences of a table, as text.
+pub fn found(report: &VerifyReport, name: &str) -> Vec<(String, What)> {
+    let verdict = table(report, name);
+    verdict.differences.iter().map(|row| (row.key.clone(), row.what)).collect()
+}
