@@ -105,6 +105,18 @@ impl RowForm {
             fields.push("@v0".to_string());
             cells.push(Cell::Plain);
         }
+        if !sets.is_empty() {
+            // With a SET, MariaDB takes a 0 that was read into an AUTO_INCREMENT column for "count up",
+            // whatever the sql_mode; assigned by the SET it stays 0.
+            let counted = table.stored_columns().position(|column| column.auto_increment);
+            if let Some(at) = counted {
+                let variable = format!("@v{at}");
+                let name = std::mem::replace(&mut fields[at], variable.clone());
+                if name != variable {
+                    sets.push(format!("{name} = {variable}"));
+                }
+            }
+        }
         let set = if sets.is_empty() { String::new() } else { format!(" SET {}", sets.join(", ")) };
         Ok(RowForm {
             select: select.join(", "),
