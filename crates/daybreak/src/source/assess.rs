@@ -36,6 +36,9 @@ use landing::Landing;
 /// limits it, so that a larger one is faster.
 const COPY_RATE: u64 = 20 * 1_048_576;
 
+/// The finding that says that native replication can't serve this pair of servers at all.
+pub(crate) const NO_REPLICATION: &str = "replication.products";
+
 /// What the rows are to land on.
 #[derive(Debug, Clone)]
 pub enum TargetSpec {
@@ -265,6 +268,25 @@ impl Survey {
         })
     }
 
+    /// Why native replication can't serve this pair of servers; none where it can, or no target is known.
+    ///
+    /// Source: tried with the servers of the rehearsal (MariaDB 10.11, MySQL 9.7): rows of MariaDB stop MySQL
+    /// with 13121. MariaDB logs in at MySQL with a plugin that Debian's package lacks; given that, it stops
+    /// with error 22 at the first BEGIN of a session in MySQL's default collation, utf8mb4_0900_ai_ci.
+    fn no_replication(&self) -> Option<&'static str> {
+        let (from, to) = (&self.source.facts.dialect, &self.target.as_ref()?.dialect);
+        match from.product {
+            _ if from.product == to.product => None,
+            Product::Mariadb => Some("MySQL can't apply MariaDB's row events (error 13121)"),
+            Product::Mysql if from.mysql_from(8, 0, 0) => Some(
+                "MariaDB can't follow a binary log of MySQL 8.0 or newer: it can't log in with \
+                     caching_sha2_password, and stops at the first session in a collation that it lacks (error 22)",
+            ),
+            // 5.x to MariaDB works.
+            Product::Mysql => None,
+        }
+    }
+
     fn estimates(&self) -> Estimates {
         let tables = &self.source.catalog.tables;
         let bytes: u64 = tables.iter().map(|table| table.data_bytes).sum();
@@ -291,6 +313,13 @@ impl Survey {
             )
         } else {
             base.to_string()
+        };
+        let reason = match self.no_replication() {
+            Some(_) if self.native() => format!(
+                "{reason}. Accept a downtime (mode = \"none\" in [replication]): writes stop for the copy, since \
+                 native replication can't follow here"
+            ),
+            _ => reason,
         };
         Recommendation { route: Route::Logical, reason }
     }
