@@ -4,6 +4,7 @@
 //! Understands what servers print, not everything that may be written by hand. What it doesn't know
 //! stays in the definition as it is; nothing is dropped without a note.
 
+mod across;
 mod adapt;
 mod normal;
 mod parse;

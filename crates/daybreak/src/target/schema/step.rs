@@ -381,11 +381,11 @@ async fn collations(target: &mut Session, catalog: &Catalog) -> Result<Vec<Findi
 
 /// Tables of engines that the target refuses.
 async fn engines(target: &mut Session, catalog: &Catalog) -> Result<Vec<Finding>> {
-    let refused = adaptation(target).await?.refused_engines;
+    let demands = adaptation(target).await?;
     let tables: Vec<&TableName> = catalog
         .tables
         .iter()
-        .filter(|table| refused.contains(&table.engine.to_ascii_lowercase()))
+        .filter(|table| demands.refuses(&table.engine))
         .map(|table| &table.name)
         .collect();
     if tables.is_empty() {
