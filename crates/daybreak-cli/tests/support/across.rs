@@ -28,13 +28,19 @@ const OWNER: &str = "Owner-of-the-shop-1";
 /// A source of one product and an Aurora stand-in of another, both small; `databases` belong to the
 /// account `owner` on both sides.
 pub async fn servers(source: Product, target: Product, databases: &[&str]) -> Pair {
+    let to_mariadb = target == Product::Mariadb1011;
     let wish = |product, role| {
         // A source keeps its place by file and offset, or there is no replication at all.
-        ServerOptions::new(product, role)
+        let wish = ServerOptions::new(product, role)
             .gtid(false)
             .durable(false)
             .buffer_pool_mib(64)
-            .redo_log_mib(64)
+            .redo_log_mib(64);
+        match product == Product::Mysql97 && to_mariadb {
+            // One that MariaDB has too: the default isn't.
+            true => wish.arg("--collation-server=utf8mb4_unicode_520_ci"),
+            false => wish,
+        }
     };
     let (source, target) = tokio::try_join!(
         Server::start(wish(source, Role::Source)),
@@ -45,6 +51,10 @@ pub async fn servers(source: Product, target: Product, databases: &[&str]) -> Pa
         let mut root = connect(&server.root_url()).await;
         root.query_drop("SET sql_log_bin = 0").await.unwrap();
         root.query_drop(format!("CREATE USER 'owner'@'%' IDENTIFIED BY '{OWNER}'")).await.unwrap();
+        if server.binaries().product == Product::Mysql97 {
+            // For tables with a generated invisible primary key.
+            root.query_drop("GRANT SESSION_VARIABLES_ADMIN ON *.* TO 'owner'@'%'").await.unwrap();
+        }
         for database in databases {
             root.query_drop(format!("GRANT ALL ON {database}.* TO 'owner'@'%'")).await.unwrap();
         }
@@ -62,6 +72,14 @@ pub fn owner(server: &Server) -> String {
 pub async fn fill_shop(pair: &Pair, rows: u64, seed: u64) {
     let options = ShopOptions { rows, seed, portable: true, ..ShopOptions::default() };
     shop::generate(&owner(&pair.source), &options, |_, _| {}).await.unwrap();
+}
+
+/// Runs statements at the source as the owner.
+pub async fn at_source(pair: &Pair, statements: &[&str]) {
+    let mut owner = connect(&owner(&pair.source)).await;
+    for statement in statements {
+        owner.query_drop(*statement).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
+    }
 }
 
 /// Starts the writer on the source, and returns when it has written.

@@ -12,6 +12,7 @@ mod landing;
 mod not_migrated;
 mod position;
 mod rules;
+mod trial;
 
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +30,7 @@ use crate::{
 };
 use inventory::Inventory;
 use landing::Landing;
+use trial::Trial;
 
 /// The rate that the estimate of the copy assumes, in bytes a second.
 ///
@@ -184,6 +186,8 @@ struct TargetSide {
     dialect: Dialect,
     /// None when only a version is known.
     landing: Option<Landing>,
+    /// What it made of the source's definitions, where it is of the other product.
+    trial: Option<Trial>,
 }
 
 impl Survey {
@@ -199,21 +203,27 @@ impl Survey {
         let grants = Grants::read(&mut session).await?;
         let catalog = Catalog::read(&mut session, &wishes.selection).await?;
         let inventory = Inventory::read(&mut session, &wishes.selection).await?;
-        session.close().await;
         let target = match target {
             TargetSpec::Url(url) => {
-                let mut session = Session::open(url, Side::Target).await?;
-                bound(&mut session).await?;
-                let landing = Landing::read(&mut session, url, &catalog, &inventory).await?;
-                let dialect = session.dialect().clone();
-                session.close().await;
-                Some(TargetSide { dialect, landing: Some(landing) })
+                let mut on_target = Session::open(url, Side::Target).await?;
+                bound(&mut on_target).await?;
+                let landing = Landing::read(&mut on_target, url, &catalog, &inventory).await?;
+                let dialect = on_target.dialect().clone();
+                let mut trial = None;
+                if dialect.product != facts.dialect.product {
+                    let mut tried = Trial::read(&mut session, &catalog, &wishes.selection).await?;
+                    tried.run(&mut on_target, &facts.dialect, &inventory).await?;
+                    trial = Some(tried);
+                }
+                on_target.close().await;
+                Some(TargetSide { dialect, landing: Some(landing), trial })
             }
             TargetSpec::Version(text) => {
-                Some(TargetSide { dialect: version(text)?, landing: None })
+                Some(TargetSide { dialect: version(text)?, landing: None, trial: None })
             }
             TargetSpec::None => None,
         };
+        session.close().await;
         let source = SourceSide { url: source.clone(), facts, grants, catalog, inventory };
         Ok(Survey { source, target, wishes })
     }
@@ -247,6 +257,10 @@ impl Survey {
 
     fn landing(&self) -> Option<&Landing> {
         self.target.as_ref().and_then(|target| target.landing.as_ref())
+    }
+
+    fn trial(&self) -> Option<&Trial> {
+        self.target.as_ref().and_then(|target| target.trial.as_ref())
     }
 
     /// Whether the rows land on Aurora, or on what acts like it. Not knowing counts as yes.

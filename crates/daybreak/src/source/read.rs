@@ -72,6 +72,13 @@ impl RowForm {
                     fields.push(variable);
                     cells.push(Cell::Plain);
                 }
+                // Bytes without a character set would be taken for the value's own.
+                "uuid" | "inet4" | "inet6" => {
+                    select.push(name.clone());
+                    sets.push(format!("{name} = CONVERT({variable} USING latin1)"));
+                    fields.push(variable);
+                    cells.push(Cell::Plain);
+                }
                 // By number: an empty SET and a member that is called '' have the same text.
                 "set" => {
                     select.push(format!("CAST({name} AS UNSIGNED)"));
@@ -199,9 +206,6 @@ fn is_plain(data_type: &str) -> bool {
             | "geometrycollection"
             | "geomcollection"
             | "vector"
-            | "uuid"
-            | "inet4"
-            | "inet6"
     )
 }
 
@@ -327,6 +331,7 @@ mod tests {
             collation: None,
             generated: false,
             auto_increment: false,
+            has_default: false,
             extra: String::new(),
         };
         assert_eq!(no_member(&column("enum('a','')", "latin1")), b"0");

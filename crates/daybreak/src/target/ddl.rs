@@ -88,6 +88,24 @@ impl Element {
     pub fn text(&self) -> &str {
         self.raw.trim()
     }
+
+    /// Whether these words follow each other in it, outside parentheses and quotes.
+    pub fn has_words(&self, wanted: &str) -> bool {
+        let words = parse::Words::of(&self.raw);
+        let wanted: Vec<&str> = wanted.split(' ').collect();
+        let mut at = 0;
+        while at < words.len() {
+            if words.is_mark(at, b'(') {
+                at = words.behind_group(at);
+                continue;
+            }
+            if wanted.iter().enumerate().all(|(n, word)| words.is(at + n, word)) {
+                return true;
+            }
+            at += 1;
+        }
+        false
+    }
 }
 
 /// A table's definition, taken apart.

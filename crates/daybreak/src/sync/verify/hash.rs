@@ -362,6 +362,7 @@ mod tests {
             collation: None,
             generated: false,
             auto_increment: false,
+            has_default: false,
             extra: String::new(),
         }
     }

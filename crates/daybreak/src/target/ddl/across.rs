@@ -119,8 +119,11 @@ fn read_comments(
         let first = words.text(at + 1).to_ascii_uppercase();
         match spell(&first) {
             Some(spelled) => changes.push((span, spelled)),
-            // An SRID changes what a column takes: the assessment refuses it by name.
-            None if first == "SRID" => {}
+            // An SRID changes what a column takes: left for the target to refuse. 0 is what it takes to be
+            // without.
+            None if first == "SRID" && words.text(at + 2) != "0" => {
+                changes.push((span, format!("SRID {}", words.text(at + 2))));
+            }
             None => {
                 unread.insert(first);
                 changes.push((span, String::new()));

@@ -336,6 +336,10 @@ pub(super) fn normalised(table: &CreateTable, dialect: &Dialect, expressions: bo
         let text = other(element.text());
         match element.kind {
             _ if expressions => text,
+            // One thing in InnoDB, whether it is said or not.
+            ElementKind::ForeignKey { .. } => {
+                text.replace(" ON DELETE RESTRICT", "").replace(" ON UPDATE RESTRICT", "")
+            }
             ElementKind::Check { .. } => without_expressions(&text, &["CHECK"]),
             ElementKind::Key { kind: KeyKind::Functional, .. } => without_expressions(&text, &[]),
             _ => text,

@@ -98,7 +98,10 @@ impl Definitions {
                 let bytes = data_type.ends_with("binary")
                     || data_type.ends_with("text")
                     || data_type.ends_with("blob");
-                let function = computed && !default.starts_with("current_timestamp");
+                // Of a DATE, the time of day is an expression like any other.
+                let moment = default.starts_with("current_timestamp")
+                    && matches!(data_type.as_str(), "datetime" | "timestamp");
+                let function = computed && !moment;
                 if bytes || function {
                     let part = ("expression", format!("of the default of {column}"));
                     self.put("table", &table, part, default);
