@@ -92,8 +92,7 @@ async fn what_mysql_cannot_hold_of_mariadb() {
     let directory = pair.directory(NONE);
     let assessed = document(&verb(directory.path(), &["assess", "--json"], 3).await);
     let warned = findings(&assessed, "warning");
-    let unknown: Vec<_> =
-        warned.iter().filter(|(id, _)| id == "target.function_unknown").collect();
+    let unknown: Vec<_> = warned.iter().filter(|(id, _)| id == "target.function_unknown").collect();
     assert_eq!(unknown.len(), 1, "{unknown:?}");
     assert!(unknown[0].1.contains("function app.charred") && unknown[0].1.contains("chr"));
 }
