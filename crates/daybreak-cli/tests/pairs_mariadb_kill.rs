@@ -34,7 +34,6 @@ async fn reset(pair: &Pair) {
         "RESET SLAVE ALL",
         "DROP DATABASE IF EXISTS daybreak",
         "DROP DATABASE IF EXISTS shop",
-        // What was replicated of the source's own accounts and databases is of no use any more.
         "SET GLOBAL read_only = OFF",
     ] {
         target.query_drop(statement).await.unwrap();
