@@ -284,3 +284,69 @@ fn replaced_tail(text: &str) -> String {
         _ => text.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn adapted(sql: &str, from: &str, to: &str) -> String {
+        let mut table = CreateTable::parse(sql).unwrap();
+        let (from, to) = (Dialect::read(from, None), Dialect::read(to, None));
+        adapt(&mut table, &from, &to);
+        table.sql("d")
+    }
+
+    #[test]
+    fn to_mariadb() {
+        let text = adapted(
+            "CREATE TABLE `t` (\n  `id` int NOT NULL,\n  `a` int DEFAULT '4' /*!80023 INVISIBLE */ COMMENT 'json /*!80023 INVISIBLE */',\n  \
+             `j` json DEFAULT (json_array()),\n  `g` json GENERATED ALWAYS AS (`j`) VIRTUAL,\n  \
+             `p` point /*!80003 SRID 4326 */,\n  `q` point /*!80003 SRID 0 */,\n  PRIMARY KEY (`id`),\n  \
+             KEY `a` (`a`) /*!80000 INVISIBLE */,\n  CONSTRAINT `c` CHECK ((`a` > 1)) /*!80016 NOT ENFORCED */\n) \
+             ENGINE=InnoDB /*!80016 ENCRYPTION='N' */\n/*!50100 PARTITION BY KEY (id) */",
+            "9.7.0",
+            "10.11.6-MariaDB",
+        );
+        for wanted in [
+            "`a` int DEFAULT '4' INVISIBLE COMMENT 'json /*!80023 INVISIBLE */'",
+            "`j` longtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT (json_array()) CHECK (json_valid(`j`))",
+            "`g` longtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin GENERATED ALWAYS AS (`j`) VIRTUAL,",
+            // For the target to refuse.
+            "`p` point SRID 4326",
+            "CHECK ((`a` > 1)) NOT ENFORCED",
+            "KEY `a` (`a`) IGNORED",
+            "/*!50100 PARTITION BY KEY (id) */",
+        ] {
+            assert!(text.contains(wanted), "{wanted} isn't in {text}");
+        }
+        assert!(!text.contains("SRID 0") && !text.contains("ENCRYPTION"), "{text}");
+    }
+
+    #[test]
+    fn to_mysql() {
+        let text = adapted(
+            "CREATE TABLE `t` (\n  `id` char(36) NOT NULL DEFAULT uuid(),\n  `a` text DEFAULT 'x',\n  \
+             `n` int(11) DEFAULT NULL COMMENT 'CHECK (1)' CHECK (`n` > 1),\n  \
+             `at` datetime DEFAULT current_timestamp(),\n  `d` date DEFAULT current_timestamp(),\n  \
+             PRIMARY KEY (`id`),\n  KEY `n` (`n`) IGNORED,\n  CONSTRAINT `CONSTRAINT_1` CHECK (`n` < 9),\n  \
+             CONSTRAINT `t_chk_1` CHECK (`n` <> 5)\n) ENGINE=InnoDB PAGE_CHECKSUM=1 `PAGE_COMPRESSED`='ON'",
+            "10.11.6-MariaDB",
+            "9.7.0",
+        );
+        for wanted in [
+            "DEFAULT (uuid())",
+            "DEFAULT ('x')",
+            "`n` int(11) DEFAULT NULL COMMENT 'CHECK (1)'",
+            "`at` datetime DEFAULT current_timestamp()",
+            "`d` date DEFAULT (current_timestamp())",
+            "KEY `n` (`n`) INVISIBLE",
+            // Numbered anew, past the name that is taken.
+            "CONSTRAINT `t_chk_2` CHECK (`n` < 9)",
+            "CONSTRAINT `t_chk_1` CHECK (`n` <> 5)",
+            "CONSTRAINT `t_chk_3` CHECK (`n` > 1)",
+        ] {
+            assert!(text.contains(wanted), "{wanted} isn't in {text}");
+        }
+        assert!(!text.contains("PAGE_"), "{text}");
+    }
+}
