@@ -17,7 +17,7 @@ const NAMED: usize = 3;
 type Rule = fn(&Survey, &Estimates, &mut Findings);
 
 /// Every rule, in the order in which a reader meets their findings (within one severity).
-const RULES: [Rule; 36] = [
+const RULES: [Rule; 37] = [
     servers::same_server,
     servers::older_target,
     servers::not_mysql,
@@ -40,6 +40,7 @@ const RULES: [Rule; 36] = [
     tables::spatial,
     products::of_mysql,
     products::of_mariadb,
+    products::packages,
     objects::function_creators,
     objects::definers,
     objects::sql_modes,

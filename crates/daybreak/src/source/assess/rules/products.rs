@@ -173,22 +173,6 @@ pub(super) fn of_mariadb(survey: &Survey, _: &Estimates, out: &mut Findings) {
              instead; or a VARCHAR that is short enough",
         );
     }
-    let packages: Vec<String> = survey
-        .source
-        .inventory
-        .odd_routines
-        .iter()
-        .map(|(kind, name)| format!("{} {name}", kind.to_lowercase()))
-        .collect();
-    if !packages.is_empty() {
-        out.blocker(
-            "target.packages",
-            packages.clone(),
-            format!("MySQL has no packages: {}", few(&packages)),
-            "rewrite them as procedures and functions and DROP PACKAGE at the source, or leave their database out \
-             with [select] exclude",
-        );
-    }
     let Some(trial) = survey.trial() else { return };
     let mut named: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
     for (name, table) in &trial.adapted {
@@ -207,6 +191,37 @@ pub(super) fn of_mariadb(survey: &Survey, _: &Estimates, out: &mut Findings) {
             twice.clone(),
             format!("MySQL wants a CHECK's name once in a database (error 3822): {}", few(&twice)),
             "ALTER TABLE ... DROP CONSTRAINT ..., ADD CONSTRAINT another_name CHECK (...) at the source",
+        );
+    }
+}
+
+/// Packages, which daybreak doesn't make anywhere.
+pub(super) fn packages(survey: &Survey, _: &Estimates, out: &mut Findings) {
+    let packages: Vec<String> = survey
+        .source
+        .inventory
+        .odd_routines
+        .iter()
+        .map(|(kind, name)| format!("{} {name}", kind.to_lowercase()))
+        .collect();
+    if packages.is_empty() {
+        return;
+    }
+    if survey.target.as_ref().is_some_and(|target| target.dialect.is_mariadb()) {
+        out.warning(
+            "source.packages",
+            packages.clone(),
+            format!("packages aren't migrated: {}", few(&packages)),
+            "create them on the target before the cutover, as SHOW CREATE PACKAGE and SHOW CREATE PACKAGE BODY \
+             print them",
+        );
+    } else {
+        out.blocker(
+            "target.packages",
+            packages.clone(),
+            format!("MySQL has no packages: {}", few(&packages)),
+            "rewrite them as procedures and functions and DROP PACKAGE at the source, or leave their database out \
+             with [select] exclude",
         );
     }
 }
