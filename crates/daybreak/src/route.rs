@@ -9,7 +9,7 @@ use crate::{
     event::Events,
     mysql::{Session, Side},
     source::{
-        assess::{Assessment, Survey, TargetSpec, Wishes},
+        assess::{Assessment, NO_REPLICATION, Survey, TargetSpec, Wishes},
         preflight::Preflight,
         prepare::PrepareSource,
     },
@@ -30,6 +30,7 @@ pub async fn make_plan(config: &Config, events: &Events) -> Result<(Plan, Assess
         Survey::take(&config.source, &TargetSpec::Url(Box::new(config.target.clone())), wishes)
             .await?;
     let assessment = survey.judge();
+    refuse_impossible(&assessment)?;
     let catalog = survey.catalog();
     let mut tables: Vec<(String, u64, u64)> = catalog
         .tables
@@ -75,6 +76,16 @@ pub async fn make_plan(config: &Config, events: &Events) -> Result<(Plan, Assess
         })
         .collect();
     Ok((plan, assessment))
+}
+
+/// What no remedy on the servers can mend makes no plan: another one must be asked for.
+fn refuse_impossible(assessment: &Assessment) -> Result<()> {
+    match assessment.blockers().find(|finding| finding.id == NO_REPLICATION) {
+        Some(finding) => Err(Error::new(Kind::Blocked, finding.why.clone())
+            .at(finding.objects.join(", "))
+            .next(finding.remedy.clone())),
+        None => Ok(()),
+    }
 }
 
 /// The steps of a plan, in order.

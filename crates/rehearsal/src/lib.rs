@@ -1,5 +1,6 @@
 //! Stand-ins on loopback.
 pub mod proxy;
+pub mod sakila;
 pub mod server;
 pub mod shop;
 pub mod writer;

@@ -28,6 +28,9 @@ pub struct ShopOptions {
     pub database: String,
     /// Connections that load at the same time.
     pub threads: usize,
+    /// Whether a MySQL 8 server gets only what MariaDB has as well: no invisible columns, no keys over
+    /// expressions, no SRIDs, no collation of its own.
+    pub portable: bool,
 }
 
 impl ShopOptions {
@@ -37,7 +40,7 @@ impl ShopOptions {
 
 impl Default for ShopOptions {
     fn default() -> Self {
-        Self { rows: 10_000, seed: 1, database: "shop".to_owned(), threads: 2 }
+        Self { rows: 10_000, seed: 1, database: "shop".to_owned(), threads: 2, portable: false }
     }
 }
 
@@ -93,7 +96,10 @@ pub async fn generate(
     let opts = Opts::from_url(url).map_err(ShopError::Url)?;
     let base = OptsBuilder::from_opts(opts).db_name(None::<String>);
     let mut conn = Conn::new(base.clone()).await.map_err(server("connecting to the server"))?;
-    let dialect = schema::Dialect::of(&mut conn).await?;
+    let dialect = match schema::Dialect::of(&mut conn).await? {
+        schema::Dialect::Modern if options.portable => schema::Dialect::Mysql57,
+        dialect => dialect,
+    };
     schema::create_database(&mut conn, &options.database, dialect).await?;
     let with_db = base.db_name(Some(options.database.clone()));
     conn.query_drop(format!("USE {}", quote_name(&options.database)))

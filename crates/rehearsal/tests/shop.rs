@@ -23,7 +23,8 @@ async fn shop(
     seed: u64,
     threads: usize,
 ) -> ShopSummary {
-    let options = ShopOptions { rows, seed, database: database.to_owned(), threads };
+    let options =
+        ShopOptions { rows, seed, database: database.to_owned(), threads, portable: false };
     generate(&server.root_url(), &options, |_, _| {})
         .await
         .unwrap_or_else(|error| panic!("{error}: {:?}", std::error::Error::source(&error)))

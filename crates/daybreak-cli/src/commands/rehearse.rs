@@ -216,6 +216,7 @@ impl Stage {
                 seed: options.seed,
                 database: DATABASE.into(),
                 threads: 2,
+                ..ShopOptions::default()
             },
             move |done, total| {
                 progress.send(Event::Progress {

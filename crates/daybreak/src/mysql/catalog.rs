@@ -30,6 +30,9 @@ pub struct Column {
     pub auto_increment: bool,
     /// The server's `EXTRA` text.
     pub extra: String,
+    /// Whether a default other than NULL is given.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_default: bool,
 }
 
 impl Column {
@@ -201,7 +204,7 @@ impl Catalog {
         for row in session
             .rows(format!(
                 "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, IS_NULLABLE, \
-                 CHARACTER_SET_NAME, COLLATION_NAME, EXTRA \
+                 CHARACTER_SET_NAME, COLLATION_NAME, EXTRA, COLUMN_DEFAULT IS NOT NULL AS HAS_DEFAULT \
                  FROM information_schema.COLUMNS WHERE TABLE_SCHEMA {within} \
                  ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION"
             ))
@@ -227,6 +230,7 @@ impl Catalog {
                     .any(|word| upper.contains(word)),
                 auto_increment: upper.contains("AUTO_INCREMENT"),
                 extra,
+                has_default: session.field::<i64>(&row, "HAS_DEFAULT")? != 0,
             });
         }
         let dialect = session.dialect();

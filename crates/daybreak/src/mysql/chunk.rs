@@ -310,6 +310,7 @@ mod tests {
             collation: charset.map(|charset| format!("{charset}_bin")),
             generated: false,
             auto_increment: false,
+            has_default: false,
             extra: String::new(),
         }
     }

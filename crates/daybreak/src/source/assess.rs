@@ -12,6 +12,7 @@ mod landing;
 mod not_migrated;
 mod position;
 mod rules;
+mod trial;
 
 use serde::{Deserialize, Serialize};
 
@@ -29,12 +30,16 @@ use crate::{
 };
 use inventory::Inventory;
 use landing::Landing;
+use trial::Trial;
 
 /// The rate that the estimate of the copy assumes, in bytes a second.
 ///
 /// Source: facts of the rehearsal machine (2 cores, loading with keys deferred); the target is what
 /// limits it, so that a larger one is faster.
 const COPY_RATE: u64 = 20 * 1_048_576;
+
+/// The finding that says that native replication can't serve this pair of servers at all.
+pub(crate) const NO_REPLICATION: &str = "replication.products";
 
 /// What the rows are to land on.
 #[derive(Debug, Clone)]
@@ -181,6 +186,8 @@ struct TargetSide {
     dialect: Dialect,
     /// None when only a version is known.
     landing: Option<Landing>,
+    /// What it made of the source's definitions, where it is of the other product.
+    trial: Option<Trial>,
 }
 
 impl Survey {
@@ -196,21 +203,27 @@ impl Survey {
         let grants = Grants::read(&mut session).await?;
         let catalog = Catalog::read(&mut session, &wishes.selection).await?;
         let inventory = Inventory::read(&mut session, &wishes.selection).await?;
-        session.close().await;
         let target = match target {
             TargetSpec::Url(url) => {
-                let mut session = Session::open(url, Side::Target).await?;
-                bound(&mut session).await?;
-                let landing = Landing::read(&mut session, url, &catalog, &inventory).await?;
-                let dialect = session.dialect().clone();
-                session.close().await;
-                Some(TargetSide { dialect, landing: Some(landing) })
+                let mut on_target = Session::open(url, Side::Target).await?;
+                bound(&mut on_target).await?;
+                let landing = Landing::read(&mut on_target, url, &catalog, &inventory).await?;
+                let dialect = on_target.dialect().clone();
+                let mut trial = None;
+                if dialect.product != facts.dialect.product {
+                    let mut tried = Trial::read(&mut session, &catalog, &wishes.selection).await?;
+                    tried.run(&mut on_target, &facts.dialect, &inventory).await?;
+                    trial = Some(tried);
+                }
+                on_target.close().await;
+                Some(TargetSide { dialect, landing: Some(landing), trial })
             }
             TargetSpec::Version(text) => {
-                Some(TargetSide { dialect: version(text)?, landing: None })
+                Some(TargetSide { dialect: version(text)?, landing: None, trial: None })
             }
             TargetSpec::None => None,
         };
+        session.close().await;
         let source = SourceSide { url: source.clone(), facts, grants, catalog, inventory };
         Ok(Survey { source, target, wishes })
     }
@@ -246,6 +259,10 @@ impl Survey {
         self.target.as_ref().and_then(|target| target.landing.as_ref())
     }
 
+    fn trial(&self) -> Option<&Trial> {
+        self.target.as_ref().and_then(|target| target.trial.as_ref())
+    }
+
     /// Whether the rows land on Aurora, or on what acts like it. Not knowing counts as yes.
     fn to_aurora(&self) -> bool {
         match (self.wishes.target_kind, &self.target) {
@@ -263,6 +280,25 @@ impl Survey {
         self.native().then(|| {
             position::choose(&self.source.facts, landing, self.wishes.position, self.to_aurora())
         })
+    }
+
+    /// Why native replication can't serve this pair of servers; none where it can, or no target is known.
+    ///
+    /// Source: tried with the servers of the rehearsal (MariaDB 10.11, MySQL 9.7): rows of MariaDB stop MySQL
+    /// with 13121. MariaDB logs in at MySQL with a plugin that Debian's package lacks; given that, it stops
+    /// with error 22 at the first BEGIN of a session in MySQL's default collation, utf8mb4_0900_ai_ci.
+    fn no_replication(&self) -> Option<&'static str> {
+        let (from, to) = (&self.source.facts.dialect, &self.target.as_ref()?.dialect);
+        match from.product {
+            _ if from.product == to.product => None,
+            Product::Mariadb => Some("MySQL can't apply MariaDB's row events (error 13121)"),
+            Product::Mysql if from.mysql_from(8, 0, 0) => Some(
+                "MariaDB can't follow a binary log of MySQL 8.0 or newer: it can't log in with \
+                     caching_sha2_password, and stops at the first session in a collation that it lacks (error 22)",
+            ),
+            // 5.x to MariaDB works.
+            Product::Mysql => None,
+        }
     }
 
     fn estimates(&self) -> Estimates {
@@ -291,6 +327,13 @@ impl Survey {
             )
         } else {
             base.to_string()
+        };
+        let reason = match self.no_replication() {
+            Some(_) if self.native() => format!(
+                "{reason}. Accept a downtime (mode = \"none\" in [replication]): writes stop for the copy, since \
+                 native replication can't follow here"
+            ),
+            _ => reason,
         };
         Recommendation { route: Route::Logical, reason }
     }

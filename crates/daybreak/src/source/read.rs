@@ -72,6 +72,13 @@ impl RowForm {
                     fields.push(variable);
                     cells.push(Cell::Plain);
                 }
+                // Bytes without a character set would be taken for the value's own.
+                "uuid" | "inet4" | "inet6" => {
+                    select.push(name.clone());
+                    sets.push(format!("{name} = CONVERT({variable} USING latin1)"));
+                    fields.push(variable);
+                    cells.push(Cell::Plain);
+                }
                 // By number: an empty SET and a member that is called '' have the same text.
                 "set" => {
                     select.push(format!("CAST({name} AS UNSIGNED)"));
@@ -104,6 +111,18 @@ impl RowForm {
             select.push("'-'".to_string());
             fields.push("@v0".to_string());
             cells.push(Cell::Plain);
+        }
+        if !sets.is_empty() {
+            // With a SET, MariaDB takes a 0 that was read into an AUTO_INCREMENT column for "count up",
+            // whatever the sql_mode; assigned by the SET it stays 0.
+            let counted = table.stored_columns().position(|column| column.auto_increment);
+            if let Some(at) = counted {
+                let variable = format!("@v{at}");
+                let name = std::mem::replace(&mut fields[at], variable.clone());
+                if name != variable {
+                    sets.push(format!("{name} = {variable}"));
+                }
+            }
         }
         let set = if sets.is_empty() { String::new() } else { format!(" SET {}", sets.join(", ")) };
         Ok(RowForm {
@@ -187,9 +206,6 @@ fn is_plain(data_type: &str) -> bool {
             | "geometrycollection"
             | "geomcollection"
             | "vector"
-            | "uuid"
-            | "inet4"
-            | "inet6"
     )
 }
 
@@ -315,6 +331,7 @@ mod tests {
             collation: None,
             generated: false,
             auto_increment: false,
+            has_default: false,
             extra: String::new(),
         };
         assert_eq!(no_member(&column("enum('a','')", "latin1")), b"0");

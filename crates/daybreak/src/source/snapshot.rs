@@ -5,7 +5,7 @@
 //! each connection is asked which position it saw, until all agree).
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     time::{Duration, Instant},
 };
 
@@ -20,6 +20,7 @@ use crate::{
     event::{Event, Events},
     mysql::{Catalog, Coordinates, FilePosition, GtidSet, ServerUrl, Session, Side, TableName},
     select::Selection,
+    sync::replicate::literal,
 };
 
 /// The savepoint to which a reader goes back after each range: that gives up the table's metadata
@@ -34,6 +35,9 @@ const OPEN_LIMIT: Duration = Duration::from_secs(5);
 
 /// How often a snapshot is taken again because an XA transaction was prepared.
 const XA_TRIES: u32 = 3;
+
+/// How long it is waited before the next.
+const XA_PAUSE: Duration = Duration::from_millis(200);
 
 /// How often a snapshot is taken again because definitions changed meanwhile.
 const DEFINITION_TRIES: u32 = 5;
@@ -201,7 +205,7 @@ async fn open_views(
         });
     }
     if sessions.first().is_some_and(|session| session.dialect().is_mariadb()) {
-        if let Some((file, tries)) = agree(sessions).await? {
+        if let Some((file, tries)) = agree_without_xa(request, sessions).await? {
             mark(sessions).await?;
             return Ok(SnapshotRecord {
                 coordinates: Coordinates { file: Some(file), gtids: GtidSet::default() },
@@ -254,7 +258,7 @@ async fn under_lock(
         if has_prepared {
             // Its rows aren't in the views, and its events lie before the position.
             end(sessions).await?;
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            tokio::time::sleep(XA_PAUSE).await;
             continue;
         }
         mark(sessions).await?;
@@ -269,11 +273,15 @@ async fn under_lock(
             taken_at: Timestamp::now(),
         });
     }
+    Err(always_prepared(request))
+}
+
+fn always_prepared(request: &SnapshotRequest<'_>) -> Error {
     let what =
         "XA transactions are prepared on the source at every try: a snapshot would miss their rows";
-    Err(Error::new(Kind::LockWait, what)
+    Error::new(Kind::LockWait, what)
         .at(request.url)
-        .next("commit or roll back what XA RECOVER lists there, then `daybreak resume`"))
+        .next("commit or roll back what XA RECOVER lists there, then `daybreak resume`")
 }
 
 /// Begins the transactions, all at once.
@@ -326,6 +334,56 @@ async fn agree(sessions: &mut [Session]) -> Result<Option<(FilePosition, u32)>> 
     }
     end(sessions).await?;
     Ok(None)
+}
+
+/// The same, of a moment in which no XA transaction was prepared: its rows would not be in the views,
+/// and its events lie before the position.
+async fn agree_without_xa(
+    request: &SnapshotRequest<'_>,
+    sessions: &mut [Session],
+) -> Result<Option<(FilePosition, u32)>> {
+    for _ in 0..XA_TRIES {
+        let Some((position, tries)) = agree(sessions).await? else { return Ok(None) };
+        let mut asking = Session::open(request.url, Side::Source).await?;
+        // One that was prepared then is still listed, or its end is in the log since.
+        let prepared =
+            has_prepared_xa(&mut asking).await? || has_ended_xa(&mut asking, &position).await?;
+        asking.close().await;
+        if !prepared {
+            return Ok(Some((position, tries)));
+        }
+        end(sessions).await?;
+        tokio::time::sleep(XA_PAUSE).await;
+    }
+    Err(always_prepared(request))
+}
+
+/// Whether the binary log since a position holds the end of an XA transaction that was prepared before
+/// it. A log that went on in another file counts as one: it isn't worth reading two.
+async fn has_ended_xa(session: &mut Session, since: &FilePosition) -> Result<bool> {
+    let now = Coordinates::read(session).await?.file;
+    if now.as_ref() == Some(since) {
+        return Ok(false);
+    }
+    if now.is_none_or(|now| now.file != since.file) {
+        return Ok(true);
+    }
+    let events = session
+        .rows(format!("SHOW BINLOG EVENTS IN {} FROM {}", literal(&since.file), since.position))
+        .await?;
+    let mut begun = HashSet::new();
+    for event in events {
+        let info: String = session.optional(&event, "Info")?.unwrap_or_default();
+        if let Some(xid) = info.strip_prefix("XA START ") {
+            begun.extend(xid.split_whitespace().next().map(str::to_string));
+        }
+        let ended = ["XA COMMIT ", "XA ROLLBACK "].iter().find_map(|end| info.strip_prefix(end));
+        let xid = ended.and_then(|rest| rest.split_whitespace().next());
+        if xid.is_some_and(|xid| !begun.contains(xid)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 async fn snapshot_position(session: &mut Session) -> Result<Option<FilePosition>> {

@@ -4,6 +4,7 @@
 //! Understands what servers print, not everything that may be written by hand. What it doesn't know
 //! stays in the definition as it is; nothing is dropped without a note.
 
+mod across;
 mod adapt;
 mod normal;
 mod parse;
@@ -86,6 +87,24 @@ impl Element {
     /// The text, without white space around it.
     pub fn text(&self) -> &str {
         self.raw.trim()
+    }
+
+    /// Whether these words follow each other in it, outside parentheses and quotes.
+    pub fn has_words(&self, wanted: &str) -> bool {
+        let words = parse::Words::of(&self.raw);
+        let wanted: Vec<&str> = wanted.split(' ').collect();
+        let mut at = 0;
+        while at < words.len() {
+            if words.is_mark(at, b'(') {
+                at = words.behind_group(at);
+                continue;
+            }
+            if wanted.iter().enumerate().all(|(n, word)| words.is(at + n, word)) {
+                return true;
+            }
+            at += 1;
+        }
+        false
     }
 }
 

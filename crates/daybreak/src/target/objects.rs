@@ -29,6 +29,49 @@ pub(crate) use memory::remember;
 
 const STEP: &str = "objects";
 
+/// A routine, view, trigger or event as the source prints it, in utf8mb4.
+#[derive(Debug, Clone)]
+pub(crate) struct Printed {
+    /// Which one.
+    pub name: ObjectName,
+    /// The statement that makes it.
+    pub sql: Vec<u8>,
+    /// The `sql_mode` under which it is read.
+    pub sql_mode: String,
+}
+
+impl Printed {
+    /// Whether it is a view.
+    pub fn is_view(&self) -> bool {
+        self.name.kind == ObjectKind::View
+    }
+}
+
+/// Every selected object that can be read.
+pub(crate) async fn printed(
+    session: &mut Session,
+    selection: &crate::select::Selection,
+) -> Result<Vec<Printed>> {
+    let mut found = Vec::new();
+    for name in definition::names(session, selection).await? {
+        if name.kind == ObjectKind::Table {
+            continue;
+        }
+        match definition::read(session, &name).await {
+            Ok(object) => found.push(Printed {
+                name,
+                sql_mode: definition::known_modes(object.sql_mode.as_deref().unwrap_or_default()),
+                sql: object.printed,
+            }),
+            Err(error) if matches!(error.kind(), Kind::Privilege | Kind::SnapshotLost) => {}
+            // A view that doesn't work at the source either.
+            Err(error) if error.code() == Some(1356) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
+}
+
 /// Makes routines, views, triggers and events.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CreateObjects;

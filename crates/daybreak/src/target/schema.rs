@@ -117,7 +117,23 @@ pub(crate) async fn adaptation(target: &mut Session) -> Result<Adaptation> {
     if target.dialect().aurora.is_some() {
         refused.extend(["myisam", "archive", "federated", "blackhole"].map(String::from));
     }
-    Ok(Adaptation { refused_engines: refused })
+    // MariaDB's way to refuse every engine but one.
+    let enforced = target.variable("enforce_storage_engine").await?.unwrap_or_default();
+    let mut engines = BTreeSet::new();
+    for row in target
+        .rows("SELECT ENGINE FROM information_schema.ENGINES WHERE SUPPORT IN ('YES', 'DEFAULT')")
+        .await?
+    {
+        let engine: String = target.field(&row, "ENGINE")?;
+        if enforced.is_empty() || engine.eq_ignore_ascii_case(&enforced) {
+            engines.insert(engine.to_ascii_lowercase());
+        }
+    }
+    Ok(Adaptation {
+        refused_engines: refused,
+        engines: Some(engines),
+        to: Some(target.dialect().clone()),
+    })
 }
 
 /// The base tables that databases of a server hold.

@@ -14,7 +14,7 @@ const OBJECTS: &str = include_str!("objects.sql");
 pub(super) enum Dialect {
     /// MySQL 8.0.16 and later: everything.
     Modern,
-    /// MySQL 5.7: generated columns and JSON, no more.
+    /// MySQL 5.7, and a newer one that is to be portable: generated columns and JSON, no more.
     Mysql57,
     /// MySQL 5.5 and 5.6.
     Mysql56,
@@ -112,7 +112,11 @@ pub(super) async fn create_database(
     database: &str,
     dialect: Dialect,
 ) -> Result<(), ShopError> {
-    conn.query_drop("SET NAMES utf8mb4").await.map_err(server("setting the character set"))?;
+    // What stored objects keep as their connection's collation.
+    let collation = dialect.collation();
+    conn.query_drop(format!("SET NAMES utf8mb4 COLLATE {collation}"))
+        .await
+        .map_err(server("setting the character set"))?;
     let tables: Option<u64> = conn
         .exec_first(
             "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = ?",
@@ -124,7 +128,6 @@ pub(super) async fn create_database(
         return Err(ShopError::NotEmpty(database.to_owned()));
     }
     let name = quote_name(database);
-    let collation = dialect.collation();
     conn.query_drop(format!("CREATE DATABASE IF NOT EXISTS {name}"))
         .await
         .map_err(server("creating the database"))?;

@@ -45,7 +45,11 @@ pub(super) fn list(survey: &Survey) -> Vec<NotMigrated> {
         );
     }
     for (kind, name) in &inventory.odd_routines {
-        add(&kind.to_lowercase(), &name.to_string(), "the target has no such objects: rewrite it");
+        add(
+            &kind.to_lowercase(),
+            &name.to_string(),
+            "MySQL has no such objects: rewrite it; on MariaDB create it yourself",
+        );
     }
     for name in &inventory.server.user_tables {
         add("table", name, "in a database of the server itself: move it to one of your own");

@@ -3,6 +3,7 @@
 mod activity;
 mod objects;
 mod privileges;
+mod products;
 mod replication;
 mod servers;
 mod tables;
@@ -16,7 +17,7 @@ const NAMED: usize = 3;
 type Rule = fn(&Survey, &Estimates, &mut Findings);
 
 /// Every rule, in the order in which a reader meets their findings (within one severity).
-const RULES: [Rule; 33] = [
+const RULES: [Rule; 37] = [
     servers::same_server,
     servers::older_target,
     servers::not_mysql,
@@ -37,6 +38,9 @@ const RULES: [Rule; 33] = [
     tables::options,
     tables::foreign_keys,
     tables::spatial,
+    products::of_mysql,
+    products::of_mariadb,
+    products::packages,
     objects::function_creators,
     objects::definers,
     objects::sql_modes,
@@ -50,6 +54,8 @@ const RULES: [Rule; 33] = [
     replication::path,
     activity::now,
     privileges::all,
+    // Last: it leaves out what others name.
+    products::tried,
 ];
 
 /// Applies every rule: blockers first, else in the rules' order.
@@ -82,6 +88,16 @@ impl Findings {
             why: why.into(),
             remedy: remedy.into(),
         });
+    }
+
+    /// Whether a blocker names this object, or a part of it: `shop.t.id uuid`, `shop.t (default)`.
+    fn blocks(&self, object: &str) -> bool {
+        let blockers = self.0.iter().filter(|finding| finding.severity == Severity::Blocker);
+        blockers.flat_map(|finding| &finding.objects).any(|named| {
+            named
+                .strip_prefix(object)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', ' ']))
+        })
     }
 
     fn blocker(

@@ -7,6 +7,7 @@
 //! compared between servers of one series only; between others, that they exist.
 
 mod objects;
+mod products;
 mod spelling;
 mod tables;
 
@@ -23,11 +24,14 @@ use crate::{
 /// A part of an object: its class and its name.
 type Part = (&'static str, String);
 
+/// The parts of an object.
+type Parts = BTreeMap<Part, String>;
+
 /// What a side has: objects by kind and name, each with its parts.
 #[derive(Debug)]
 pub struct Definitions {
     dialect: Dialect,
-    objects: BTreeMap<(&'static str, String), BTreeMap<Part, String>>,
+    objects: BTreeMap<(&'static str, String), Parts>,
 }
 
 /// Classes that only inform: differing there doesn't make the sides different.
@@ -158,6 +162,9 @@ pub fn differences(source: &Definitions, target: &Definitions) -> Vec<Definition
     let mut found = Vec::new();
     for (object, ours) in &source.objects {
         let Some(theirs) = target.objects.get(object) else { continue };
+        let across = (s.product != t.product).then(|| products::alike(ours, theirs));
+        let (ours, theirs) =
+            across.as_ref().map_or((ours, theirs), |(ours, theirs)| (ours, theirs));
         let parts: BTreeSet<&Part> = ours.keys().chain(theirs.keys()).collect();
         for part in parts {
             let (a, b) = (ours.get(part), theirs.get(part));

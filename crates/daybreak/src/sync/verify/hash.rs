@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Error, Kind, Result},
-    mysql::{ChunkKey, Column, KeyRange, KeyTuple, Session, Table, quote},
+    mysql::{ChunkKey, Column, Dialect, KeyRange, KeyTuple, Session, Table, quote},
 };
 
 /// A table without a key is read whole; beyond this many rows its hashes aren't kept in a temporary
@@ -120,6 +120,45 @@ fn types_within(document: &str) -> String {
         .join(", ")
 }
 
+/// JSON that the other side keeps as text.
+const DOCUMENT_AS_TEXT: &str = "json as text";
+
+/// FLOAT and DOUBLE where the target is MariaDB, which has no -0 and stores 0 for it.
+const NUMBER_WITHOUT_SIGNED_ZERO: &str = "number without -0";
+
+/// A table's columns as both servers can hash them alike, where they are of two products: by types of
+/// this module's own.
+pub fn in_common(table: &Table, source: &Dialect, target: &Dialect) -> Table {
+    let mut table = table.clone();
+    if source.product == target.product {
+        return table;
+    }
+    for column in &mut table.columns {
+        column.data_type = match column.data_type.as_str() {
+            "json" | "longtext" => DOCUMENT_AS_TEXT.to_string(),
+            "float" | "double" if target.is_mariadb() => NUMBER_WITHOUT_SIGNED_ZERO.to_string(),
+            _ => continue,
+        };
+    }
+    table
+}
+
+/// A FLOAT or DOUBLE as the text that names exactly that number.
+///
+/// A product keeps the sign of -0, which a sum would lose, and isn't bound to the decimals of
+/// FLOAT(M,D); the server prints it with as many digits as it takes to name it. But in an expression
+/// MySQL has room for 22 characters only, and cuts digits or chooses another notation to fit. So the
+/// sign stands apart, and numbers below 1 are multiplied by powers of 2, which loses nothing: by 2^500,
+/// or by 2^1100 in two steps.
+fn number(c: &str, negative: &str) -> String {
+    let size = format!("ABS({c} * 1e0)");
+    format!(
+        "CONCAT(IF({negative}, '-', ''), CASE WHEN {size} >= 1 THEN {size} \
+         WHEN {size} >= 1e-150 THEN CONCAT('~', {size} * 3.273390607896142e150) \
+         ELSE CONCAT('~~', {size} * 1.0715086071862673e301 * 1.2676506002282294e30) END)"
+    )
+}
+
 /// One column as bytes that end by themselves; none for an unknown type.
 fn column_expression(column: &Column, mariadb: bool, documents: Documents) -> Option<String> {
     let c = quote(&column.name);
@@ -130,9 +169,9 @@ fn column_expression(column: &Column, mariadb: bool, documents: Documents) -> Op
             sized(format!("{c} + 0"))
         }
         "decimal" => sized(c.clone()),
-        // A product keeps the sign of -0, which a sum would lose, and isn't bound to the decimals of
-        // FLOAT(M,D); the server prints it with as many digits as it takes to name it.
-        "float" | "double" => sized(format!("{c} * 1e0")),
+        "float" | "double" => sized(number(&c, &format!("LEFT({c} * 1e0, 1) = '-'"))),
+        NUMBER_WITHOUT_SIGNED_ZERO => sized(number(&c, &format!("{c} < 0"))),
+        DOCUMENT_AS_TEXT => format!("'S', SHA2({c}, 256)"),
         "bit" => sized(format!("CAST({c} AS UNSIGNED)")),
         "date" | "time" | "datetime" | "timestamp" => sized(c.clone()),
         "char" | "varchar" => sized(format!("CAST({c} AS BINARY)")),
@@ -323,6 +362,7 @@ mod tests {
             collation: None,
             generated: false,
             auto_increment: false,
+            has_default: false,
             extra: String::new(),
         }
     }
@@ -330,8 +370,8 @@ mod tests {
     #[test]
     fn every_value_ends_by_itself() {
         assert_eq!(
-            column_expression(&column("double"), false, Documents::Text).unwrap(),
-            "IF(`a``b` IS NULL, 'N', CONCAT(LENGTH(`a``b` * 1e0), ':', `a``b` * 1e0))"
+            column_expression(&column("bigint"), false, Documents::Text).unwrap(),
+            "IF(`a``b` IS NULL, 'N', CONCAT(LENGTH(`a``b` + 0), ':', `a``b` + 0))"
         );
         assert_eq!(
             column_expression(&column("longtext"), false, Documents::Values).unwrap(),

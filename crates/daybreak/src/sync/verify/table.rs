@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    hash::{self, ChunkSum, Documents, RowHash},
+    hash::{self, ChunkSum, Documents, RowHash, in_common},
     report::{Difference, What},
     whole,
 };
@@ -79,8 +79,9 @@ impl Work {
         let target = Table { columns, ..target.clone() };
         // Types that hash in different ways have no common ground to be compared on.
         let documents = Documents::of(&pair.source, &pair.target);
-        let ours = RowHash::new(&pair.source, source, documents);
-        let theirs = RowHash::new(&pair.target, &target, documents);
+        let (from, to) = (pair.source.dialect(), pair.target.dialect());
+        let ours = RowHash::new(&pair.source, &in_common(source, from, to), documents);
+        let theirs = RowHash::new(&pair.target, &in_common(&target, from, to), documents);
         let hash = match (ours, theirs) {
             (Ok(ours), Ok(theirs)) if ours == theirs => ours,
             (Ok(_), Ok(_)) => {

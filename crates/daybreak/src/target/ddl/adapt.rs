@@ -11,10 +11,24 @@ use crate::mysql::Dialect;
 pub struct Adaptation {
     /// Storage engines that it refuses, in lower case: such tables become InnoDB.
     pub refused_engines: BTreeSet<String>,
+    /// Storage engines that it has, in lower case; tables of others that hold rows become InnoDB. None:
+    /// not asked.
+    pub engines: Option<BTreeSet<String>>,
+    /// What the target is; none: of the source's product.
+    pub to: Option<Dialect>,
+}
+
+impl Adaptation {
+    /// Whether tables of an engine are made as InnoDB.
+    pub fn refuses(&self, engine: &str) -> bool {
+        let engine = engine.to_ascii_lowercase();
+        self.refused_engines.contains(&engine)
+            || self.engines.as_ref().is_some_and(|engines| !engines.contains(&engine))
+    }
 }
 
 /// Takes spans out of a text, or puts others in their place.
-fn splice(text: &str, mut changes: Vec<(Range<usize>, String)>) -> String {
+pub(super) fn splice(text: &str, mut changes: Vec<(Range<usize>, String)>) -> String {
     changes.sort_by_key(|(span, _)| span.start);
     let (mut out, mut at) = (String::with_capacity(text.len()), 0);
     for (span, new) in changes {
@@ -28,7 +42,7 @@ fn splice(text: &str, mut changes: Vec<(Range<usize>, String)>) -> String {
     out
 }
 
-fn end(words: &Words<'_>, at: usize) -> usize {
+pub(super) fn end(words: &Words<'_>, at: usize) -> usize {
     words.start(at) + words.text(at).len()
 }
 
@@ -153,13 +167,17 @@ pub(super) fn adapt(table: &mut CreateTable, from: &Dialect, to: &Adaptation) ->
         }
     }
 
+    if let Some(target) = &to.to {
+        notes.extend(super::across::adapt(table, from, target));
+    }
+
     let words = Words::of(&table.options);
     let engine = (0..words.len())
         .find(|at| words.is(*at, "ENGINE"))
         .map(|at| if words.is_mark(at + 1, b'=') { at + 2 } else { at + 1 });
     if let Some(at) = engine {
         let name = words.text(at).to_string();
-        if to.refused_engines.contains(&name.to_ascii_lowercase()) {
+        if to.refuses(&name) {
             let mut changes = vec![(words.start(at)..end(&words, at), "InnoDB".to_string())];
             // Formats of other engines mean nothing to InnoDB, which refuses them.
             if let Some(at) = (0..words.len()).find(|at| words.is(*at, "ROW_FORMAT")) {

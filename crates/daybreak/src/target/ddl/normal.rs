@@ -217,6 +217,11 @@ fn column(text: &str, table_collation: &str, dialect: &Dialect) -> String {
             at += 1;
         }
     }
+    // Products print it in different places.
+    if let Some(at) = out.iter().position(|token| token.eq_ignore_ascii_case("INVISIBLE")) {
+        out.remove(at);
+        out.push("INVISIBLE".to_string());
+    }
     if is_text {
         let collation = collation
             .or_else(|| charset.map(|charset| default_collation(&charset, dialect)))
@@ -292,6 +297,12 @@ fn without_expressions(text: &str, behind: &[&str]) -> String {
             at = behind_group(&tokens, at);
             continue;
         }
+        // MariaDB prints a default that is a function without parentheses around it.
+        if follows && is(tokens.get(at + 1), "(") && is(tokens.get(at - 1), "DEFAULT") {
+            out.push("(expression)");
+            at = behind_group(&tokens, at + 1);
+            continue;
+        }
         match token {
             "(" => depth += 1,
             ")" => depth = usize::saturating_sub(depth, 1),
@@ -325,6 +336,10 @@ pub(super) fn normalised(table: &CreateTable, dialect: &Dialect, expressions: bo
         let text = other(element.text());
         match element.kind {
             _ if expressions => text,
+            // One thing in InnoDB, whether it is said or not.
+            ElementKind::ForeignKey { .. } => {
+                text.replace(" ON DELETE RESTRICT", "").replace(" ON UPDATE RESTRICT", "")
+            }
             ElementKind::Check { .. } => without_expressions(&text, &["CHECK"]),
             ElementKind::Key { kind: KeyKind::Functional, .. } => without_expressions(&text, &[]),
             _ => text,

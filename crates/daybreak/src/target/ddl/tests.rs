@@ -110,7 +110,8 @@ fn what_cannot_be_there_is_taken_out_and_told() {
         "CREATE TABLE `m` (\n  `a` int(11) DEFAULT NULL\n) ENGINE=MyISAM DEFAULT CHARSET=latin1 ROW_FORMAT=FIXED",
     )
     .unwrap();
-    let refused = Adaptation { refused_engines: ["myisam".to_string()].into() };
+    let refused =
+        Adaptation { refused_engines: ["myisam".to_string()].into(), ..Adaptation::default() };
     assert_eq!(isam.adapt(&old(), &refused).len(), 1);
     assert_eq!(
         isam.options.trim(),

@@ -19,7 +19,7 @@ use crate::{
         read::{self, BATCHES_AHEAD, Read},
         snapshot::{self, SAVEPOINT},
     },
-    sync::verify::hash::{Documents, RowHash, chunk_sum},
+    sync::verify::hash::{Documents, RowHash, chunk_sum, in_common},
     target::{
         ledger::{Chunk, Ledger, Rank, SnapshotId},
         load,
@@ -238,7 +238,8 @@ impl Worker {
         };
         let key = work.key.as_ref();
         // The types within JSON documents are looked at below.
-        let hash = |on: &Session| RowHash::new(on, &work.table, Documents::Text);
+        let common = in_common(&work.table, reader.dialect(), target.dialect());
+        let hash = |on: &Session| RowHash::new(on, &common, Documents::Text);
         let ours = hash(reader).map_err(Failure::Source)?;
         let theirs = hash(target).map_err(Failure::Target)?;
         let (here, there) = tokio::join!(

@@ -345,6 +345,21 @@ async fn collations(target: &mut Session, catalog: &Catalog) -> Result<Vec<Findi
         let name: String = target.field(&row, "COLLATION_NAME")?;
         known.insert(name.to_ascii_lowercase().replacen("utf8mb3", "utf8", 1));
     }
+    // MariaDB 10.10+ lists its newer collations without the character set in front.
+    let full = target
+        .rows("SELECT FULL_COLLATION_NAME FROM information_schema.COLLATION_CHARACTER_SET_APPLICABILITY")
+        .await;
+    match full {
+        Ok(rows) => {
+            for row in rows {
+                let name: String = target.column(&row, 0)?.unwrap_or_default();
+                known.insert(name.to_ascii_lowercase().replacen("utf8mb3", "utf8", 1));
+            }
+        }
+        // 1054: no such column elsewhere.
+        Err(error) if error.code() == Some(1054) => {}
+        Err(error) => return Err(error),
+    }
     let mut used: std::collections::BTreeMap<String, Vec<String>> = Default::default();
     let mut uses = |collation: &str, by: String| {
         let plain = collation.to_ascii_lowercase().replacen("utf8mb3", "utf8", 1);
@@ -381,11 +396,11 @@ async fn collations(target: &mut Session, catalog: &Catalog) -> Result<Vec<Findi
 
 /// Tables of engines that the target refuses.
 async fn engines(target: &mut Session, catalog: &Catalog) -> Result<Vec<Finding>> {
-    let refused = adaptation(target).await?.refused_engines;
+    let demands = adaptation(target).await?;
     let tables: Vec<&TableName> = catalog
         .tables
         .iter()
-        .filter(|table| refused.contains(&table.engine.to_ascii_lowercase()))
+        .filter(|table| demands.refuses(&table.engine))
         .map(|table| &table.name)
         .collect();
     if tables.is_empty() {

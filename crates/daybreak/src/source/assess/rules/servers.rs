@@ -1,6 +1,9 @@
 //! What the two servers are to each other: versions, settings, room.
 
-use super::{super::Survey, Estimates, Findings, set_global};
+use super::{
+    super::{NO_REPLICATION, Survey},
+    Estimates, Findings, set_global,
+};
 use crate::{
     mysql::{Dialect, Product},
     select::OWN_DATABASE,
@@ -69,26 +72,17 @@ pub(super) fn older_target(survey: &Survey, _: &Estimates, out: &mut Findings) {
 }
 
 /// Pairs that native replication can't serve.
-///
-/// Source: tried with the servers of the rehearsal (13121; no caching_sha2 plugin); MySQL manual.
 pub(super) fn not_mysql(survey: &Survey, _: &Estimates, out: &mut Findings) {
-    let Some(target) = &survey.target else { return };
-    let (from, to) = (&survey.source.facts.dialect, &target.dialect);
-    if !survey.native() || from.product == to.product {
+    let (Some(target), Some(why)) = (&survey.target, survey.no_replication()) else { return };
+    if !survey.native() {
         return;
     }
-    let objects = vec![format!("source {from}"), format!("target {to}")];
-    let why = match from.product {
-        Product::Mariadb => "MySQL can't apply MariaDB's row events (error 13121)",
-        Product::Mysql if from.mysql_from(8, 0, 0) => {
-            "MariaDB can't follow a binary log of MySQL 8.0 or newer"
-        }
-        // 5.x to MariaDB works.
-        Product::Mysql => return,
-    };
     out.blocker(
-        "replication.products",
-        objects,
+        NO_REPLICATION,
+        vec![
+            format!("source {}", survey.source.facts.dialect),
+            format!("target {}", target.dialect),
+        ],
         format!("native replication isn't possible: {why}"),
         "accept a downtime: mode = \"none\" in [replication]",
     );

@@ -133,7 +133,7 @@ pub(super) fn kinds(survey: &Survey, _: &Estimates, out: &mut Findings) {
     for (kind, objects) in by_kind {
         let (why, remedy) = match kind {
             "SEQUENCE" => (
-                "sequences of MariaDB aren't migrated: MySQL has none",
+                "sequences aren't migrated: MySQL has none, and daybreak doesn't bring their state to MariaDB",
                 "replace them by AUTO_INCREMENT columns, or leave them out with [select] exclude",
             ),
             "SYSTEM VERSIONED" => (

@@ -35,6 +35,12 @@ pub(super) fn default(text: &str, mariadb: bool) -> Option<String> {
     Some(now(text))
 }
 
+/// Whether a default as MariaDB prints it is computed: neither a text nor a number.
+pub(super) fn is_expression(text: &str) -> bool {
+    !text.starts_with(['\'', 'b', 'x', '-']) && !text.starts_with(|c: char| c.is_ascii_digit())
+        || text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.contains('(')
+}
+
 /// `current_timestamp()`, `CURRENT_TIMESTAMP` and `now()` in one spelling.
 pub(super) fn now(text: &str) -> String {
     let lower = text.to_ascii_lowercase();
@@ -51,7 +57,16 @@ pub(super) fn extra(text: &str) -> String {
         text = text.replace(word, "");
     }
     let text = text.replace("PERSISTENT", "STORED GENERATED");
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    // MariaDB separates what it has to say by commas.
+    let mut words: Vec<&str> = text
+        .split(|c: char| c.is_whitespace() || c == ',')
+        .filter(|word| !word.is_empty())
+        .collect();
+    if let Some(at) = words.iter().position(|word| word.eq_ignore_ascii_case("INVISIBLE")) {
+        let word = words.remove(at);
+        words.push(word);
+    }
+    words.join(" ")
 }
 
 #[cfg(test)]

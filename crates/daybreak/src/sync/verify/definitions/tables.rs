@@ -88,11 +88,20 @@ impl Definitions {
                 text.push_str(&extra);
             }
             let default: Option<String> = session.optional(&row, "COLUMN_DEFAULT")?;
+            let computed = default.as_deref().is_some_and(|text| {
+                if mariadb { spelling::is_expression(text) } else { raw_extra.contains("DEFAULT_GENERATED") }
+            });
             if let Some(default) = default.and_then(|text| spelling::default(&text, mariadb)) {
-                // An expression, and bytes, are spelled in the server's own words.
-                let bytes = session.field::<String>(&row, "DATA_TYPE")?.ends_with("binary");
-                let function = raw_extra.contains("DEFAULT_GENERATED")
-                    && !default.starts_with("current_timestamp");
+                // An expression, and bytes, are spelled in the server's own words. MySQL takes a default of
+                // a large object as an expression only.
+                let data_type: String = session.field(&row, "DATA_TYPE")?;
+                let bytes = data_type.ends_with("binary")
+                    || data_type.ends_with("text")
+                    || data_type.ends_with("blob");
+                // Of a DATE, the time of day is an expression like any other.
+                let moment = default.starts_with("current_timestamp")
+                    && matches!(data_type.as_str(), "datetime" | "timestamp");
+                let function = computed && !moment;
                 if bytes || function {
                     let part = ("expression", format!("of the default of {column}"));
                     self.put("table", &table, part, default);
@@ -124,7 +133,13 @@ impl Definitions {
     async fn indexes(&mut self, session: &mut Session, within: &str) -> Result<()> {
         let functional = self.dialect.mysql_from(8, 0, 13);
         let expression = if functional { "EXPRESSION" } else { "NULL" };
-        let visible = if self.dialect.mysql_from(8, 0, 0) { "IS_VISIBLE" } else { "'YES'" };
+        let visible = if self.dialect.mysql_from(8, 0, 0) {
+            "IS_VISIBLE"
+        } else if self.dialect.is_mariadb() && self.dialect.version >= (10, 6, 0) {
+            "IF(IGNORED = 'YES', 'NO', 'YES')"
+        } else {
+            "'YES'"
+        };
         let mut indexes: BTreeMap<(String, String), (String, Vec<String>)> = BTreeMap::new();
         for row in session
             .rows(format!(
