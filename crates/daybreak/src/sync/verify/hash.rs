@@ -105,16 +105,27 @@ impl RowHash {
 /// The types of a document's values that its text doesn't tell, and where they are: for either way
 /// down (members, elements) how many, and a sum over their places.
 ///
-/// `NULL` is JSON's. It aggregates, as MySQL 9.7 computes `EXISTS` over JSON_TABLE for one row only.
+/// `NULL` is JSON's. It counts first, since most documents have none and an aggregate of another kind
+/// costs several times as much; and it counts, as MySQL 9.7 computes `EXISTS` over JSON_TABLE for one
+/// row only.
 fn types_within(document: &str) -> String {
     ["$**.*", "$**[*]"]
         .map(|path| {
+            let select = |what: &str| {
+                format!(
+                    "(SELECT {what} FROM JSON_TABLE({document}, '{path}' COLUMNS \
+                     (daybreak_n FOR ORDINALITY, daybreak_v JSON PATH '$')) AS daybreak_node \
+                     WHERE JSON_TYPE(daybreak_node.daybreak_v) NOT IN \
+                     ('OBJECT', 'ARRAY', 'STRING', 'INTEGER', 'DOUBLE', 'BOOLEAN', 'NULL'))"
+                )
+            };
             format!(
-                "(SELECT CONCAT(COUNT(*), ':', COALESCE(SUM(CAST(CONV(SUBSTRING(SHA2(CONCAT(\
-                 daybreak_node.daybreak_n, JSON_TYPE(daybreak_node.daybreak_v)), 256), 1, 16), 16, 10) AS UNSIGNED)), 0), ';') \
-                 FROM JSON_TABLE({document}, '{path}' COLUMNS (daybreak_n FOR ORDINALITY, daybreak_v JSON PATH '$')) AS daybreak_node \
-                 WHERE JSON_TYPE(daybreak_node.daybreak_v) NOT IN \
-                 ('OBJECT', 'ARRAY', 'STRING', 'INTEGER', 'DOUBLE', 'BOOLEAN', 'NULL'))"
+                "IF({} = 0, '-', {})",
+                select("COUNT(*)"),
+                select(
+                    "CONCAT(COUNT(*), ':', SUM(CAST(CONV(SUBSTRING(SHA2(CONCAT(daybreak_node.daybreak_n, \
+                     JSON_TYPE(daybreak_node.daybreak_v)), 256), 1, 16), 16, 10) AS UNSIGNED)), ';')"
+                )
             )
         })
         .join(", ")
