@@ -7,7 +7,7 @@
 //! compared between servers of one series only; between others, that they exist.
 
 mod objects;
-mod spelling;
+pub(super) mod spelling;
 mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
