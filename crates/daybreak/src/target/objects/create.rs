@@ -30,6 +30,9 @@ pub(super) fn is_same(wanted: &Object, found: &Object, definer: Definer) -> bool
         ObjectKind::Trigger => {
             header::trigger_body(&wanted_text) == header::trigger_body(&found_text)
         }
+        ObjectKind::Function => {
+            header::with_shared_type(&wanted_text) == header::with_shared_type(&found_text)
+        }
         _ => wanted_text == found_text,
     };
     same_text && wanted_settings == found_settings

@@ -161,6 +161,50 @@ pub(super) fn without_order(sql: &[u8]) -> Vec<u8> {
     }
 }
 
+/// The same function with the type that it returns in words that all versions share: no display
+/// width (MySQL 8.0.19 dropped it, but for ZEROFILL and `tinyint(1)`), and `utf8mb3` for `utf8`.
+pub(super) fn with_shared_type(sql: &[u8]) -> Vec<u8> {
+    let head = Head::of(sql);
+    let span = head.find(0, &["FUNCTION"]).and_then(|kind| {
+        // The parameters, whose names may be anything, stand in parentheses of their own.
+        let (mut depth, mut at) = (0usize, kind + 2);
+        loop {
+            match head.tokens.get(at)?.kind {
+                TokenKind::Mark(b'(') => depth += 1,
+                TokenKind::Mark(b')') if depth == 1 => break,
+                TokenKind::Mark(b')') => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            at += 1;
+        }
+        // Each characteristic behind it stands on its own line.
+        let start = head.is(at + 1, "RETURNS").then(|| head.tokens[at + 1].span.end)?;
+        let end = sql[start..].iter().position(|byte| *byte == b'\n')?;
+        Some(start..start + end)
+    });
+    let Some(span) = span else { return sql.to_vec() };
+    let of = Head::of(&sql[span.clone()]);
+    let integer = ["TINYINT", "SMALLINT", "MEDIUMINT", "INT", "BIGINT", "YEAR"];
+    let width = integer.iter().any(|kind| of.is(0, kind))
+        && of.is_mark(1, b'(')
+        && of.is_mark(3, b')')
+        && of.find(0, &["ZEROFILL"]).is_none()
+        && !(of.is(0, "TINYINT") && of.text(2) == b"1" && of.find(0, &["UNSIGNED"]).is_none());
+    let mut shared = Vec::new();
+    for at in (0..of.tokens.len()).filter(|at| !(width && (1..=3).contains(at))) {
+        shared.push(b' ');
+        let text = of.text(at);
+        match text.strip_prefix(b"utf8") {
+            Some(rest) if rest.is_empty() || rest.starts_with(b"_") => {
+                shared.extend_from_slice(b"utf8mb3");
+                shared.extend_from_slice(rest);
+            }
+            _ => shared.extend_from_slice(text),
+        }
+    }
+    replace(sql, span, &shared)
+}
+
 /// What a trigger does: its text behind `FOR EACH ROW`.
 pub(super) fn trigger_body(sql: &[u8]) -> &[u8] {
     let head = Head::of(sql);
@@ -179,6 +223,43 @@ mod tests {
 
     fn text(bytes: Vec<u8>) -> String {
         String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn return_types_are_one() {
+        let of = |kind: &str| {
+            let sql = format!(
+                "CREATE DEFINER=`a`@`%` FUNCTION `f(`(`x)` int(11), y decimal(5,2)) RETURNS {kind}\n    \
+                 DETERMINISTIC\nRETURN int(11)"
+            );
+            text(with_shared_type(sql.as_bytes()))
+        };
+        for (old, new) in [
+            ("int(11)", "int"),
+            ("bigint(20) unsigned", "bigint unsigned"),
+            ("tinyint(4)", "tinyint"),
+            ("tinyint(3) unsigned", "tinyint unsigned"),
+            ("year(4)", "year"),
+            ("varchar(9) CHARSET utf8", "varchar(9) CHARSET utf8mb3"),
+            (
+                "enum('a','utf8') CHARSET utf8 COLLATE utf8_bin",
+                "enum('a','utf8') CHARSET utf8mb3 COLLATE utf8mb3_bin",
+            ),
+        ] {
+            assert_eq!(of(old), of(new));
+        }
+        for (one, other) in [
+            ("int(11)", "bigint(11)"),
+            ("tinyint(1)", "tinyint"),
+            ("int(5) zerofill", "int(6) zerofill"),
+            ("char(5)", "char(6)"),
+            ("varchar(9) CHARSET utf8", "varchar(9) CHARSET utf8mb4"),
+        ] {
+            assert_ne!(of(one), of(other));
+        }
+        assert!(
+            of("int(11)").contains("`x)` int(11)") && of("int(11)").ends_with("RETURN int(11)")
+        );
     }
 
     #[test]
