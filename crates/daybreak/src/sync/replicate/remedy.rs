@@ -2,7 +2,7 @@
 //!
 //! Source: MySQL error reference, and what was seen with the servers of the rehearsal.
 
-use super::status::{ReplicaStatus, ThreadError};
+use super::status::{ReplicaStatus, ThreadError, without_secrets};
 use crate::{
     error::{Error, Kind, Result},
     mysql::Session,
@@ -60,15 +60,32 @@ pub fn remedy(code: u32, text: &str) -> Option<&'static str> {
             "a change is for a table that isn't on the target: native replication carries every table of the \
              source; create it there, or take it into the selection and copy again"
         }
+        // 1396, 1133, 3162: the account isn't there or is there; 1410: GRANT makes none any more.
+        1064 | 1133 | 1396 | 1410 | 3162 if of_accounts(text) => {
+            "accounts aren't migrated, and a statement about one was run at the source: if it is wanted, run its \
+             modern form on the target (CREATE USER, then GRANT). Then skip that one statement on the target (CALL \
+             mysql.rds_skip_repl_error; elsewhere SET GLOBAL sql_replica_skip_counter = 1; START REPLICA;), then \
+             `daybreak resume`, and leave accounts alone at the source until the cutover"
+        }
         1064 => {
             "a statement of the source isn't understood by the target's version: run its modern form on the \
-             target by hand, then skip that one transaction"
+             target by hand, then skip that one statement (CALL mysql.rds_skip_repl_error; elsewhere SET GLOBAL \
+             sql_replica_skip_counter = 1; START REPLICA;), then `daybreak resume`"
         }
         1227 => {
             "the target's account for replication lacks a privilege that a statement of the source needs"
         }
         _ => return None,
     })
+}
+
+/// Whether the failed statement is about accounts; the replica repeats it behind `Query: '`.
+fn of_accounts(text: &str) -> bool {
+    let Some((_, query)) = text.split_once("Query: '") else { return false };
+    let upper = query.trim_start().to_ascii_uppercase();
+    ["GRANT", "REVOKE", "CREATE USER", "DROP USER", "ALTER USER", "RENAME USER", "SET PASSWORD"]
+        .iter()
+        .any(|start| upper.starts_with(start))
 }
 
 /// Whether a receiver's error may pass by itself: a network that went away for a moment.
@@ -110,7 +127,8 @@ pub async fn failure_of(target: &mut Session, status: &ReplicaStatus) -> Result<
             // performance_schema may be off or closed to the account: the coordinator's words do.
             if let Ok(Some(row)) = asked.map(|rows| rows.into_iter().next()) {
                 error.code = target.column(&row, 0)?.unwrap_or(error.code);
-                error.text = target.column(&row, 1)?.unwrap_or(error.text);
+                let text: Option<String> = target.column(&row, 1)?;
+                error.text = text.map_or(error.text, |text| without_secrets(&text));
             }
         }
         return Ok(Some(failure(&error, "while applying").at(target.place())));
@@ -130,6 +148,12 @@ mod tests {
         for code in [1236, 1045, 2003, 13117, 1062, 1032, 1146] {
             assert!(remedy(code, "").is_some(), "{code}");
         }
+        let about =
+            |query: &str| format!("Error 'no' on query. Default database: ''. Query: '{query}'");
+        let account = remedy(1064, &about("GRANT ALL ON x.* TO 'u'@'h' IDENTIFIED BY '...'"));
+        assert!(account.is_some_and(|text| text.contains("accounts aren't migrated")));
+        assert_eq!(remedy(1396, &about("DROP VIEW v")), None);
+        assert_ne!(remedy(1064, &about("CREATE TABLE granted (id INT)")), account);
         let error = failure(
             &ThreadError { code: 1062, text: "Duplicate entry\n '1'".into() },
             "while applying",
