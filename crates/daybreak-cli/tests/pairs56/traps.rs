@@ -62,6 +62,7 @@ async fn tables_without_transactions_and_among_the_servers_own_are_named() {
             "CREATE TABLE mysql.leftover (id INT PRIMARY KEY)",
             "SET sql_mode = 'NO_AUTO_CREATE_USER,MYSQL323'",
             "CREATE PROCEDURE small.p() SELECT 1",
+            "CREATE PROCEDURE small.ranked() SELECT 1 AS rank",
         ],
     )
     .await;
@@ -75,6 +76,7 @@ async fn tables_without_transactions_and_among_the_servers_own_are_named() {
         ("replication.account_statements", "warning", ""),
         ("replication.timestamp_defaults", "warning", "explicit_defaults_for_timestamp"),
         ("target.version", "warning", ""),
+        ("target.reserved_word", "blocker", "procedure small.ranked"),
     ] {
         let finding =
             found.get(id).unwrap_or_else(|| panic!("{id} is missing in {:?}", found.keys()));
@@ -84,7 +86,15 @@ async fn tables_without_transactions_and_among_the_servers_own_are_named() {
     }
     let remedy = found["source.engine"]["remedy"].as_str().unwrap();
     assert!(remedy.contains("ALTER TABLE `small`.`old` ENGINE=InnoDB;"), "{remedy}");
-    run(&mut source, &["ALTER TABLE `small`.`old` ENGINE=InnoDB"]).await;
+    run(
+        &mut source,
+        &[
+            "ALTER TABLE `small`.`old` ENGINE=InnoDB",
+            "DROP PROCEDURE small.ranked",
+            "CREATE PROCEDURE small.ranked() SELECT 1 AS `rank`",
+        ],
+    )
+    .await;
     findings(directory.path(), 0).await;
 }
 
