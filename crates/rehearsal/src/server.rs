@@ -111,6 +111,7 @@ impl Server {
         // The server changes its directory to the data, so no path may be relative.
         let kept = kept.canonicalize().map_err(RehearsalError::file("finding", &kept))?;
         let mut places = Places::in_dir(&kept);
+        template::private_dir(&places.tmp)?;
         let mut socket_dir = None;
         if places.socket.as_os_str().len() > SOCKET_PATH_LIMIT {
             let short = tempfile::Builder::new().prefix("db-").tempdir_in("/tmp");

@@ -125,12 +125,14 @@ pub fn configure(directory: &Path, source: &str, target: &str, extra: &str) {
     private(&directory.join("daybreak.toml"), &text);
 }
 
-async fn forget(root: &mut Conn, databases: &[&str]) {
+pub async fn forget(root: &mut Conn, databases: &[&str]) {
     for database in databases {
         root.query_drop(format!("DROP DATABASE IF EXISTS {database}")).await.unwrap();
     }
-    let accounts: Vec<(String, String)> =
-        root.query("SELECT user, host FROM mysql.user WHERE user LIKE 'daybreak%'").await.unwrap();
+    let accounts: Vec<(String, String)> = root
+        .query("SELECT user, host FROM mysql.user WHERE user LIKE 'daybreak%' OR user LIKE 'dbrk%'")
+        .await
+        .unwrap();
     for (user, host) in accounts {
         root.query_drop(format!("DROP USER '{user}'@'{host}'")).await.unwrap();
     }

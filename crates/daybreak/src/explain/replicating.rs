@@ -168,6 +168,29 @@ pub(super) const TABLE: &[Explanation] = &[
         remedy: "create it there, or take it into the selection and copy again (`daybreak undo`, then run)",
     },
     Explanation {
+        codes: &[1064, 1133, 1396, 1410, 3162],
+        name: "account statement",
+        doing: Replicating,
+        // The replica repeats the statement.
+        says: &[
+            "query: 'grant",
+            "query: 'revoke",
+            "query: 'create user",
+            "query: 'drop user",
+            "query: 'alter user",
+            "query: 'rename user",
+            "query: 'set password",
+        ],
+        title: "a statement about an account was run at the source",
+        cause: "accounts aren't migrated: the account isn't on the target, is there already, or the statement is of a form \
+                that ended with MySQL 8.0 (GRANT .. IDENTIFIED BY)",
+        confirm: &["on the target: SHOW REPLICA STATUS (Last_SQL_Error names the statement)"],
+        remedy: "accounts aren't migrated, and a statement about one was run at the source: if it is wanted, run its modern \
+                 form on the target (CREATE USER, then GRANT). Then skip that one statement on the target (CALL \
+                 mysql.rds_skip_repl_error; elsewhere SET GLOBAL sql_replica_skip_counter = 1; START REPLICA;), then \
+                 `daybreak resume`, and leave accounts alone at the source until the cutover",
+    },
+    Explanation {
         codes: &[1064],
         name: "ER_PARSE_ERROR",
         doing: Replicating,

@@ -63,6 +63,8 @@ pub struct Wishes {
     pub position: Option<PositionBy>,
     /// Whether an existing replication account is used, so that none is made.
     pub replication_account: bool,
+    /// Its name.
+    pub replication_user: Option<String>,
     /// Whether the replica's connection uses TLS.
     pub replication_tls: bool,
     /// Whether the address of the source as the target reaches it is given.
@@ -82,6 +84,7 @@ impl Default for Wishes {
             mode: ReplicationMode::Native,
             position: None,
             replication_account: false,
+            replication_user: None,
             replication_tls: false,
             source_address: false,
             heartbeat: true,
@@ -99,6 +102,7 @@ impl Wishes {
             mode: config.replication.mode,
             position: config.replication.position,
             replication_account: config.replication.user.is_some(),
+            replication_user: config.replication.user.clone(),
             replication_tls: config.replication.tls,
             source_address: config.replication.source_host.is_some(),
             heartbeat: config.replication.heartbeat,

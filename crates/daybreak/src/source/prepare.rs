@@ -42,12 +42,24 @@ pub struct MadeAccount {
     pub user: String,
     /// Where it may log in from.
     pub host: String,
+    /// The hosts of anonymous accounts within that: without an account of the same name there, theirs
+    /// would catch the login (1045), as their host is closer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub closer: Vec<String>,
 }
 
 impl MadeAccount {
-    /// `'user'@'host'`.
-    pub fn sql(&self) -> String {
-        format!("{}@{}", literal(&self.user), literal(&self.host))
+    /// `'user'@'host'`, for each host.
+    pub fn each(&self) -> Vec<String> {
+        self.hosts().map(|host| format!("{}@{}", literal(&self.user), literal(host))).collect()
+    }
+
+    fn hosts(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.host).chain(&self.closer)
+    }
+
+    fn sql(&self) -> String {
+        self.each().join(", ")
     }
 }
 
@@ -97,9 +109,11 @@ impl Step for PrepareSource {
         if context.config.replication.user.is_some() {
             return Ok(findings);
         }
-        let account = account(context, source.dialect())?;
+        let account = account(context, &mut source).await?;
         let made: Option<MadeAccount> = context.journal.recall(ID, "account")?;
-        if made.as_ref() != Some(&account) && exists(&mut source, &account).await? == Some(true) {
+        let ours: Vec<&String> = made.iter().flat_map(MadeAccount::hosts).collect();
+        let there = hosts(&mut source, &account.user).await?.unwrap_or_default();
+        if account.hosts().any(|host| there.contains(host) && !ours.contains(&host)) {
             findings.push(Finding {
                 id: "source.replication_account".into(),
                 severity: Severity::Blocker,
@@ -108,18 +122,6 @@ impl Step for PrepareSource {
                 remedy:
                     "drop it, or name an account of yours in [replication] (user, password_file)"
                         .into(),
-            });
-        }
-        if anonymous_accounts(&mut source).await? {
-            findings.push(Finding {
-                id: "source.anonymous_account".into(),
-                severity: Severity::Warning,
-                objects: vec!["''@'localhost'".into()],
-                why: "the source has an anonymous account, which catches logins from its host that are meant for \
-                      an account at '%' (1045)"
-                    .into(),
-                remedy: "drop the anonymous account, or set account_host in [replication] to the target's address"
-                    .into(),
             });
         }
         Ok(findings)
@@ -157,14 +159,17 @@ impl Step for PrepareSource {
         if context.config.replication.user.is_none() {
             // The account itself proves that it is there and that the password is the file's.
             let (user, password) = made_login(context)?;
-            let account = account(context, source.dialect())?;
-            if account.user != user || exists(&mut source, &account).await? == Some(false) {
+            let account = account(context, &mut source).await?;
+            let there = hosts(&mut source, &account.user).await?;
+            let all = there.is_none_or(|there| account.hosts().all(|host| there.contains(host)));
+            if account.user != user || !all {
                 return Err(wrong(format!("the account {} isn't on the source", account.sql())));
             }
             if reaches_itself(&account.host) {
                 let mut url = context.config.source.clone();
                 (url.user, url.password) = (user, Some(password));
-                Session::open(&url, crate::mysql::Side::Source).await?.close().await;
+                let login = Session::open(&url, crate::mysql::Side::Source).await;
+                login.map_err(|error| caught(error, &account))?.close().await;
             }
         }
         Ok(())
@@ -179,7 +184,7 @@ impl Step for PrepareSource {
         }
         if let Some(account) = context.journal.recall::<MadeAccount>(ID, "account")? {
             unlogged(&mut source).await?;
-            drop_account(&mut source, &account).await?;
+            drop_accounts(&mut source, &account).await?;
             let path = secret_path(&context.directory);
             match std::fs::remove_file(&path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -218,13 +223,16 @@ fn source_place(context: &Context) -> String {
     format!("source {}", context.config.source)
 }
 
-/// The account's name: short enough for the server (16 characters before MySQL 5.7.8).
-fn account(context: &Context, dialect: &Dialect) -> Result<MadeAccount> {
+/// The account, with a name short enough for the server (16 characters before MySQL 5.7.8).
+async fn account(context: &Context, source: &mut Session) -> Result<MadeAccount> {
     let migration = context.plan()?.migration;
+    let dialect = source.dialect();
     let short = !dialect.is_mariadb() && !dialect.mysql_from(5, 7, 8);
+    let host = context.config.replication.account_host.clone();
     Ok(MadeAccount {
         user: if short { format!("dbrk_{migration}") } else { format!("daybreak_{migration}") },
-        host: context.config.replication.account_host.clone(),
+        closer: anonymous_hosts(source, &host).await?,
+        host,
     })
 }
 
@@ -291,12 +299,13 @@ async fn logged_again(source: &mut Session) -> Result<()> {
 
 async fn make_account(context: &Context, source: &mut Session) -> Result<()> {
     let dialect = source.dialect().clone();
-    let account = account(context, &dialect)?;
+    let account = account(context, source).await?;
     let made: Option<MadeAccount> = context.journal.recall(ID, "account")?;
     if made.as_ref() != Some(&account) {
-        // The operator changed account_host after the first attempt: the old one is ours to drop.
+        // The operator changed account_host, or anonymous accounts, after the first attempt: the old
+        // ones are ours to drop.
         if let Some(old) = made {
-            drop_account(source, &old).await?;
+            drop_accounts(source, &old).await?;
         }
         context.journal.record(ID, "account", &account)?;
     }
@@ -309,7 +318,21 @@ async fn make_account(context: &Context, source: &mut Session) -> Result<()> {
             account.sql()
         ));
     }
-    let who = account.sql();
+    for who in account.each() {
+        make_one(source, &dialect, &who, &password).await?;
+    }
+    if unlogged {
+        logged_again(source).await?;
+    }
+    Ok(())
+}
+
+async fn make_one(
+    source: &mut Session,
+    dialect: &Dialect,
+    who: &str,
+    password: &Secret,
+) -> Result<()> {
     let by = literal(password.reveal());
     // 1396: it exists, from an earlier attempt of ours.
     let created = source
@@ -331,45 +354,62 @@ async fn make_account(context: &Context, source: &mut Session) -> Result<()> {
     }
     // Never GRANT ... IDENTIFIED BY: newer servers don't understand it, and it would be in the log.
     source.execute(format!("GRANT REPLICATION SLAVE ON *.* TO {who}")).await?;
-    if unlogged {
-        logged_again(source).await?;
+    Ok(())
+}
+
+async fn drop_accounts(source: &mut Session, account: &MadeAccount) -> Result<()> {
+    for who in account.each() {
+        match source.execute(format!("DROP USER {who}")).await {
+            Ok(_) => {}
+            // 1396: there is none.
+            Err(error) if error.code() == Some(1396) => {}
+            Err(error) => return Err(error),
+        }
     }
     Ok(())
 }
 
-async fn drop_account(source: &mut Session, account: &MadeAccount) -> Result<()> {
-    match source.execute(format!("DROP USER {}", account.sql())).await {
-        Ok(_) => Ok(()),
-        // 1396: there is none.
-        Err(error) if error.code() == Some(1396) => Ok(()),
-        Err(error) => Err(error),
-    }
+/// The hosts at which there is an account of a name; none when the account we use may not look.
+async fn hosts(source: &mut Session, user: &str) -> Result<Option<Vec<String>>> {
+    texts(source, "SELECT Host FROM mysql.user WHERE User = ?", (user,)).await
 }
 
-/// Whether an account exists; none when the account we use may not look.
-async fn exists(source: &mut Session, account: &MadeAccount) -> Result<Option<bool>> {
-    let asked = source
-        .rows_with(
-            "SELECT COUNT(*) FROM mysql.user WHERE User = ? AND Host = ?",
-            (account.user.as_str(), account.host.as_str()),
-        )
-        .await;
-    match asked {
-        Ok(rows) => match rows.first() {
-            Some(row) => Ok(source.column::<i64>(row, 0)?.map(|count| count > 0)),
-            None => Ok(None),
-        },
+/// The hosts of anonymous accounts that lie within a host pattern; none known when the account we
+/// use may not look.
+async fn anonymous_hosts(source: &mut Session, within: &str) -> Result<Vec<String>> {
+    let sql = "SELECT Host FROM mysql.user WHERE User = '' AND Host <> '' AND Host LIKE ? AND Host <> ? \
+               ORDER BY Host";
+    Ok(texts(source, sql, (within, within)).await?.unwrap_or_default())
+}
+
+/// The first column of a query; none without the privilege to ask.
+async fn texts(
+    source: &mut Session,
+    sql: &str,
+    values: impl Into<mysql_async::Params> + Send,
+) -> Result<Option<Vec<String>>> {
+    match source.rows_with(sql, values).await {
+        Ok(rows) => {
+            let texts = rows.iter().map(|row| Ok(source.column(row, 0)?.unwrap_or_default()));
+            texts.collect::<Result<_>>().map(Some)
+        }
         Err(error) if error.kind() == Kind::Privilege => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-async fn anonymous_accounts(source: &mut Session) -> Result<bool> {
-    match source.scalar::<i64>("SELECT COUNT(*) FROM mysql.user WHERE User = ''").await {
-        Ok(count) => Ok(count.unwrap_or(0) > 0),
-        Err(error) if error.kind() == Kind::Privilege => Ok(false),
-        Err(error) => Err(error),
+/// A refused login of the account that was just made: another account with a closer host caught it.
+fn caught(error: Error, account: &MadeAccount) -> Error {
+    if error.code() != Some(1045) {
+        return error;
     }
+    let why = format!(
+        "the source took the login of {} for another account's with a closer host, such as an anonymous one: \
+         DROP USER ''@'localhost' (and ''@ the machine's name); or name the target's own address: account_host in \
+         [replication]",
+        account.sql()
+    );
+    error.next(why)
 }
 
 /// Whether an account of that host may log in from here too, so that its login can be tried.

@@ -140,12 +140,14 @@ async fn left_on_source(context: &Context) -> Result<Vec<LeftOnSource>> {
         });
     }
     if let Some(account) = context.journal.recall::<MadeAccount>(prepare::ID, "account")? {
-        left.push(LeftOnSource {
-            kind: "account".into(),
-            name: account.sql(),
-            why: why.into(),
-            sql: format!("DROP USER {}", account.sql()),
-        });
+        for name in account.each() {
+            left.push(LeftOnSource {
+                kind: "account".into(),
+                why: why.into(),
+                sql: format!("DROP USER {name}"),
+                name,
+            });
+        }
     }
     if heartbeat::owner(&mut source).await?.as_deref() == Some(&context.plan()?.migration) {
         left.push(LeftOnSource {

@@ -123,6 +123,7 @@ impl ServerOptions {
 pub(super) struct Places {
     pub dir: PathBuf,
     pub data: PathBuf,
+    pub tmp: PathBuf,
     pub socket: PathBuf,
     pub error_log: PathBuf,
     pub output: PathBuf,
@@ -136,6 +137,7 @@ impl Places {
         Self {
             dir: dir.to_owned(),
             data: dir.join("data"),
+            tmp: dir.join("tmp"),
             socket: dir.join("mysqld.sock"),
             error_log: dir.join("error.log"),
             output: dir.join("output.log"),
@@ -180,6 +182,9 @@ pub(super) fn arguments(
         args[0] = "--defaults-file=/dev/null".into();
     }
     args.push(path_arg("--datadir", &places.data));
+    // A starting server of MySQL 5.6 or MariaDB deletes the temporary tables that it finds there,
+    // those of others that run in /tmp too.
+    args.push(path_arg("--tmpdir", &places.tmp));
     args.push(path_arg("--socket", &places.socket));
     args.push(path_arg("--log-error", &places.error_log));
     args.push(path_arg("--pid-file", &places.pid_file));

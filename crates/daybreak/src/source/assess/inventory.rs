@@ -30,6 +30,8 @@ pub(super) struct Object {
     /// `user@host`.
     pub definer: String,
     pub sql_mode: String,
+    /// Its text as it was typed; none for views, which the server prints in its own words.
+    pub body: Option<String>,
     pub collations: Vec<String>,
     /// Events: the time zone they count in.
     pub time_zone: Option<String>,
@@ -176,24 +178,24 @@ impl Inventory {
     ) -> Result<()> {
         let views = format!(
             "SELECT TABLE_SCHEMA AS D, TABLE_NAME AS N, 'VIEW' AS K, DEFINER, '' AS SQL_MODE, \
-             COLLATION_CONNECTION AS C1, NULL AS C2, NULL AS ZONE, 1 AS ENABLED, 0 AS HIDDEN \
-             FROM information_schema.VIEWS WHERE TABLE_SCHEMA {within}"
+             COLLATION_CONNECTION AS C1, NULL AS C2, NULL AS ZONE, 1 AS ENABLED, 0 AS HIDDEN, \
+             NULL AS BODY FROM information_schema.VIEWS WHERE TABLE_SCHEMA {within}"
         );
         let routines = format!(
             "SELECT ROUTINE_SCHEMA AS D, ROUTINE_NAME AS N, ROUTINE_TYPE AS K, DEFINER, SQL_MODE, \
              COLLATION_CONNECTION AS C1, DATABASE_COLLATION AS C2, NULL AS ZONE, 1 AS ENABLED, \
-             ROUTINE_DEFINITION IS NULL AS HIDDEN \
+             ROUTINE_DEFINITION IS NULL AS HIDDEN, ROUTINE_DEFINITION AS BODY \
              FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA {within}"
         );
         let triggers = format!(
             "SELECT TRIGGER_SCHEMA AS D, TRIGGER_NAME AS N, 'TRIGGER' AS K, DEFINER, SQL_MODE, \
              COLLATION_CONNECTION AS C1, DATABASE_COLLATION AS C2, NULL AS ZONE, 1 AS ENABLED, \
-             0 AS HIDDEN FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA {within}"
+             0 AS HIDDEN, ACTION_STATEMENT AS BODY FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA {within}"
         );
         let events = format!(
             "SELECT EVENT_SCHEMA AS D, EVENT_NAME AS N, 'EVENT' AS K, DEFINER, SQL_MODE, \
              COLLATION_CONNECTION AS C1, DATABASE_COLLATION AS C2, TIME_ZONE AS ZONE, \
-             STATUS = 'ENABLED' AS ENABLED, 0 AS HIDDEN \
+             STATUS = 'ENABLED' AS ENABLED, 0 AS HIDDEN, EVENT_DEFINITION AS BODY \
              FROM information_schema.EVENTS WHERE EVENT_SCHEMA {within}"
         );
         for statement in [views, routines, triggers, events] {
@@ -223,6 +225,7 @@ impl Inventory {
                     name,
                     definer: session.optional(&row, "DEFINER")?.unwrap_or_default(),
                     sql_mode: session.optional(&row, "SQL_MODE")?.unwrap_or_default(),
+                    body: session.optional(&row, "BODY")?,
                     collations,
                     time_zone: session.optional(&row, "ZONE")?,
                     enabled: session.field::<i64>(&row, "ENABLED")? != 0,

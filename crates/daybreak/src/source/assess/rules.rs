@@ -17,7 +17,7 @@ const NAMED: usize = 3;
 type Rule = fn(&Survey, &Estimates, &mut Findings);
 
 /// Every rule, in the order in which a reader meets their findings (within one severity).
-const RULES: [Rule; 37] = [
+const RULES: [Rule; 38] = [
     servers::same_server,
     servers::older_target,
     servers::not_mysql,
@@ -44,6 +44,7 @@ const RULES: [Rule; 37] = [
     objects::function_creators,
     objects::definers,
     objects::sql_modes,
+    objects::reserved_words,
     objects::time_zones,
     objects::events,
     replication::binary_log,

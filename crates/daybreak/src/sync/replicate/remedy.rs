@@ -1,6 +1,6 @@
 //! A replica's own errors, turned into ours. What they mean is in [`crate::explain`].
 
-use super::status::{ReplicaStatus, ThreadError};
+use super::status::{ReplicaStatus, ThreadError, without_secrets};
 use crate::{
     error::{Error, Kind, Result},
     explain::{self, Doing, Explanation},
@@ -54,7 +54,8 @@ pub async fn stopped_by(
             // performance_schema may be off or closed to the account: the coordinator's words do.
             if let Ok(Some(row)) = asked.map(|rows| rows.into_iter().next()) {
                 error.code = target.column(&row, 0)?.unwrap_or(error.code);
-                error.text = target.column(&row, 1)?.unwrap_or(error.text);
+                let text: Option<String> = target.column(&row, 1)?;
+                error.text = text.map_or(error.text, |text| without_secrets(&text));
             }
         }
         return Ok(Some((error, "while applying")));
@@ -71,6 +72,19 @@ pub async fn failure_of(target: &mut Session, status: &ReplicaStatus) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_statement_about_accounts_is_known() {
+        let explained = |code, query: &str| {
+            let text = format!("Error 'no' on query. Default database: ''. Query: '{query}'");
+            explanation(&ThreadError { code, text }).map(|one| one.name)
+        };
+        let known = Some("account statement");
+        assert_eq!(explained(1064, "GRANT ALL ON x.* TO 'u'@'h' IDENTIFIED BY '...'"), known);
+        assert_eq!(explained(1396, "CREATE USER 'u'@'h' IDENTIFIED BY PASSWORD '...'"), known);
+        assert_ne!(explained(1396, "DROP VIEW v"), known);
+        assert_ne!(explained(1064, "CREATE TABLE granted (id INT)"), known);
+    }
 
     #[test]
     fn the_usual_ones_are_explained() {

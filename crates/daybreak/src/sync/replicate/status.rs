@@ -87,7 +87,7 @@ impl ReplicaStatus {
         let error = |number: &str, text: &str| -> Result<Option<ThreadError>> {
             let code: u32 = session.optional(&row, number)?.unwrap_or(0);
             let text: String = session.optional(&row, text)?.unwrap_or_default();
-            Ok((code != 0).then_some(ThreadError { code, text }))
+            Ok((code != 0).then(|| ThreadError { code, text: without_secrets(&text) }))
         };
         let place = |file: &str, position: &str| -> Result<Option<FilePosition>> {
             let file: String = session.optional(&row, file)?.unwrap_or_default();
@@ -157,6 +157,46 @@ impl ReplicaStatus {
 }
 
 /// What this server's columns are called.
+/// A replica's error without what lets somebody in: it repeats the statement that failed, and old
+/// sources log accounts with their passwords' hashes.
+pub(super) fn without_secrets(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    // `IDENTIFIED [WITH plugin] BY [PASSWORD] 'secret'`, `... AS 'hash'`: what is quoted goes.
+    while let Some(at) = rest.to_ascii_uppercase().find("IDENTIFIED") {
+        let (before, clause) = rest.split_at(at);
+        out.push_str(before);
+        let upper = clause.to_ascii_uppercase();
+        let by = [" BY ", " AS "].iter().filter_map(|word| upper.find(word)).min();
+        let Some(open) = by.and_then(|by| Some(by + clause[by..].find(['\'', '"'])?)) else {
+            let (word, behind) = clause.split_at("IDENTIFIED".len());
+            out.push_str(word);
+            rest = behind;
+            continue;
+        };
+        let mark = &clause[open..=open];
+        let end = clause[open + 1..].find(mark).map_or(clause.len(), |end| open + 1 + end);
+        out.push_str(&clause[..=open]);
+        out.push_str("...");
+        rest = &clause[end..];
+    }
+    out.push_str(rest);
+    // A hash that stands elsewhere, as in `SET PASSWORD FOR ... = '*hash'`.
+    while let Some(at) = hash_at(&out) {
+        out.replace_range(at + 1..at + 41, "...");
+    }
+    out
+}
+
+/// Where a `*` is followed by 40 hexadecimal digits.
+fn hash_at(text: &str) -> Option<usize> {
+    text.bytes().enumerate().filter(|(_, byte)| *byte == b'*').map(|(at, _)| at).find(|at| {
+        text.as_bytes()
+            .get(at + 1..at + 41)
+            .is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    })
+}
+
 struct Words {
     host: &'static str,
     port: &'static str,
@@ -198,6 +238,28 @@ impl Words {
                 executed_position: "Exec_Master_Log_Pos",
                 seconds_behind: "Seconds_Behind_Master",
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lets_somebody_in_is_left_out() {
+        let hash = "*2470C0C06DEE42FD1618BB99005ADCA2EC9D1E19";
+        let text = format!(
+            "near 'IDENTIFIED BY PASSWORD '{hash}'' on query. Query: 'GRANT ALL ON x.* TO 'u'@'h' identified with \
+             'mysql_native_password' as 'open sesame', 'v'@'h' IDENTIFIED BY \"secret\"; SET PASSWORD FOR 'u'@'h'='{hash}''"
+        );
+        let shown = without_secrets(&text);
+        for secret in [&hash[1..], "sesame", "secret"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+        assert!(shown.contains("TO 'u'@'h'") && shown.ends_with("'u'@'h'='*...''"), "{shown}");
+        for plain in ["", "Duplicate entry '1'", "table IDENTIFIED", "é IDENTIFIED BY ", "5 * 3"] {
+            assert_eq!(without_secrets(plain), plain);
         }
     }
 }

@@ -8,7 +8,7 @@
 
 mod objects;
 mod products;
-mod spelling;
+pub(super) mod spelling;
 mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::{
+    definitions::spelling,
     hash::{self, ChunkSum, Documents, RowHash, in_common},
     report::{Difference, What},
     whole,
 };
 use crate::{
     error::{Error, Kind, Result},
-    mysql::{ChunkKey, KeyRange, KeyTuple, ServerUrl, Session, Side, Table},
+    mysql::{ChunkKey, Column, KeyRange, KeyTuple, ServerUrl, Session, Side, Table},
 };
 
 /// A range of at most this many rows is compared row by row.
@@ -124,9 +125,10 @@ impl Work {
 
 /// Whether a key's columns have the same character sets and collations on the target.
 fn same_order(key: &ChunkKey, target: &Table) -> bool {
+    let collation = |column: &Column| column.collation.as_deref().map(spelling::charset);
     key.columns.iter().all(|column| {
         target.column(&column.name).is_some_and(|theirs| {
-            theirs.data_type == column.data_type && theirs.collation == column.collation
+            theirs.data_type == column.data_type && collation(theirs) == collation(column)
         })
     })
 }

@@ -9,7 +9,12 @@ use super::{
     },
     Estimates, Findings, few, set_global,
 };
-use crate::{config::Definer, mysql::Product, source::grants::Scope};
+use crate::{
+    config::Definer,
+    mysql::Product,
+    source::grants::Scope,
+    target::ddl::token::{TokenKind, tokens},
+};
 
 fn described<'a>(objects: impl IntoIterator<Item = &'a Object>) -> Vec<String> {
     objects.into_iter().map(Object::describe).collect()
@@ -211,6 +216,93 @@ pub(super) fn sql_modes(survey: &Survey, _: &Estimates, out: &mut Findings) {
     }
 }
 
+/// Words that MySQL reserved from 8.0 on, and from 8.4 on, and that had no meaning before: where one
+/// stands without backticks, it is somebody's name.
+///
+/// Source: MySQL manual, *Keywords and Reserved Words*, 8.0 and 8.4.
+const RESERVED_80: [&str; 21] = [
+    "CUME_DIST",
+    "DENSE_RANK",
+    "EMPTY",
+    "EXCEPT",
+    "FIRST_VALUE",
+    "GROUPING",
+    "GROUPS",
+    "INTERSECT",
+    "JSON_TABLE",
+    "LAG",
+    "LAST_VALUE",
+    "LATERAL",
+    "LEAD",
+    "NTH_VALUE",
+    "NTILE",
+    "OVER",
+    "PERCENT_RANK",
+    "RANK",
+    "RECURSIVE",
+    "ROW_NUMBER",
+    "WINDOW",
+];
+const RESERVED_84: [&str; 4] = ["MANUAL", "PARALLEL", "QUALIFY", "TABLESAMPLE"];
+
+/// Names in old texts that are keywords on the target: creating the object fails with 1064.
+pub(super) fn reserved_words(survey: &Survey, _: &Estimates, out: &mut Findings) {
+    let from = &survey.source.facts.dialect;
+    let to = survey.target.as_ref().map(|target| &target.dialect);
+    if from.product != Product::Mysql
+        || from.mysql_from(8, 0, 0)
+        || to.is_some_and(|to| !to.mysql_from(8, 0, 0))
+    {
+        return;
+    }
+    let newest = to.is_some_and(|to| to.mysql_from(8, 4, 0));
+    let (mut words, mut objects) = (BTreeSet::new(), Vec::new());
+    for object in &survey.source.inventory.objects {
+        let found = object.body.as_deref().map(|body| names_among(body, newest));
+        if let Some(found) = found.filter(|found| !found.is_empty()) {
+            objects.push(object.describe());
+            words.extend(found);
+        }
+    }
+    if !objects.is_empty() {
+        let words: Vec<String> = words.into_iter().collect();
+        out.blocker(
+            "target.reserved_word",
+            objects.clone(),
+            format!(
+                "names without backticks that are reserved words on the target ({}): these can't be created there \
+                 (error 1064): {}",
+                few(&words),
+                few(&objects)
+            ),
+            "create them anew at the source with these names in backticks, such as `rank`",
+        );
+    }
+}
+
+/// The newly reserved words that stand in a text as bare names; behind a point a name may be any word.
+fn names_among(body: &str, newest: bool) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut free = true;
+    for token in tokens(body.as_bytes()) {
+        let text = body.get(token.span).unwrap_or_default();
+        match token.kind {
+            TokenKind::Space | TokenKind::Comment => continue,
+            TokenKind::Word if free => {
+                let upper = text.to_ascii_uppercase();
+                if RESERVED_80.contains(&upper.as_str())
+                    || (newest && RESERVED_84.contains(&upper.as_str()))
+                {
+                    found.insert(text.to_string());
+                }
+            }
+            _ => {}
+        }
+        free = !matches!(token.kind, TokenKind::Mark(b'.' | b'@'));
+    }
+    found
+}
+
 /// Time zones of events.
 pub(super) fn time_zones(survey: &Survey, _: &Estimates, out: &mut Findings) {
     let Some(landing) = survey.landing() else { return };
@@ -274,5 +366,19 @@ pub(super) fn events(survey: &Survey, _: &Estimates, out: &mut Findings) {
                 "ON",
             ),
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names_among;
+
+    #[test]
+    fn new_keywords_are_found_where_they_are_names() {
+        let among = |body: &str| names_among(body, true).into_iter().collect::<Vec<_>>().join(" ");
+        assert_eq!(among("BEGIN DECLARE rank INT; SELECT Groups FROM t; END"), "Groups rank");
+        assert_eq!(among("SELECT t.rank, `lead`, @over, 'rank', \"lag\" FROM t -- window"), "");
+        assert_eq!(among("SELECT ranking, over_all FROM t /* rank */"), "");
+        assert_eq!(names_among("SELECT manual", false).len(), 0);
     }
 }

@@ -4,7 +4,11 @@ use super::{
     super::{Survey, position},
     Estimates, Findings, few, set_global, span,
 };
-use crate::{engine::PositionBy, mysql::Product, source::grants::Scope};
+use crate::{
+    engine::{PositionBy, Severity},
+    mysql::Product,
+    source::grants::Scope,
+};
 
 /// The binary log must be there, by rows, and hold everything.
 pub(super) fn binary_log(survey: &Survey, _: &Estimates, out: &mut Findings) {
@@ -222,8 +226,16 @@ pub(super) fn gtids(survey: &Survey, _: &Estimates, out: &mut Findings) {
         out.blocker(
             "replication.gtid_mode",
             objects(),
-            "the source's transactions have no GTIDs, and a target with gtid_mode=ON takes none without (error \
-             13117)",
+            format!(
+                "the source's transactions have no GTIDs, and a target with gtid_mode=ON takes none without (error \
+                 13117{})",
+                // Before 5.7 a transaction isn't even marked as one without a GTID.
+                if source.dialect.mysql_from(5, 7, 0) {
+                    ""
+                } else {
+                    "; with ASSIGN_GTIDS_TO_ANONYMOUS_TRANSACTIONS it is 1782"
+                }
+            ),
             if target.managed {
                 format!("set gtid-mode = OFF_PERMISSIVE in the target's cluster parameter group and reboot its \
                          writer{at_source}")
@@ -255,7 +267,7 @@ pub(super) fn gtids(survey: &Survey, _: &Estimates, out: &mut Findings) {
     }
 }
 
-/// Native replication carries everything.
+/// Native replication carries everything, statements about accounts too.
 pub(super) fn selection(survey: &Survey, _: &Estimates, out: &mut Findings) {
     if !survey.native() {
         return;
@@ -293,29 +305,61 @@ pub(super) fn selection(survey: &Survey, _: &Estimates, out: &mut Findings) {
             "move them to a database of their own: RENAME TABLE ... TO ...;",
         );
     }
-    let anonymous_account = inventory
-        .server
-        .accounts
-        .as_ref()
-        .is_some_and(|accounts| accounts.iter().any(|(user, _)| user.is_empty()));
-    if anonymous_account && !survey.wishes.replication_account {
-        out.warning(
-            "source.anonymous_account",
-            vec!["''".into()],
-            "an anonymous account can catch the replica's login (error 1045), since its host is closer than %",
-            "DROP USER ''@'localhost'; (and ''@ the machine's name), or name the target's address: account_host in \
-             [replication]",
-        );
-    }
+    anonymous_accounts(survey, out);
     let old = !survey.source.facts.dialect.mysql_from(5, 7, 0)
         && survey.source.facts.dialect.product == Product::Mysql;
     if old && survey.target.as_ref().is_some_and(|target| target.dialect.mysql_from(8, 0, 0)) {
-        out.note(
+        out.warning(
             "replication.account_statements",
             Vec::new(),
-            "GRANT ... IDENTIFIED BY at the source stops a target of MySQL 8.0 or newer (error 1064)",
-            "make no accounts at the source until the cutover",
+            "a statement about accounts that is run at the source during the migration stops replication: GRANT ... \
+             IDENTIFIED BY and CREATE USER as MySQL 5.6 logs them aren't understood from MySQL 8.0 on (error 1064), \
+             and GRANT makes no account there (1410). daybreak keeps its own account out of the binary log, or makes \
+             it before the position from which the target reads",
+            "make and change no accounts at the source until the cutover; if one was: the failure names the statement, \
+             and how to skip it on the target",
         );
+    }
+}
+
+/// Anonymous accounts, which catch logins that are meant for an account at `%`.
+///
+/// Source: MySQL manual, *Access Control, Stage 1*: the closest host is looked at first.
+fn anonymous_accounts(survey: &Survey, out: &mut Findings) {
+    let Some(accounts) = &survey.source.inventory.server.accounts else { return };
+    let found: Vec<String> = accounts
+        .iter()
+        .filter(|(user, _)| user.is_empty())
+        .map(|(_, host)| format!("''@'{host}'"))
+        .collect();
+    if found.is_empty() {
+        return;
+    }
+    let why = "the source has anonymous accounts: they catch logins from their hosts that are meant for an account \
+               at % (error 1045), since their host is closer";
+    let drop: Vec<String> = found.iter().map(|account| format!("DROP USER {account};")).collect();
+    let drop = drop.join(" ");
+    if !survey.wishes.replication_account {
+        out.note(
+            "source.anonymous_account",
+            found,
+            format!("{why}. daybreak makes its replication account for those hosts too, and drops it there with the rest"),
+            format!("none needed; nobody misses them as a rule: {drop}"),
+        );
+        return;
+    }
+    // Where the target reaches the source over loopback, `localhost` is what the source sees.
+    let loopback = survey.source.url.is_local()
+        && survey.landing().is_some_and(|landing| landing.url.is_local());
+    let severity = if loopback { Severity::Blocker } else { Severity::Warning };
+    let remedy =
+        format!("{drop} or make the replication account of [replication] user for those hosts too");
+    let own = survey.wishes.replication_user.as_ref().is_some_and(|user| {
+        let at = |host: &String| accounts.iter().any(|(name, of)| name == user && of == host);
+        accounts.iter().filter(|(name, _)| name.is_empty()).all(|(_, host)| at(host))
+    });
+    if !own {
+        out.add(severity, "source.anonymous_account", found, why, remedy);
     }
 }
 

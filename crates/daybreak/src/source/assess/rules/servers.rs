@@ -342,9 +342,13 @@ pub(super) fn settings(survey: &Survey, _: &Estimates, out: &mut Findings) {
         out.warning(
             "replication.timestamp_defaults",
             vec!["explicit_defaults_for_timestamp".into()],
-            "a bare TIMESTAMP column in a CREATE or ALTER TABLE that replicates becomes NULL DEFAULT NULL \
-             on the target",
-            "run no such DDL at the source during the migration, or write its default out",
+            "a bare TIMESTAMP column in a CREATE or ALTER TABLE that replicates becomes NULL DEFAULT NULL on the \
+             target (what is copied keeps its defaults)",
+            format!(
+                "{} until the cutover; or run no such DDL at the source during the migration, or write NOT NULL and \
+                 the default out: the verification finds such a column, and then it must be altered by hand",
+                set_global(landing.facts.managed, "explicit_defaults_for_timestamp", "OFF")
+            ),
         );
     }
 }

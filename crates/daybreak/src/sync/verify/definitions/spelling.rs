@@ -1,7 +1,7 @@
 //! Spells types, defaults and names of character sets as one server would, whatever server said them.
 
 /// `utf8` became `utf8mb3` in MySQL 8.0.30 and MariaDB 10.6.
-pub(super) fn charset(name: &str) -> String {
+pub(in crate::sync::verify) fn charset(name: &str) -> String {
     match name.strip_prefix("utf8") {
         Some("") => "utf8mb3".to_string(),
         Some(rest) if rest.starts_with('_') => format!("utf8mb3{rest}"),
