@@ -27,6 +27,7 @@ pub use report::{
 use crate::{
     engine::{Context, Finding, ReplicationMode, Severity, Step, TableResult},
     error::{Error, Kind, Result},
+    sync::replicate,
     target::rows,
 };
 
@@ -56,15 +57,20 @@ impl Step for Verify {
         if context.plan()?.replication == ReplicationMode::Native {
             let mut target = context.target().await?;
             if !live::is_replicating(&mut target).await? {
+                let (why, remedy) = match replicate::status(&mut target).await? {
+                    Some(status) => replicate::stopped(&mut target, &status).await?,
+                    None => (
+                        "the target replicates from nobody".to_string(),
+                        "`daybreak undo --to objects`, then `daybreak resume` sets replication up"
+                            .to_string(),
+                    ),
+                };
                 findings.push(Finding {
                     id: "verify.replication".to_string(),
                     severity: Severity::Blocker,
                     objects: vec![target.place().to_string()],
-                    why: "The target isn't following the source, so that the sides drift apart \
-                          while they are compared."
-                        .to_string(),
-                    remedy: "See `daybreak replicate status`; `daybreak resume` once it runs."
-                        .to_string(),
+                    why: format!("the sides would drift apart while they are compared: {why}"),
+                    remedy,
                 });
             }
             target.close().await;
