@@ -7,7 +7,7 @@ ROWS ?= 2000000
 SEED ?= 1
 RATE ?= 300
 
-.PHONY: help tools servers build demo test lint
+.PHONY: help tools servers build demo test test-long lint
 
 help: ## Says what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -35,6 +35,9 @@ demo: build ## Rehearses a whole migration on real servers: ROWS=2000000 SEED=1 
 
 test: servers ## Runs every test, on real servers
 	cargo test --locked --workspace --no-fail-fast
+
+test-long: servers ## Runs every test, those that take long (marked "slow: make test-long") included
+	cargo test --locked --workspace --no-fail-fast -- --include-ignored
 
 lint: tools ## Formatting, and clippy with warnings denied
 	cargo fmt --all --check

@@ -6,6 +6,7 @@ use mysql_async::prelude::Queryable as _;
 use support::faults::{Bench, Running, on};
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow: make test-long"]
 async fn a_long_transaction_holds_up_the_snapshot_and_is_told() {
     let bench = Bench::start().await;
     bench.big_tables().await;
@@ -40,7 +41,6 @@ async fn a_long_transaction_at_the_write_stop_is_told_and_the_source_stays_open(
     let ended = Running::events(directory.path(), &["resume", "--yes"]).end().await;
     if ended.code() != Some(0) {
         ended.told(ended.code().unwrap(), &["source "]);
-        println!("{}", ended.text);
         assert!(ended.text.contains(&id.to_string()), "{}", ended.text);
         on(&bench.pair.source.root_url(), &["UPDATE shop.big SET v = 'meanwhile' WHERE id = 6"])
             .await;
@@ -89,7 +89,6 @@ async fn ddl_in(bench: &Bench, phase: &str) {
     let ended = run.end().await;
     bench.keeps_secrets(directory.path(), &ended);
     if ended.code() != Some(0) {
-        println!("{phase}: {}", ended.text);
         ended.told(ended.code().unwrap(), &["shop"]);
     }
     bench.finishes(directory.path(), phase).await;
@@ -104,6 +103,7 @@ async fn ddl_after_the_copy_is_taken_along() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow: make test-long"]
 async fn ddl_before_and_during_the_copy_is_taken_along() {
     let bench = Bench::start().await;
     for phase in ["preflight", "schema", "rows"] {
