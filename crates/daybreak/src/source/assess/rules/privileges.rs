@@ -77,7 +77,7 @@ use Side::{Source, Target};
 use Where::{Databases, Own, Server, System, With};
 
 #[rustfmt::skip]
-const NEEDS: [Need; 37] = [
+const NEEDS: [Need; 38] = [
     Need { side: Source, id: "select", any_of: &["SELECT"], at: Databases, severity: Blocker, why: "to read rows and definitions", when: always },
     Need { side: Source, id: "trigger", any_of: &["TRIGGER"], at: Databases, severity: Blocker, why: "to see triggers: without it they would be missed", when: always },
     Need { side: Source, id: "event", any_of: &["EVENT"], at: Databases, severity: Blocker, why: "to see events: without it they would be missed", when: always },
@@ -99,6 +99,7 @@ const NEEDS: [Need; 37] = [
     Need { side: Target, id: "select", any_of: &["SELECT"], at: Databases, severity: Blocker, why: "to verify rows", when: always },
     Need { side: Target, id: "create", any_of: &["CREATE"], at: Databases, severity: Blocker, why: "to create databases and tables", when: always },
     Need { side: Target, id: "insert", any_of: &["INSERT"], at: Databases, severity: Blocker, why: "to load rows", when: always },
+    Need { side: Target, id: "update", any_of: &["UPDATE"], at: Databases, severity: Blocker, why: "to give JSON documents their exact types", when: always },
     Need { side: Target, id: "delete", any_of: &["DELETE"], at: Databases, severity: Blocker, why: "to load a chunk again", when: always },
     Need { side: Target, id: "alter", any_of: &["ALTER"], at: Databases, severity: Blocker, why: "to add indexes and foreign keys", when: always },
     Need { side: Target, id: "index", any_of: &["INDEX"], at: Databases, severity: Blocker, why: "to add indexes", when: always },
