@@ -8,7 +8,7 @@ SEED ?= 1
 RATE ?= 300
 KILLS ?= 100
 
-.PHONY: help tools servers build demo test soak lint
+.PHONY: help tools servers build demo test test-long soak lint
 
 help: ## Says what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -36,6 +36,10 @@ demo: build ## Rehearses a whole migration on real servers: ROWS=2000000 SEED=1 
 
 test: servers ## Runs every test, on real servers
 	cargo test --locked --workspace --no-fail-fast
+
+test-long: servers ## Runs every test, those that take long (marked "slow: make test-long") included
+	cargo test --locked --workspace --no-fail-fast -- --include-ignored \
+	  --skip killed_at_random_moments
 
 soak: servers ## Kills program and servers at random moments of whole runs: KILLS=100 SEED=n
 	KILLS=$(KILLS) $(if $(filter command environment,$(firstword $(origin SEED))),SEED=$(SEED)) \

@@ -74,11 +74,10 @@ async fn nth_killed(bench: &Bench, phase: &str, source: bool, n: usize) -> bool 
     killed
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn all_connections_killed_in_each_phase() {
+async fn all_killed_in(phases: &[&str]) {
     let bench = Bench::start().await;
     bench.big_tables().await;
-    for phase in PHASES {
+    for &phase in phases {
         bench.reset().await;
         let directory = bench.directory(SETTINGS);
         let run = in_phase(&bench, directory.path(), phase).await;
@@ -97,6 +96,16 @@ async fn all_connections_killed_in_each_phase() {
         let ended = run.end().await;
         went_well(&bench, directory.path(), &ended, phase).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_connections_killed_during_the_copy() {
+    all_killed_in(&PHASES[..1]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_connections_killed_during_replication_and_verification() {
+    all_killed_in(&PHASES[1..]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

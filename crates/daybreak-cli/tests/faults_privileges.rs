@@ -130,6 +130,12 @@ async fn each_privilege_is_missed_by_name_and_all_together_suffice() {
             for (_, statement) in &statements {
                 root.query_drop(statement).await.unwrap();
             }
+            if privilege == "EXECUTE" {
+                // An account that sees no procedure for GTIDs is told of the others only; the plan of
+                // the runs above is by GTID.
+                let back = format!("GRANT {privilege} ON {level} TO {ACCOUNT}");
+                root.query_drop(back).await.unwrap();
+            }
             tried += 1;
         }
     }

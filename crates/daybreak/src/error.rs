@@ -235,7 +235,15 @@ impl Error {
 
     /// Attaches the cause.
     pub fn because(mut self, source: impl Into<Source>) -> Self {
-        self.0.source = Some(source.into());
+        let source = source.into();
+        // One of ours knows where it was; what to do is for the outer one to say.
+        if let Some(place) = source.downcast_ref::<Error>().and_then(Error::place) {
+            self.0.place = Some(match self.0.place.take() {
+                Some(outer) => format!("{outer}, {place}"),
+                None => place.to_string(),
+            });
+        }
+        self.0.source = Some(source);
         self
     }
 
@@ -280,9 +288,14 @@ impl Error {
         let mut cause: Option<&(dyn std::error::Error + 'static)> =
             self.0.source.as_deref().map(|source| source as _);
         while let Some(error) = cause {
-            let text = error.to_string();
-            if causes.last() != Some(&text) {
-                causes.push(text);
+            let (text, inner) = match error.downcast_ref::<Error>() {
+                Some(ours) => (ours.what().to_string(), ours.causes()),
+                None => (error.to_string(), Vec::new()),
+            };
+            for text in std::iter::once(text).chain(inner) {
+                if causes.last() != Some(&text) {
+                    causes.push(text);
+                }
             }
             cause = error.source();
         }
@@ -407,6 +420,11 @@ impl From<mysql_async::Error> for Error {
             E::Io(IoError::Tls(error)) => {
                 Error::new(Kind::Tls, "TLS could not be agreed on").because(error)
             }
+            // What the client says of a packet that is larger than it takes.
+            E::Io(IoError::Io(error)) if error.to_string().contains("max_allowed_packet") => {
+                Error::new(Kind::Sql, "a packet is larger than max_allowed_packet")
+                    .next("raise max_allowed_packet on that server (1073741824 is the most)")
+            }
             E::Io(IoError::Io(error)) => {
                 Error::new(Kind::ConnectionLost, "the connection was cut").because(error)
             }
@@ -445,6 +463,19 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "the chunk could not be loaded: disk full\n  where: target 127.0.0.1:3307, shop.orders\n  next:  free space, then `daybreak resume`"
+        );
+    }
+
+    #[test]
+    fn an_error_within_an_error_keeps_to_three_lines() {
+        let inner = Error::new(Kind::ConnectionLost, "the connection was cut")
+            .because(std::io::Error::other("reset"))
+            .at("source u@h:1");
+        let error = Error::new(Kind::SnapshotLost, "the snapshot is gone").because(inner).at("a.t");
+        assert_eq!(
+            error.to_string(),
+            "the snapshot is gone: the connection was cut: reset\n  where: a.t, source u@h:1\n  \
+             next:  run `daybreak resume`: it takes a new snapshot"
         );
     }
 

@@ -8,6 +8,9 @@ use percent_encoding::percent_decode_str;
 
 use crate::error::{Error, Kind, Result};
 
+/// The largest packet of the protocol.
+const LARGEST_PACKET: usize = 1_073_741_824;
+
 /// A text that must not be seen: no `Debug`, no `Display`, no `Serialize`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -206,6 +209,9 @@ impl ServerUrl {
             .ssl_opts(ssl)
             .tcp_keepalive(Some(Duration::from_secs(15)))
             .tcp_nodelay(true)
+            // A server sends rows larger than its own limit, which is for what it is sent. The client
+            // would take that limit for both ways, and cut the connection at such a row.
+            .max_allowed_packet(Some(LARGEST_PACKET))
             .connect_attribute("program_name", program.to_string())
     }
 }

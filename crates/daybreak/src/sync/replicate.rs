@@ -28,7 +28,7 @@ use crate::{
 pub(crate) use control::literal;
 pub use control::{Control, SourceLogin, Start, executed_gtids};
 pub use follow::{catch_up, wait_for};
-pub use remedy::{explanation, failure, failure_of, stopped_by};
+pub use remedy::{explanation, failure, failure_of, stopped, stopped_by};
 pub use status::{Receiver, ReplicaStatus, ThreadError};
 
 /// The step's name.

@@ -27,11 +27,20 @@ pub use report::{
 use crate::{
     engine::{Context, Finding, ReplicationMode, Severity, Step, TableResult},
     error::{Error, Kind, Result},
+    mysql::Catalog,
+    sync::replicate,
     target::rows,
 };
 
 /// How many differences an error names.
 const NAMED: usize = 10;
+
+/// How often the sides are compared when DDL comes between.
+const ATTEMPTS: u32 = 5;
+
+/// What a server says of a database, table, column or key that isn't there (any more), and of a view of
+/// rows whose table has another shape by now.
+const GONE: [u16; 5] = [1049, 1146, 1054, 1176, 1412];
 
 /// The step that compares both sides.
 #[derive(Debug, Clone, Copy, Default)]
@@ -56,15 +65,20 @@ impl Step for Verify {
         if context.plan()?.replication == ReplicationMode::Native {
             let mut target = context.target().await?;
             if !live::is_replicating(&mut target).await? {
+                let (why, remedy) = match replicate::status(&mut target).await? {
+                    Some(status) => replicate::stopped(&mut target, &status).await?,
+                    None => (
+                        "the target replicates from nobody".to_string(),
+                        "`daybreak undo --to objects`, then `daybreak resume` sets replication up"
+                            .to_string(),
+                    ),
+                };
                 findings.push(Finding {
                     id: "verify.replication".to_string(),
                     severity: Severity::Blocker,
                     objects: vec![target.place().to_string()],
-                    why: "The target isn't following the source, so that the sides drift apart \
-                          while they are compared."
-                        .to_string(),
-                    remedy: "See `daybreak replicate status`; `daybreak resume` once it runs."
-                        .to_string(),
+                    why: format!("the sides would drift apart while they are compared: {why}"),
+                    remedy,
                 });
             }
             target.close().await;
@@ -81,16 +95,38 @@ impl Step for Verify {
         } else {
             Liveness::Still
         };
-        let report = compare(
-            &config.source,
-            &config.target,
-            &config.select,
-            &config.verify,
-            liveness,
-            &context.events,
-            &context.stop,
-        )
-        .await?;
+        let mut attempt = 1;
+        let report = loop {
+            let before = schema(context).await?;
+            let compared = compare(
+                &config.source,
+                &config.target,
+                &config.select,
+                &config.verify,
+                liveness,
+                &context.events,
+                &context.stop,
+            )
+            .await;
+            let in_doubt = match &compared {
+                Ok(report) => !report.is_equal(),
+                Err(error) => matches!(error.code(), Some(code) if GONE.contains(&code)),
+            };
+            // What changed its shape while it was looked at is neither equal nor different.
+            if !in_doubt || attempt >= ATTEMPTS || schema(context).await? == before {
+                break compared.map_err(|error| match error.code() {
+                    Some(code) if GONE.contains(&code) => {
+                        error.next("`daybreak resume` compares anew; keep DDL away meanwhile")
+                    }
+                    _ => error,
+                })?;
+            }
+            attempt += 1;
+            context.events.warn("tables changed while they were compared: comparing anew");
+            if liveness == Liveness::Live {
+                replicate::catch_up(context, context.plan()?.position).await?;
+            }
+        };
         context.journal.record(self.id(), "result", &report)?;
         note(context, &report)?;
         finding(&report)
@@ -122,6 +158,14 @@ impl Step for Verify {
     async fn undo(&self, _context: &Context) -> Result<()> {
         Ok(())
     }
+}
+
+/// The shape of the source's tables at this moment.
+async fn schema(context: &Context) -> Result<String> {
+    let mut source = context.source().await?;
+    let digest = Catalog::read(&mut source, &context.config.select).await?.digest();
+    source.close().await;
+    Ok(digest)
 }
 
 /// Notes each table's verdict beside what the copy noted of it, and what the verdict can't vouch for.

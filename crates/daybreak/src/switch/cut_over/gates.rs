@@ -137,15 +137,7 @@ async fn replicating(
         return Ok(vec![Gate::fails(RUNS, Severity::Blocker, "replicating", found.what(), remedy)]);
     }
     if !status.running() && !status.reconnecting() {
-        let (why, remedy) = match replicate::failure_of(target, &status).await? {
-            Some(error) => (
-                error.what().to_string(),
-                error.next_step().unwrap_or("`daybreak replicate start`").to_string(),
-            ),
-            None => {
-                ("replication is stopped".to_string(), "`daybreak replicate start`".to_string())
-            }
-        };
+        let (why, remedy) = replicate::stopped(target, &status).await?;
         return Ok(vec![Gate::fails(RUNS, Severity::Blocker, "replicating", why, remedy)]);
     }
     let mut gates = vec![match (status.reconnecting(), &status.receive_error) {

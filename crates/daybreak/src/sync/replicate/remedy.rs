@@ -69,6 +69,21 @@ pub async fn failure_of(target: &mut Session, status: &ReplicaStatus) -> Result<
     Ok(stopped.map(|(error, doing)| failure(&error, doing).at(target.place())))
 }
 
+/// Why a replication that is set up doesn't run, and what makes it run again.
+pub async fn stopped(target: &mut Session, status: &ReplicaStatus) -> Result<(String, String)> {
+    const GO_ON: &str = "`daybreak replicate start`, then `daybreak resume`";
+    Ok(match failure_of(target, status).await? {
+        Some(error) => (
+            error.what().to_string(),
+            match error.next_step() {
+                Some(next) => format!("{next}; once that is mended, {GO_ON}"),
+                None => GO_ON.to_string(),
+            },
+        ),
+        None => ("replication is stopped".to_string(), GO_ON.to_string()),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

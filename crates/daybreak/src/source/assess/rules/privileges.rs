@@ -84,7 +84,7 @@ use Side::{Source, Target};
 use Where::{Databases, Own, Server, System, With};
 
 #[rustfmt::skip]
-const NEEDS: [Need; 38] = [
+const NEEDS: [Need; 40] = [
     Need { side: Source, id: "select", any_of: &["SELECT"], at: Databases, severity: Blocker, why: "to read rows and definitions", when: always },
     Need { side: Source, id: "trigger", any_of: &["TRIGGER"], at: Databases, severity: Blocker, why: "to see triggers: without it they would be missed", when: always },
     Need { side: Source, id: "event", any_of: &["EVENT"], at: Databases, severity: Blocker, why: "to see events: without it they would be missed", when: always },
@@ -106,6 +106,7 @@ const NEEDS: [Need; 38] = [
     Need { side: Target, id: "select", any_of: &["SELECT"], at: Databases, severity: Blocker, why: "to verify rows", when: always },
     Need { side: Target, id: "create", any_of: &["CREATE"], at: Databases, severity: Blocker, why: "to create databases and tables", when: always },
     Need { side: Target, id: "insert", any_of: &["INSERT"], at: Databases, severity: Blocker, why: "to load rows", when: always },
+    Need { side: Target, id: "update", any_of: &["UPDATE"], at: Databases, severity: Blocker, why: "to give JSON documents their exact types", when: always },
     Need { side: Target, id: "delete", any_of: &["DELETE"], at: Databases, severity: Blocker, why: "to load a chunk again", when: always },
     Need { side: Target, id: "alter", any_of: &["ALTER"], at: Databases, severity: Blocker, why: "to add indexes and foreign keys", when: always },
     Need { side: Target, id: "index", any_of: &["INDEX"], at: Databases, severity: Blocker, why: "to add indexes", when: always },
@@ -119,6 +120,7 @@ const NEEDS: [Need; 38] = [
     Need { side: Target, id: "own", any_of: &["DROP"], at: Own, severity: Blocker, why: "to keep daybreak's own tables there", when: always },
     Need { side: Target, id: "hand_over", any_of: &["CREATE TEMPORARY TABLES"], at: Own, severity: Note, why: "to keep the replication password out of the target's process list", when: hands_over },
     Need { side: Target, id: "create_view", any_of: &["CREATE VIEW"], at: With(&[ObjectKind::View]), severity: Blocker, why: "to create views", when: always },
+    Need { side: Target, id: "show_view", any_of: &["SHOW VIEW"], at: With(&[ObjectKind::View]), severity: Blocker, why: "to compare the definitions of views", when: always },
     Need { side: Target, id: "create_routine", any_of: &["CREATE ROUTINE"], at: With(&[ObjectKind::Procedure, ObjectKind::Function]), severity: Blocker, why: "to create procedures and functions", when: always },
     Need { side: Target, id: "trigger", any_of: &["TRIGGER"], at: With(&[ObjectKind::Trigger]), severity: Blocker, why: "to create triggers", when: always },
     Need { side: Target, id: "event", any_of: &["EVENT"], at: With(&[ObjectKind::Event]), severity: Blocker, why: "to create events", when: always },
