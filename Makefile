@@ -6,8 +6,11 @@ SHELL := /bin/bash
 ROWS ?= 2000000
 SEED ?= 1
 RATE ?= 300
+ROUNDS ?= 3
+# `make bench` has a default of its own.
+BENCH_ROWS = $(if $(filter file,$(origin ROWS)),1000000,$(ROWS))
 
-.PHONY: help tools servers build demo test lint
+.PHONY: help tools servers build demo test bench lint
 
 help: ## Says what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -35,6 +38,11 @@ demo: build ## Rehearses a whole migration on real servers: ROWS=2000000 SEED=1 
 
 test: servers ## Runs every test, on real servers
 	cargo test --locked --workspace --no-fail-fast
+
+bench: build ## Measures against mysqldump, mydumper, pt-table-checksum's queries: ROWS=1000000 ROUNDS=3
+	@scripts/get-servers mysql-9.7 mydumper
+	cargo build --release --locked -p rehearsal --example bench
+	target/release/examples/bench --rows $(BENCH_ROWS) --rounds $(ROUNDS)
 
 lint: tools ## Formatting, and clippy with warnings denied
 	cargo fmt --all --check
