@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Failure, Options, stage, stage::Stage, ways::Tools};
+use super::{Failure, Options, stage::Stage, ways::Tools};
 
 /// All runs of one way.
 pub struct Series {
@@ -96,7 +96,7 @@ pub fn print(
     table("comparison", stage, checks);
     println!(
         "\n{} cores, {:.0} GiB; load {:.1} before, {:.1} at the end; mysqld, mysqldump and mysql {}, \
-         mydumper {} (Debian's package); {} threads for daybreak, mydumper and myloader; {}.",
+         mydumper {} (Debian's package); {} threads for daybreak, mydumper and myloader, one connection to each server for the others; {}.",
         before.cores,
         before.memory_gib,
         before.load,
@@ -104,7 +104,7 @@ pub fn print(
         stage.source.binaries().version,
         tools.mydumper_version,
         options.threads,
-        stage::SETTINGS,
+        Stage::settings(),
     );
 }
 

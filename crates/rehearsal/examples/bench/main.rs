@@ -51,13 +51,13 @@ impl Options {
         };
         let mut args = std::env::args().skip(1);
         while let Some(name) = args.next() {
+            let value = args.next().unwrap_or_default();
             let usage = || {
                 failure(
-                    format!("bench: {name} isn't understood"),
+                    format!("`{name} {value}` isn't understood"),
                     "bench [--rows N] [--rounds N] [--threads N] [--daybreak PATH]",
                 )
             };
-            let value = args.next().ok_or_else(usage)?;
             let number = || value.parse::<u64>().ok().filter(|n| *n > 0).ok_or_else(usage);
             match name.as_str() {
                 "--rows" => options.rows = number()?,
@@ -73,6 +73,8 @@ impl Options {
                 "make build, or name it with --daybreak",
             ));
         }
+        // It is started in another directory.
+        options.daybreak = options.daybreak.canonicalize()?;
         Ok(options)
     }
 }

@@ -64,24 +64,35 @@ pub async fn run(pipeline: Vec<Command>, logs: &Path) -> Result<Usage, Failure> 
             .map_err(|error| failure(format!("{name} can't be started: {error}"), "make bench"))?;
         running.push(Running { name, child, peak: 0, done: false });
     }
+    let mut failed = Vec::new();
     while running.iter().any(|process| !process.done) {
         for process in running.iter_mut().filter(|process| !process.done) {
             process.peak = process.peak.max(peak_of(process.child.id()).unwrap_or(0));
             let Some(status) = process.child.try_wait()? else { continue };
             process.done = true;
             if !status.success() {
-                let said = std::fs::read(logs.join(format!("{}.log", process.name)))?;
-                let said = String::from_utf8_lossy(&said[said.len().saturating_sub(2000)..]);
-                return Err(failure(
-                    format!("{} failed ({status}): {}", process.name, said.trim()),
-                    "see what it says above",
-                ));
+                failed.push(format!("{} ({status})", process.name));
             }
         }
         tokio::time::sleep(LOOK).await;
     }
     let wall = begun.elapsed();
+    if !failed.is_empty() {
+        // When one of a pipeline fails the others may as well, or have said why.
+        let said = running.iter().map(|process| tail(logs, &process.name));
+        return Err(failure(
+            format!("failed: {}\n{}", failed.join(", "), said.collect::<String>().trim_end()),
+            "see what they say above",
+        ));
+    }
     Ok(Usage { wall, peak: running.iter().map(|process| process.peak).sum() })
+}
+
+/// The end of what a program said.
+fn tail(logs: &Path, name: &str) -> String {
+    let said = std::fs::read(logs.join(format!("{name}.log"))).unwrap_or_default();
+    let said = String::from_utf8_lossy(&said[said.len().saturating_sub(2000)..]).into_owned();
+    said.lines().map(|line| format!("  {name}: {line}\n")).collect()
 }
 
 /// The most memory that a process has had resident so far, in KiB. `wait4` would tell as well, but its

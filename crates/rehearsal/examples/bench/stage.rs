@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -13,10 +13,6 @@ use super::{Failure, Options, failure, sbtest};
 
 const BUFFER_POOL_MIB: u32 = 512;
 const REDO_LOG_MIB: u32 = 512;
-/// What is said of both servers under the figures.
-pub const SETTINGS: &str = "both servers: buffer pool 512 MiB, redo log 512 MiB, every commit flushed \
-    (innodb_flush_log_at_trx_commit=1), TCP without TLS; binary log on (sync_binlog=1) at the source, \
-    off at the target";
 /// How long the servers may take to write out what the last run left.
 const SETTLE_LIMIT: Duration = Duration::from_secs(60);
 /// Few enough pages that writing them no longer disturbs.
@@ -30,7 +26,8 @@ pub struct Stage {
     pub target: Server,
     content: Content,
     data_bytes: u64,
-    private: tempfile::TempDir,
+    /// Below a server's directory, so that it goes when that goes, after a kill as well.
+    private: PathBuf,
 }
 
 /// What both sides must have alike.
@@ -74,7 +71,8 @@ impl Stage {
             .await?
             .unwrap_or(0);
         conn.disconnect().await?;
-        let private = tempfile::tempdir()?; // mode 0700
+        let private = source.dir().join("bench");
+        std::fs::DirBuilder::new().mode(0o700).create(&private)?;
         let stage = Stage { source, target, content, data_bytes, private };
         stage.write_option_file("source", &stage.source)?;
         stage.write_option_file("target", &stage.target)?;
@@ -91,14 +89,23 @@ impl Stage {
         self.data_bytes as f64 / 1e6
     }
 
+    /// What is said of both servers under the figures.
+    pub fn settings() -> String {
+        format!(
+            "both servers: buffer pool {BUFFER_POOL_MIB} MiB, redo log {REDO_LOG_MIB} MiB, every commit \
+             flushed (innodb_flush_log_at_trx_commit=1), TCP without TLS; binary log on (sync_binlog=1) \
+             at the source, off at the target"
+        )
+    }
+
     /// A directory that nobody else can read.
     pub fn private_dir(&self) -> &Path {
-        self.private.path()
+        &self.private
     }
 
     /// The option file with the login of a side, for programs of MySQL and MariaDB.
     pub fn option_file(&self, side: &str) -> PathBuf {
-        self.private.path().join(format!("{side}.cnf"))
+        self.private.join(format!("{side}.cnf"))
     }
 
     fn write_option_file(&self, side: &str, server: &Server) -> Result<(), Failure> {
@@ -143,7 +150,12 @@ impl Stage {
     /// Fails unless the target has every row and index of the source.
     pub async fn check_copy(&self, way: &str) -> Result<(), Failure> {
         let mut conn = self.target.connect_root().await?;
-        let content = Content::of(&mut conn).await?;
+        let content = Content::of(&mut conn).await.map_err(|error| {
+            failure(
+                format!("what {way} copied can't be read: {error}"),
+                "does the way work at all?",
+            )
+        })?;
         conn.disconnect().await?;
         if content != self.content {
             return Err(failure(
