@@ -96,7 +96,7 @@ pub fn print(
     table("comparison", stage, checks);
     println!(
         "\n{} cores, {:.0} GiB; load {:.1} before, {:.1} at the end; mysqld, mysqldump and mysql {}, \
-         mydumper {} (Debian's package); {} threads for daybreak, mydumper and myloader, one connection to each server for the others; {}.",
+         mydumper {} (the distribution's package); {} threads for daybreak, mydumper and myloader, one connection to each server for the others; {}.",
         before.cores,
         before.memory_gib,
         before.load,
