@@ -7,8 +7,11 @@ ROWS ?= 2000000
 SEED ?= 1
 RATE ?= 300
 KILLS ?= 100
+ROUNDS ?= 3
+# `make bench` has a default of its own.
+BENCH_ROWS = $(if $(filter file,$(origin ROWS)),1000000,$(ROWS))
 
-.PHONY: help tools servers build demo test test-long soak lint
+.PHONY: help tools servers build demo test test-long soak bench lint
 
 help: ## Says what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -44,6 +47,11 @@ test-long: servers ## Runs every test, those that take long (marked "slow: make 
 soak: servers ## Kills program and servers at random moments of whole runs: KILLS=100 SEED=n
 	KILLS=$(KILLS) $(if $(filter command environment,$(firstword $(origin SEED))),SEED=$(SEED)) \
 	  cargo test --locked -p daybreak-cli --test soak -- --ignored --nocapture
+
+bench: build ## Measures against mysqldump, mydumper, pt-table-checksum's queries: ROWS=1000000 ROUNDS=3
+	@scripts/get-servers mysql-9.7 mydumper
+	cargo build --release --locked -p rehearsal --example bench
+	target/release/examples/bench --rows $(BENCH_ROWS) --rounds $(ROUNDS)
 
 lint: tools ## Formatting, and clippy with warnings denied
 	cargo fmt --all --check
