@@ -14,7 +14,7 @@ BENCH_ROWS = $(if $(filter file,$(origin ROWS)),1000000,$(ROWS))
 .PHONY: help tools servers build demo test test-long soak bench lint
 
 help: ## Says what there is
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 tools:
 	@missing=""; \

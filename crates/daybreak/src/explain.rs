@@ -222,6 +222,7 @@ mod tests {
             include_str!("source/assess/rules/activity.rs"),
             include_str!("source/assess/rules/objects.rs"),
             include_str!("source/assess/rules/privileges.rs"),
+            include_str!("source/assess/rules/products.rs"),
             include_str!("source/assess/rules/replication.rs"),
             include_str!("source/assess/rules/servers.rs"),
             include_str!("source/assess/rules/tables.rs"),

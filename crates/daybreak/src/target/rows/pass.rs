@@ -106,6 +106,7 @@ pub(super) async fn run(context: &Context) -> Result<()> {
         witness: tokio::sync::Mutex::new(source),
         journal: context.journal.clone(),
         progress: Progress::default(),
+        events: context.events.clone(),
         stop: context.stop.clone(),
         halt: halt.clone(),
     });

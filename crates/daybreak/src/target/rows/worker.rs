@@ -14,6 +14,7 @@ use super::{
 use crate::{
     engine::{Journal, StopSignal},
     error::{Error, Kind, Result, Retry},
+    event::Events,
     mysql::{KeyRange, ServerUrl, Session, Side, quote},
     source::{
         read::{self, BATCHES_AHEAD, Read},
@@ -29,6 +30,9 @@ use crate::{
 /// How often a chunk is tried when the target fails in a passing way.
 const ATTEMPTS: u32 = 6;
 
+/// How many seconds a try waits for a lock that somebody else holds on the target.
+const LOCK_WAIT: u32 = 30;
+
 /// What all workers share.
 pub(super) struct Shared {
     pub(super) target: ServerUrl,
@@ -40,6 +44,7 @@ pub(super) struct Shared {
     pub(super) witness: tokio::sync::Mutex<Session>,
     pub(super) journal: Arc<Journal>,
     pub(super) progress: Progress,
+    pub(super) events: Events,
     pub(super) stop: StopSignal,
     /// Ends all work, after a failure or when a stop is asked for.
     pub(super) halt: CancellationToken,
@@ -51,9 +56,11 @@ pub(super) async fn loader(url: &ServerUrl) -> Result<Session> {
     session
         .execute(
             // Rows and tables that somebody else holds are waited for, but not for the year that is
-            // the server's own bound for tables.
-            "SET SESSION foreign_key_checks = 0, unique_checks = 0, innodb_lock_wait_timeout = 120, \
-             lock_wait_timeout = 120",
+            // the server's own bound for tables, and not without a word.
+            format!(
+                "SET SESSION foreign_key_checks = 0, unique_checks = 0, \
+                 innodb_lock_wait_timeout = {LOCK_WAIT}, lock_wait_timeout = {LOCK_WAIT}"
+            ),
         )
         .await?;
     session.without_limits().await?;
@@ -183,7 +190,19 @@ impl Worker {
             {
                 return Err(place(error));
             }
-            tracing::info!(%error, attempt, "a chunk is tried again");
+            let what = format!(
+                "{}: tried again, {attempt} of {} times: {}",
+                work.table.name,
+                ATTEMPTS - 1,
+                error.what()
+            );
+            match error.kind() {
+                Kind::LockWait => self.shared.events.warn(format!(
+                    "{what}; who holds it on the target: SELECT * FROM performance_schema.metadata_locks, \
+                     SHOW ENGINE INNODB STATUS"
+                )),
+                _ => self.shared.events.detail(what),
+            }
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_millis(100 << attempt)) => {}
                 () = self.shared.halt.cancelled() => return Err(place(error)),

@@ -84,7 +84,7 @@ use Side::{Source, Target};
 use Where::{Databases, Own, Server, System, With};
 
 #[rustfmt::skip]
-const NEEDS: [Need; 40] = [
+const NEEDS: [Need; 41] = [
     Need { side: Source, id: "select", any_of: &["SELECT"], at: Databases, severity: Blocker, why: "to read rows and definitions", when: always },
     Need { side: Source, id: "trigger", any_of: &["TRIGGER"], at: Databases, severity: Blocker, why: "to see triggers: without it they would be missed", when: always },
     Need { side: Source, id: "event", any_of: &["EVENT"], at: Databases, severity: Blocker, why: "to see events: without it they would be missed", when: always },
@@ -103,6 +103,7 @@ const NEEDS: [Need; 40] = [
     Need { side: Source, id: "heartbeat", any_of: &["DELETE"], at: Own, severity: Blocker, why: "to write the heartbeat (or heartbeat = false in [replication])", when: heartbeat },
     Need { side: Source, id: "heartbeat", any_of: &["DROP"], at: Own, severity: Blocker, why: "to write the heartbeat (or heartbeat = false in [replication])", when: heartbeat },
     Need { side: Source, id: "read_only", any_of: &["SYSTEM_VARIABLES_ADMIN", "READ_ONLY ADMIN", "SUPER"], at: Server, severity: Blocker, why: "to close the source for writes at the cutover", when: moves_writes },
+    Need { side: Source, id: "write_stop", any_of: &["RELOAD", "FLUSH_TABLES", "CONNECTION_ADMIN", "CONNECTION ADMIN", "SUPER"], at: Server, severity: Blocker, why: "to stop the server's writes at the cutover, or to end those that wait for table locks", when: moves_writes },
     Need { side: Target, id: "select", any_of: &["SELECT"], at: Databases, severity: Blocker, why: "to verify rows", when: always },
     Need { side: Target, id: "create", any_of: &["CREATE"], at: Databases, severity: Blocker, why: "to create databases and tables", when: always },
     Need { side: Target, id: "insert", any_of: &["INSERT"], at: Databases, severity: Blocker, why: "to load rows", when: always },
@@ -131,10 +132,13 @@ const NEEDS: [Need; 40] = [
 /// From which version on servers know a privilege; those of all versions aren't listed.
 fn knows(dialect: &Dialect, privilege: &str) -> bool {
     match privilege {
+        "FLUSH_TABLES" => dialect.mysql_from(8, 0, 23),
         "SHOW_ROUTINE" => dialect.mysql_from(8, 0, 20),
-        "BACKUP_ADMIN" | "SYSTEM_VARIABLES_ADMIN" => dialect.mysql_from(8, 0, 0),
+        "BACKUP_ADMIN" | "SYSTEM_VARIABLES_ADMIN" | "CONNECTION_ADMIN" => {
+            dialect.mysql_from(8, 0, 0)
+        }
         "REPLICATION_SLAVE_ADMIN" => dialect.mysql_from(8, 0, 18),
-        "READ_ONLY ADMIN" | "SLAVE MONITOR" | "REPLICATION SLAVE ADMIN" => {
+        "READ_ONLY ADMIN" | "SLAVE MONITOR" | "REPLICATION SLAVE ADMIN" | "CONNECTION ADMIN" => {
             dialect.is_mariadb() && dialect.version >= (10, 5, 2)
         }
         _ => true,
