@@ -319,7 +319,8 @@ fn write_private(path: &Path, text: &str) -> Result<()> {
 fn move_writer(application: Arc<WriterHandle>, target: String) -> Events {
     Events::to(move |event| {
         let moved = match event {
-            Event::WritesStopped { why } if why == "cutover" => application.mark_gap().map(drop),
+            // Well before writes stop: a mark that the writer reads when the gap is over would miss it.
+            Event::StepStarted { step, .. } if step == "verify" => application.mark_gap().map(drop),
             Event::WritesResumed { why, on_target: true, .. } if why == "cutover" => {
                 application.set_url(&target)
             }

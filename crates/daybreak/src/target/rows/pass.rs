@@ -116,6 +116,7 @@ pub(super) async fn run(context: &Context) -> Result<()> {
         chunk_bytes: context.config.copy.chunk_bytes,
         snapshot: snapshot_id,
         journal: context.journal.clone(),
+        events: context.events.clone(),
         halt,
     };
     let mut tasks = JoinSet::new();

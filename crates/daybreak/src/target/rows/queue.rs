@@ -9,11 +9,12 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::worker::source_lost;
+use super::worker::{ATTEMPTS, source_lost, tell_again};
 use crate::{
     engine::{Journal, TableResult},
-    error::Result,
-    mysql::{ChunkKey, KeyRange, KeyTuple, Session, Table},
+    error::{Kind, Result},
+    event::Events,
+    mysql::{ChunkKey, KeyRange, KeyTuple, Session, Table, TableName},
     source::{read::RowForm, snapshot::SAVEPOINT},
     target::{
         ledger::{Chunk, Rank, SnapshotId},
@@ -199,6 +200,7 @@ pub(super) struct Planner {
     pub(super) chunk_bytes: u64,
     pub(super) snapshot: SnapshotId,
     pub(super) journal: Arc<Journal>,
+    pub(super) events: Events,
     pub(super) halt: CancellationToken,
 }
 
@@ -220,8 +222,7 @@ impl Planner {
     /// One table; false when nobody takes jobs any more.
     async fn table(&mut self, work: &Arc<TableWork>, jobs: &mpsc::Sender<Job>) -> Result<bool> {
         // What is there without being in the ledger is no row of this copy.
-        let probe = format!("SELECT 1 FROM {} LIMIT 1", work.table.name.sql());
-        let replace = self.target.row(probe).await?.is_some();
+        let Some(replace) = self.has_rows(&work.table.name).await? else { return Ok(false) };
         // Counts as one open range, so that the table isn't complete before all of it is cut.
         work.tally.hand_out();
         for part in &work.parts {
@@ -245,6 +246,25 @@ impl Planner {
             .map_err(source_lost)?;
         work.done(0, 0, &self.journal)?;
         Ok(true)
+    }
+
+    /// Whether a table on the target has rows; a lock on it is waited for. None when nobody takes jobs
+    /// any more.
+    async fn has_rows(&mut self, table: &TableName) -> Result<Option<bool>> {
+        let probe = format!("SELECT 1 FROM {} LIMIT 1", table.sql());
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let error = match self.target.row(probe.as_str()).await {
+                Ok(row) => return Ok(Some(row.is_some())),
+                Err(_) if self.halt.is_cancelled() => return Ok(None),
+                Err(error) => error,
+            };
+            if error.kind() != Kind::LockWait || attempt >= ATTEMPTS {
+                return Err(error.at(table));
+            }
+            tell_again(&self.events, table, attempt, &error);
+        }
     }
 
     async fn gap(
@@ -298,7 +318,7 @@ impl Planner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mysql::{Coordinates, GtidSet, TableName};
+    use crate::mysql::{Coordinates, GtidSet};
 
     fn chunk(rank: &Rank, after: Option<u32>, up_to: Option<u32>) -> Chunk {
         let tuple = |value: Option<u32>| value.map(|value| KeyTuple(vec![value.to_string()]));

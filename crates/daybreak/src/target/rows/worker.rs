@@ -15,7 +15,7 @@ use crate::{
     engine::{Journal, StopSignal},
     error::{Error, Kind, Result, Retry},
     event::Events,
-    mysql::{KeyRange, ServerUrl, Session, Side, quote},
+    mysql::{KeyRange, ServerUrl, Session, Side, TableName, quote},
     source::{
         read::{self, BATCHES_AHEAD, Read},
         snapshot::{self, SAVEPOINT},
@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// How often a chunk is tried when the target fails in a passing way.
-const ATTEMPTS: u32 = 6;
+pub(super) const ATTEMPTS: u32 = 6;
 
 /// How many seconds a try waits for a lock that somebody else holds on the target.
 const LOCK_WAIT: u32 = 30;
@@ -72,6 +72,19 @@ pub(super) async fn loader(url: &ServerUrl) -> Result<Session> {
         session.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").await?;
     }
     Ok(session)
+}
+
+/// Says that something is tried once more. Who waits for a lock of somebody else is told so.
+pub(super) fn tell_again(events: &Events, table: &TableName, attempt: u32, error: &Error) {
+    let what =
+        format!("{table}: tried again, {attempt} of {} times: {}", ATTEMPTS - 1, error.what());
+    match error.kind() {
+        Kind::LockWait => events.warn(format!(
+            "{what}; who holds it on the target: SELECT * FROM performance_schema.metadata_locks, \
+             SHOW ENGINE INNODB STATUS"
+        )),
+        _ => events.detail(what),
+    }
 }
 
 /// Where an attempt failed, which decides what may be tried again.
@@ -190,19 +203,7 @@ impl Worker {
             {
                 return Err(place(error));
             }
-            let what = format!(
-                "{}: tried again, {attempt} of {} times: {}",
-                work.table.name,
-                ATTEMPTS - 1,
-                error.what()
-            );
-            match error.kind() {
-                Kind::LockWait => self.shared.events.warn(format!(
-                    "{what}; who holds it on the target: SELECT * FROM performance_schema.metadata_locks, \
-                     SHOW ENGINE INNODB STATUS"
-                )),
-                _ => self.shared.events.detail(what),
-            }
+            tell_again(&self.shared.events, &work.table.name, attempt, &error);
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_millis(100 << attempt)) => {}
                 () = self.shared.halt.cancelled() => return Err(place(error)),
