@@ -7,6 +7,13 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+mod physical;
+
+pub use physical::{
+    AwsConfig, BackupConfig, BackupTool, Encryption, Incremental, RestoreConfig, S3Place,
+    StagingConfig,
+};
+
 use crate::{
     engine::{PositionBy, ReplicationMode},
     error::{Error, Kind, Result},
@@ -157,6 +164,14 @@ pub struct Config {
     pub cutover: CutoverConfig,
     /// What is run around it.
     pub hooks: HooksConfig,
+    /// Where AWS is, and as whom it is asked.
+    pub aws: AwsConfig,
+    /// How a physical backup is taken.
+    pub backup: BackupConfig,
+    /// Where a backup waits, and where it goes.
+    pub staging: StagingConfig,
+    /// The cluster that is made from it.
+    pub restore: RestoreConfig,
 }
 
 /// What the command line and the environment say; it wins over the file.
@@ -189,6 +204,10 @@ struct Raw {
     verify: RawVerify,
     cutover: RawCutover,
     hooks: RawHooks,
+    aws: physical::RawAws,
+    backup: physical::RawBackup,
+    staging: physical::RawStaging,
+    restore: physical::RawRestore,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -310,7 +329,7 @@ impl RawHook {
 }
 
 /// The known keys by section, for naming the nearest one.
-const KEYS: [(&str, &[&str]); 8] = [
+const KEYS: [(&str, &[&str]); 12] = [
     ("source", &["url", "password_file"]),
     ("target", &["url", "password_file", "kind"]),
     ("select", &["databases", "tables", "exclude"]),
@@ -335,6 +354,10 @@ const KEYS: [(&str, &[&str]); 8] = [
     ("verify", &["mode", "threads", "chunk_rows", "recheck"]),
     ("cutover", &["max_write_stop", "pause_before_open"]),
     ("hooks", &["timeout", "before_write_stop", "after_target_open", "on_abort"]),
+    ("aws", physical::AWS_KEYS),
+    ("backup", physical::BACKUP_KEYS),
+    ("staging", physical::STAGING_KEYS),
+    ("restore", physical::RESTORE_KEYS),
 ];
 
 impl Config {
@@ -487,6 +510,10 @@ impl Config {
                 after_target_open: hook("after_target_open", raw.hooks.after_target_open)?,
                 on_abort: hook("on_abort", raw.hooks.on_abort)?,
             },
+            aws: raw.aws.read()?,
+            backup: raw.backup.read(directory)?,
+            staging: raw.staging.read(directory)?,
+            restore: raw.restore.read()?,
         })
     }
 

@@ -54,6 +54,12 @@ pub enum Kind {
     Timeout,
     /// The migration directory: a file can't be read or written.
     Io,
+    /// A backup tool failed, or a backup is damaged, incomplete or can't be used.
+    Backup,
+    /// AWS refused a request, or its answer can't be used.
+    Aws,
+    /// AWS asks to come back later, or couldn't be reached; the same request may be sent again.
+    AwsBusy,
     /// The journal is damaged, locked by another process, or contradicts itself.
     Journal,
     /// The state of the migration doesn't allow what was asked.
@@ -98,7 +104,11 @@ impl Kind {
     /// Whether the same again can help.
     pub fn retry(self) -> Retry {
         match self {
-            Kind::Connect | Kind::ConnectionLost | Kind::Deadlock | Kind::LockWait => Retry::Again,
+            Kind::Connect
+            | Kind::ConnectionLost
+            | Kind::Deadlock
+            | Kind::LockWait
+            | Kind::AwsBusy => Retry::Again,
             Kind::SnapshotLost => Retry::NewSnapshot,
             Kind::Usage
             | Kind::Config
@@ -114,6 +124,8 @@ impl Kind {
             | Kind::WriteStopExceeded
             | Kind::Timeout
             | Kind::Io
+            | Kind::Backup
+            | Kind::Aws
             | Kind::Journal
             | Kind::State
             | Kind::Paused
@@ -144,6 +156,9 @@ impl Kind {
             | Kind::WriteStopExceeded
             | Kind::Timeout
             | Kind::Io
+            | Kind::Backup
+            | Kind::Aws
+            | Kind::AwsBusy
             | Kind::Journal
             | Kind::State
             | Kind::Bug => Exit::Failed,
@@ -181,12 +196,20 @@ impl Kind {
                  then `daybreak cutover`"
             }
             Kind::Io => "check the path, its permissions and the free space",
+            Kind::AwsBusy => {
+                "check the endpoint and the network, then go on with `daybreak resume`"
+            }
             Kind::Journal => "nothing was changed; keep the directory and look at the cause first",
             Kind::Paused | Kind::Interrupted => "`daybreak resume` goes on from here",
             Kind::Blocked => "remove the blockers that are named above, then try again",
             Kind::Different => "see the differences named above",
             Kind::Bug => "please report this with the log",
-            Kind::Sql | Kind::Unsupported | Kind::Timeout | Kind::State => return None,
+            Kind::Sql
+            | Kind::Unsupported
+            | Kind::Timeout
+            | Kind::State
+            | Kind::Backup
+            | Kind::Aws => return None,
         })
     }
 }

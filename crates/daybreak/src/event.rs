@@ -27,6 +27,10 @@ pub enum Unit {
     Tables,
     /// Views, routines, triggers, events.
     Objects,
+    /// Bytes.
+    Bytes,
+    /// Files of a backup, or objects of a bucket.
+    Files,
 }
 
 /// One thing that happened. The JSON form is stable and documented in the README.

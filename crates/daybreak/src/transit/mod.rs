@@ -1,0 +1,4 @@
+//! Backups on their way: what they hold and whether they are whole ([`inspection`]), and how they come
+//! to S3.
+
+pub mod inspection;
