@@ -208,15 +208,18 @@ pub enum Verb {
     Rehearse(Rehearse),
     /// Copies schema and rows from one consistent snapshot, without replication.
     Copy(Copy),
-    /// Compares both sides and names what differs, down to the key.
+    /// Compares both sides and names what differs, down to the key. What isn't given is as the
+    /// directory's daybreak.toml says, if there is one.
     Verify {
+        #[command(flatten)]
+        directory: Directory,
         #[command(flatten)]
         servers: Servers,
         #[command(flatten)]
         select: Select,
-        /// How to compare.
-        #[arg(long, value_enum, default_value = "checksum")]
-        mode: VerifyMode,
+        /// How to compare; default: checksum.
+        #[arg(long, value_enum)]
+        mode: Option<VerifyMode>,
         /// How many chunks at once.
         #[arg(long, value_name = "N")]
         threads: Option<usize>,
@@ -329,13 +332,13 @@ pub struct Copy {
     #[arg(long)]
     pub no_data: bool,
     /// What becomes of definers.
-    #[arg(long, value_enum, default_value = "keep")]
+    #[arg(long, value_enum, default_value = "keep", conflicts_with = "resume")]
     pub definer: Definer,
     /// Keep a journal there, so that `--resume` can go on.
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
-    /// Go on with the copy whose journal is in --dir.
-    #[arg(long, requires = "dir")]
+    /// Go on with the copy whose journal is in --dir: what is taken stands in its plan.
+    #[arg(long, requires = "dir", conflicts_with_all = ["database", "table", "exclude", "no_data"])]
     pub resume: bool,
 }
 

@@ -38,10 +38,11 @@ pub enum TargetKind {
 }
 
 /// What becomes of the DEFINER of views, routines, triggers and events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Definer {
     /// Kept as it is.
+    #[default]
     Keep,
     /// The account that daybreak uses on the target.
     Current,

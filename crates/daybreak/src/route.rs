@@ -64,6 +64,7 @@ pub async fn make_plan(config: &Config, events: &Events) -> Result<(Plan, Assess
         },
         target_uuid,
         selection: config.select.clone(),
+        definer: config.copy.definer,
         tables,
         steps: Vec::new(),
     };

@@ -38,6 +38,7 @@ fn plan(steps: &[&str]) -> Plan {
         },
         target_uuid: "t".into(),
         selection: Selection::default(),
+        definer: Default::default(),
         tables: Vec::new(),
         steps: steps
             .iter()
@@ -106,6 +107,9 @@ fn every_pair_of_state_and_entry() {
                             let legal = match &entry {
                                 Entry::Planned { .. } => {
                                     matches!(phase, Phase::Empty | Phase::Planned)
+                                        || phase == Phase::Paused
+                                            && !past_no_return
+                                            && (first, second) == (S::Pending, S::Pending)
                                 }
                                 Entry::Resumed { .. } => {
                                     matches!(phase, Phase::Planned | Phase::Active | Phase::Paused)

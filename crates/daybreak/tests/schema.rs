@@ -201,6 +201,7 @@ impl Migration {
                     },
                     target_uuid: "t".into(),
                     selection: config.select.clone(),
+                    definer: Default::default(),
                     tables: Vec::new(),
                     steps,
                 }),

@@ -49,6 +49,7 @@ pub async fn copy(session: &Session<'_>, options: cli::Copy) -> Result<Exit> {
         let plan = journal.plan()?;
         route::check_same_source(&plan, &config).await?;
         config.select = plan.selection;
+        config.copy.definer = plan.definer;
     } else {
         let (mut plan, _) = route::make_plan(&config, &events).await?;
         if options.no_data {

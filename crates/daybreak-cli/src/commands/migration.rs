@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use daybreak::{
     config::{self, Config, Overrides},
-    engine::{Context, Entry, Journal, Phase, Plan, Runner, StopReason, StopSignal},
+    engine::{Context, Entry, Journal, Plan, Runner, StopReason, StopSignal},
     error::{Error, Kind, Result},
     event::{Event, Events, Level},
     mysql::ServerUrl,
@@ -29,8 +29,10 @@ pub struct Migration {
 /// Whether opening makes a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Planning {
-    /// There must be one.
+    /// There must be one, and the configuration still say what it was made for.
     Never,
+    /// There must be one. It holds whatever the configuration says by now: steps are taken back.
+    Back,
     /// When there is none; with the operator's consent to the cutover, or without.
     IfMissing {
         /// `--yes`.
@@ -50,7 +52,7 @@ pub async fn open(
     until: Option<&str>,
     adjust: impl FnOnce(&mut Overrides) -> Result<()>,
 ) -> Result<Migration> {
-    if planning == Planning::Never && !Journal::exists(directory) {
+    if matches!(planning, Planning::Never | Planning::Back) && !Journal::exists(directory) {
         return Err(Error::new(Kind::State, "there is no migration here")
             .at(directory.display())
             .next("`daybreak run` begins one; --dir names another directory"));
@@ -59,17 +61,16 @@ pub async fn open(
     adjust(&mut overrides)?;
     let held = directory::hold(directory)?;
     log_to(session, Some(directory))?;
-    let config = Config::load(directory, &overrides)?;
+    let mut config = Config::load(directory, &overrides)?;
     let journal = Arc::new(Journal::open(directory)?);
     let events = logged(session);
-    if planning == Planning::Anew && !matches!(journal.state().phase, Phase::Empty | Phase::Planned)
-    {
+    if planning == Planning::Anew && !journal.state().may_be_planned() {
         return Err(Error::new(Kind::State, "the migration has begun, its plan stands")
             .at(directory.display())
-            .next("`daybreak resume` goes on, `daybreak undo` takes it back; another --dir begins anew"));
+            .next("`daybreak resume` goes on; `daybreak undo` takes it back, then `daybreak plan` makes another plan"));
     }
     let wanted = match planning {
-        Planning::Never => None,
+        Planning::Never | Planning::Back => None,
         Planning::IfMissing { consent } => journal.plan().is_err().then_some(consent),
         Planning::Anew => Some(false),
     };
@@ -85,7 +86,15 @@ pub async fn open(
         remember_servers(session, directory, &overrides)?;
         journal.append(Entry::Planned { plan: Box::new(plan), consent })?;
     } else {
-        route::check_same_source(&journal.plan()?, &config).await?;
+        let plan = journal.plan()?;
+        if planning != Planning::Back {
+            same_wishes(&plan, &config, journal.state().may_be_planned())
+                .map_err(|error| error.at(directory.join(config::FILE).display()))?;
+        }
+        config.select = plan.selection.clone();
+        config.replication.mode = plan.replication;
+        config.copy.definer = plan.definer;
+        route::check_same_source(&plan, &config).await?;
     }
     let steps = route::steps(&journal.plan()?);
     let stop = StopSignal::default();
@@ -108,6 +117,26 @@ impl Migration {
     pub fn plan(&self) -> Result<Plan> {
         self.context.plan()
     }
+}
+
+/// A plan stands for what was selected and how changes follow: steps that already ran went by it.
+fn same_wishes(plan: &Plan, config: &Config, fresh: bool) -> Result<()> {
+    let changed = match () {
+        () if config.select != plan.selection => "[select]",
+        () if config.replication.mode != plan.replication => "replication.mode",
+        () if config.copy.definer != plan.definer => "copy.definer",
+        () => return Ok(()),
+    };
+    Err(Error::new(
+        Kind::Config,
+        format!("{changed} isn't what the plan was made for any more"),
+    )
+    .next(match fresh {
+        true => "`daybreak plan` makes a new plan",
+        false => {
+            "put it back and go on; or `daybreak undo` (which goes by the plan), then `daybreak plan` and `daybreak run`"
+        }
+    }))
 }
 
 /// Writes the servers that flags named into `daybreak.toml`, where it names none: a resume must find

@@ -79,8 +79,8 @@ async fn verb(session: &Session<'_>, verb: Verb) -> Result<Exit> {
         Verb::Abort { directory, servers } => run::abort(session, &directory.dir, &servers).await,
         Verb::Rehearse(options) => rehearse::rehearse(session, options).await,
         Verb::Copy(options) => copy::copy(session, options).await,
-        Verb::Verify { servers, select, mode, threads } => {
-            verify::verify(session, &servers, &select, mode, threads).await
+        Verb::Verify { directory, servers, select, mode, threads } => {
+            verify::verify(session, &directory.dir, &servers, &select, mode, threads).await
         }
         Verb::Replicate { verb } => replicate::replicate(session, verb).await,
         Verb::Cutover { directory, go: true, .. } => cutover::go(session, &directory.dir),

@@ -6,6 +6,7 @@ use daybreak::{
     error::{Error, Exit, Kind, Result},
     explain::Explanation,
     mysql::{Coordinates, Session as Connection, Side},
+    route,
     sync::replicate::{self, Receiver, ReplicaStatus},
 };
 
@@ -53,7 +54,12 @@ pub async fn replicate(session: &Session<'_>, verb: Replicate) -> Result<Exit> {
             let timeout = config::duration(&timeout)?;
             let config = Config::load(&on.directory.dir, &on.servers.overrides()?)?;
             log_to(session, None)?;
+            if !Journal::exists(&on.directory.dir) {
+                return Err(Error::new(Kind::State, "there is no migration here")
+                    .at(on.directory.dir.display()));
+            }
             let plan = Journal::open(&on.directory.dir)?.plan()?;
+            route::check_same_source(&plan, &config).await?;
             let stop = StopSignal::default();
             listen_for_signals(stop.clone())?;
             let mut source = Connection::open(&config.source, Side::Source).await?;

@@ -21,9 +21,6 @@ pub fn report(
         return Err(Error::new(Kind::State, "there is no migration here").at(directory.display()));
     }
     let report = Report::build(&Journal::open(directory)?)?;
-    let write = |path: &Path, text: String| {
-        std::fs::write(path, text).map_err(|error| Error::from(error).at(path.display()))
-    };
     match (html, json) {
         (None, None) => {
             let (_, page) = report::write(&report, directory)?;
@@ -34,11 +31,11 @@ pub fn report(
         }
         (html, json) => {
             if let Some(path) = html {
-                write(path, report.to_html())?;
+                report::write_file(path, &report.to_html())?;
             }
             match json {
                 Some(path) if path == Path::new("-") => session.ui.line(&report.to_json()?),
-                Some(path) => write(path, report.to_json()?)?,
+                Some(path) => report::write_file(path, &report.to_json()?)?,
                 None => {}
             }
         }

@@ -119,7 +119,7 @@ pub async fn undo(
     to: Option<&str>,
 ) -> Result<Exit> {
     let migration =
-        migration::open(session, directory, servers, Planning::Never, None, |_| Ok(())).await?;
+        migration::open(session, directory, servers, Planning::Back, None, |_| Ok(())).await?;
     migration.runner.undo(to).await?;
     session.ui.line(match to {
         Some(_) => "undone as far as asked",
@@ -131,7 +131,7 @@ pub async fn undo(
 /// Takes everything back, for good.
 pub async fn abort(session: &Session<'_>, directory: &Path, servers: &Servers) -> Result<Exit> {
     let migration =
-        migration::open(session, directory, servers, Planning::Never, None, |_| Ok(())).await?;
+        migration::open(session, directory, servers, Planning::Back, None, |_| Ok(())).await?;
     migration.runner.abort().await?;
     session.ui.line("aborted: everything is undone, and this migration is closed");
     Ok(Exit::Done)

@@ -8,6 +8,7 @@ use daybreak::{
 };
 
 use super::Session;
+use crate::directory;
 
 fn read(directory: &Path) -> Result<Journal> {
     if !Journal::exists(directory) {
@@ -94,7 +95,13 @@ pub async fn watch(session: &Session<'_>, directory: &Path) -> Result<Exit> {
         match journal.state().phase {
             Phase::Paused => return Ok(Exit::Paused),
             Phase::Completed | Phase::Aborted => return Ok(Exit::Done),
-            Phase::Empty | Phase::Planned | Phase::Active => {}
+            Phase::Empty | Phase::Planned => {}
+            // Between its last entry and its end a process still holds the directory.
+            Phase::Active if directory::hold(directory).is_ok() => {
+                session.ui.line("the process that was at work is gone; `daybreak resume` goes on");
+                return Ok(Exit::Paused);
+            }
+            Phase::Active => {}
         }
         drop(journal);
         tokio::select! {

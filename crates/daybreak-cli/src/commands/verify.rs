@@ -1,5 +1,7 @@
 //! `daybreak verify`.
 
+use std::path::Path;
+
 use daybreak::{
     config::{Config, VerifyMode},
     engine::StopSignal,
@@ -14,26 +16,32 @@ use crate::cli::{self, Select, Servers};
 /// Compares two servers and prints what differs.
 pub async fn verify(
     session: &Session<'_>,
+    directory: &Path,
     servers: &Servers,
     select: &Select,
-    mode: cli::VerifyMode,
+    mode: Option<cli::VerifyMode>,
     threads: Option<usize>,
 ) -> Result<Exit> {
     log_to(session, None)?;
     let mut overrides = servers.overrides()?;
     overrides.threads = threads;
-    let mut config = Config::from_overrides(&overrides)?;
-    config.verify.mode = match mode {
-        cli::VerifyMode::Count => VerifyMode::Count,
-        cli::VerifyMode::Checksum => VerifyMode::Checksum,
-    };
-    let selection = Selection::parse(&select.database, &select.table, &select.exclude)?;
+    let mut config = Config::load(directory, &overrides)?;
+    match mode {
+        Some(cli::VerifyMode::Count) => config.verify.mode = VerifyMode::Count,
+        Some(cli::VerifyMode::Checksum) => config.verify.mode = VerifyMode::Checksum,
+        None => {}
+    }
+    config.verify.threads = threads.unwrap_or(config.verify.threads);
+    let given = [&select.database, &select.table, &select.exclude];
+    if given.iter().any(|names| !names.is_empty()) {
+        config.select = Selection::parse(&select.database, &select.table, &select.exclude)?;
+    }
     let stop = StopSignal::default();
     listen_for_signals(stop.clone())?;
     let report = verify::compare(
         &config.source,
         &config.target,
-        &selection,
+        &config.select,
         &config.verify,
         verify::Liveness::Detect,
         &session.ui.events(),

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-use crate::select::Selection;
+use crate::{config::Definer, select::Selection};
 
 /// How the data get to the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +82,9 @@ pub struct Plan {
     pub target_uuid: String,
     /// What is taken.
     pub selection: Selection,
+    /// What becomes of the DEFINER of objects.
+    #[serde(default)]
+    pub definer: Definer,
     /// The tables and the source's estimate of rows and bytes, largest first.
     pub tables: Vec<(String, u64, u64)>,
     /// The steps in order.

@@ -180,6 +180,18 @@ impl State {
             .map(|(step, phase)| (step.as_str(), *phase))
     }
 
+    /// Whether a plan may be made, in place of one that nothing was done of, or of which all was undone.
+    pub fn may_be_planned(&self) -> bool {
+        match self.phase {
+            Phase::Empty | Phase::Planned => true,
+            Phase::Paused => {
+                !self.past_no_return
+                    && self.steps.iter().all(|(_, phase)| *phase == StepPhase::Pending)
+            }
+            Phase::Active | Phase::Completed | Phase::Aborted => false,
+        }
+    }
+
     /// The state after an entry, or why the entry may not follow.
     pub fn after(&self, entry: &Entry) -> Result<State, Illegal> {
         use {Phase as P, StepPhase as S};
@@ -196,8 +208,7 @@ impl State {
             (self.phase == P::Active, matches!(self.phase, P::Planned | P::Active | P::Paused));
         match entry {
             Entry::Planned { plan, consent } => {
-                // A plan that nothing was done of may be replaced.
-                if !matches!(self.phase, P::Empty | P::Planned) {
+                if !self.may_be_planned() {
                     return illegal("the migration has begun");
                 }
                 next.phase = P::Planned;

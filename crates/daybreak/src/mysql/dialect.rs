@@ -104,12 +104,6 @@ impl Dialect {
     pub fn has_instance_lock(&self) -> bool {
         self.mysql_from(8, 0, 0)
     }
-
-    /// How an event is kept from running: `DISABLE ON REPLICA` from MySQL 8.0.36 on is only a word
-    /// for `DISABLE ON SLAVE`; plain `DISABLE` is understood everywhere.
-    pub fn event_disabled(&self) -> &'static str {
-        "DISABLE"
-    }
 }
 
 impl fmt::Display for Dialect {

@@ -12,6 +12,7 @@ use super::{Cutover, Hook, Leftover, NotMigrated, Snapshot};
 use crate::{
     engine::{Entry, Finding, Record, Severity},
     switch::hook::{Ended, HookRun},
+    target::objects::{self, NOT_CREATED},
 };
 
 pub(super) struct Checkpoint<'a> {
@@ -135,7 +136,9 @@ impl<'a> Checkpoints<'a> {
 
     pub fn not_migrated(&self) -> Vec<NotMigrated> {
         let mut all: Vec<NotMigrated> = Vec::new();
-        for (step, name) in [("preflight", "not_migrated"), ("objects", "not_created")] {
+        let made = objects::MAKERS.iter().find(|step| self.standing(step, NOT_CREATED).is_some());
+        let made = made.copied().unwrap_or("objects");
+        for (step, name) in [("preflight", "not_migrated"), (made, NOT_CREATED)] {
             for value in self.list(step, name) {
                 let one = NotMigrated {
                     kind: text(value.get("kind")).unwrap_or_default(),

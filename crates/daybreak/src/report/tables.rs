@@ -11,7 +11,10 @@ use super::{
     checkpoints::{Checkpoints, elements, name_of, plain, text},
     figures::per_second,
 };
-use crate::engine::{Plan, TableResult};
+use crate::{
+    engine::{Plan, TableResult},
+    sync::verify,
+};
 
 /// How many differences of a table are spelled out; the others are counted.
 const SPELLED_OUT: usize = 50;
@@ -135,7 +138,11 @@ pub(super) fn read(
         table.copy_millis = Some(result.copy_millis);
     }
     // What a comparison said holds only as long as its step isn't undone.
-    let Some(verified) = checkpoints.standing("verify", "result") else { return (tables, None) };
+    let compared_anew = checkpoints.standing("cutover", verify::COMPARISON);
+    let Some(verified) = compared_anew.or_else(|| checkpoints.standing("verify", verify::RESULT))
+    else {
+        return (tables, None);
+    };
     for result in results {
         if let Some(words) = &result.verified {
             let at = entry(&mut tables, &result.table);

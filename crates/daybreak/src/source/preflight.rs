@@ -82,7 +82,7 @@ impl Step for Preflight {
                 ),
             )
             .at(source.place())
-            .next("make a new plan: `daybreak abort`, then `daybreak plan`"));
+            .next("make a new plan: `daybreak undo`, then `daybreak plan`"));
         }
         let digest = digest(&mut source, context).await?;
         if digest != plan.fingerprint.schema_digest {

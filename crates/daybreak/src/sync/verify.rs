@@ -18,6 +18,7 @@ mod whole;
 use std::collections::HashMap;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
 pub use compare::{Liveness, compare};
 pub use report::{
@@ -25,6 +26,7 @@ pub use report::{
 };
 
 use crate::{
+    config::VerifyMode,
     engine::{Context, Finding, ReplicationMode, Severity, Step, TableResult},
     error::{Error, Kind, Result},
     mysql::Catalog,
@@ -32,8 +34,20 @@ use crate::{
     target::rows,
 };
 
+/// The step's name.
+const STEP: &str = "verify";
+
 /// How many differences an error names.
 const NAMED: usize = 10;
+
+/// The checkpoint that holds what comparing said.
+pub(crate) const RESULT: &str = "result";
+
+/// The same, where a later step compared the sides anew.
+pub(crate) const COMPARISON: &str = "comparison";
+
+/// The checkpoint that says of which snapshot the sides were found equal.
+const COMPARED: &str = "compared";
 
 /// How often the sides are compared when DDL comes between.
 const ATTEMPTS: u32 = 5;
@@ -49,7 +63,7 @@ pub struct Verify;
 #[async_trait]
 impl Step for Verify {
     fn id(&self) -> &'static str {
-        "verify"
+        STEP
     }
 
     fn title(&self) -> &'static str {
@@ -87,57 +101,16 @@ impl Step for Verify {
     }
 
     async fn run(&self, context: &Context) -> Result<()> {
-        let config = &context.config;
         // Where nothing follows, the source must be closed, and what was copied be what it has now.
         rows::ensure_current(context).await?;
-        let liveness = if context.plan()?.replication == ReplicationMode::Native {
-            Liveness::Live
-        } else {
-            Liveness::Still
-        };
-        let mut attempt = 1;
-        let report = loop {
-            let before = schema(context).await?;
-            let compared = compare(
-                &config.source,
-                &config.target,
-                &config.select,
-                &config.verify,
-                liveness,
-                &context.events,
-                &context.stop,
-            )
-            .await;
-            let in_doubt = match &compared {
-                Ok(report) => !report.is_equal(),
-                Err(error) => matches!(error.code(), Some(code) if GONE.contains(&code)),
-            };
-            // What changed its shape while it was looked at is neither equal nor different.
-            if !in_doubt || attempt >= ATTEMPTS || schema(context).await? == before {
-                break compared.map_err(|error| match error.code() {
-                    Some(code) if GONE.contains(&code) => {
-                        error.next("`daybreak resume` compares anew; keep DDL away meanwhile")
-                    }
-                    _ => error,
-                })?;
-            }
-            attempt += 1;
-            context.events.warn("tables changed while they were compared: comparing anew");
-            if liveness == Liveness::Live {
-                replicate::catch_up(context, context.plan()?.position).await?;
-            }
-        };
-        context.journal.record(self.id(), "result", &report)?;
-        note(context, &report)?;
-        finding(&report)
+        compare_sides(context, STEP).await
     }
 
     async fn verify(&self, context: &Context) -> Result<()> {
-        let report: VerifyReport =
-            context.journal.recall(self.id(), "result")?.ok_or_else(|| {
-                Error::new(Kind::State, "the sides have not been compared")
-                    .next("`daybreak resume` compares them")
-            })?;
+        let report: VerifyReport = context.journal.recall(STEP, RESULT)?.ok_or_else(|| {
+            Error::new(Kind::State, "the sides have not been compared")
+                .next("`daybreak resume` compares them")
+        })?;
         finding(&report)?;
         if context.plan()?.replication == ReplicationMode::Native {
             let mut target = context.target().await?;
@@ -158,6 +131,71 @@ impl Step for Verify {
     async fn undo(&self, _context: &Context) -> Result<()> {
         Ok(())
     }
+}
+
+/// Compares all of both sides; the result goes into the journal in the name of the step at work.
+async fn compare_sides(context: &Context, step: &str) -> Result<()> {
+    let config = &context.config;
+    let liveness = if context.plan()?.replication == ReplicationMode::Native {
+        Liveness::Live
+    } else {
+        Liveness::Still
+    };
+    let mut attempt = 1;
+    let report = loop {
+        let before = schema(context).await?;
+        let compared = compare(
+            &config.source,
+            &config.target,
+            &config.select,
+            &config.verify,
+            liveness,
+            &context.events,
+            &context.stop,
+        )
+        .await;
+        let in_doubt = match &compared {
+            Ok(report) => !report.is_equal(),
+            Err(error) => matches!(error.code(), Some(code) if GONE.contains(&code)),
+        };
+        // What changed its shape while it was looked at is neither equal nor different.
+        if !in_doubt || attempt >= ATTEMPTS || schema(context).await? == before {
+            break compared.map_err(|error| match error.code() {
+                Some(code) if GONE.contains(&code) => {
+                    error.next("`daybreak resume` compares anew; keep DDL away meanwhile")
+                }
+                _ => error,
+            })?;
+        }
+        attempt += 1;
+        context.events.warn("tables changed while they were compared: comparing anew");
+        if liveness == Liveness::Live {
+            replicate::catch_up(context, context.plan()?.position).await?;
+        }
+    };
+    context.journal.record(step, if step == STEP { RESULT } else { COMPARISON }, &report)?;
+    note(context, &report)?;
+    finding(&report)?;
+    let of = rows::latest_snapshot(&context.journal)?.map(|record| record.taken_at);
+    context.journal.record(step, COMPARED, &of)
+}
+
+/// Where nothing follows the copy, and it was brought up to date after the sides were found equal:
+/// compares them anew. Writes must be stopped.
+pub(crate) async fn after_the_copy(context: &Context, step: &str) -> Result<()> {
+    let latest = rows::latest_snapshot(&context.journal)?.map(|record| record.taken_at);
+    for by in [STEP, step] {
+        if context.journal.recall::<Option<Timestamp>>(by, COMPARED)? == Some(latest) {
+            return Ok(());
+        }
+    }
+    compare_sides(context, step).await
+}
+
+/// Whether every row was compared, and not only counted.
+pub(crate) fn proven(context: &Context) -> Result<bool> {
+    let report: Option<VerifyReport> = context.journal.recall(STEP, RESULT)?;
+    Ok(report.is_some_and(|report| report.mode == VerifyMode::Checksum))
 }
 
 /// The shape of the source's tables at this moment.

@@ -314,11 +314,6 @@ impl CreateTable {
         normal::normalised(self, dialect, false)
     }
 
-    /// The next value of AUTO_INCREMENT, where it is printed.
-    pub fn next_auto_increment(&self) -> Option<u64> {
-        adapt::option_value(&self.options, "AUTO_INCREMENT")?.parse().ok()
-    }
-
     /// Fits the definition to the target: says what the source's version leaves unsaid, and takes
     /// out what can't be there. Returns what a person should know.
     pub fn adapt(&mut self, from: &Dialect, to: &adapt::Adaptation) -> Vec<String> {

@@ -307,6 +307,26 @@ impl Ledger {
         Ok(())
     }
 
+    /// Forgets one chunk, in the transaction that is open.
+    pub async fn forget_range(
+        &self,
+        target: &mut Session,
+        table: &TableName,
+        range: &KeyRange,
+    ) -> Result<()> {
+        target
+            .execute_with(
+                format!(
+                    "DELETE FROM {} WHERE migration = ? AND table_schema = ? AND table_name = ? \
+                     AND range_id = ?",
+                    Self::name()
+                ),
+                (&self.migration, &table.database, &table.name, range_id(range)?),
+            )
+            .await?;
+        Ok(())
+    }
+
     /// Removes the table. Without it, or without its database, there is nothing to do.
     pub async fn remove(&self, target: &mut Session) -> Result<()> {
         match target.execute(format!("DROP TABLE IF EXISTS {}", Self::name())).await {

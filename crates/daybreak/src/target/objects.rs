@@ -13,11 +13,11 @@ mod memory;
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::schema::{databases, relations, selection, settle_reader};
 use crate::{
-    engine::{Context, Finding, Severity, Step},
+    engine::{Context, Finding, Journal, Severity, Step, StepPhase},
     error::{Error, Kind, Result},
     mysql::{Session, TableName},
 };
@@ -94,6 +94,35 @@ struct Creating {
     collations: BTreeMap<String, String>,
 }
 
+/// The steps in whose names objects are made: this one, or one that found the copy outdated; the one
+/// that comes last first.
+pub(crate) const MAKERS: [&str; 3] = ["cutover", "verify", STEP];
+
+/// The checkpoint that names what couldn't be made.
+pub(crate) const NOT_CREATED: &str = "not_created";
+
+/// What was noted last of the objects that were made.
+pub(crate) fn latest<T: DeserializeOwned>(journal: &Journal, name: &str) -> Result<Option<T>> {
+    for step in MAKERS {
+        if let Some(found) = journal.recall(step, name)? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+fn creating(journal: &Journal) -> Result<Option<Creating>> {
+    latest(journal, "creating")
+}
+
+fn step_at_work(journal: &Journal) -> String {
+    let state = journal.state();
+    match (state.step(STEP), state.current()) {
+        (Some(StepPhase::Verified), Some((step, _))) => step.to_string(),
+        _ => STEP.to_string(),
+    }
+}
+
 /// What was read, or, for a plan that came here without it, is read now.
 async fn kept(
     ctx: &Context,
@@ -126,7 +155,7 @@ impl Step for CreateObjects {
     }
 
     async fn check(&self, ctx: &Context) -> Result<Vec<Finding>> {
-        let ours: Creating = ctx.journal.recall(STEP, "creating")?.unwrap_or_default();
+        let ours = creating(&ctx.journal)?.unwrap_or_default();
         let (mut source, mut target) = (ctx.source().await?, ctx.target().await?);
         let wanted = count_by_kind(&mut source, &selection(ctx)).await?;
         let there = count_by_kind(&mut target, &selection(ctx)).await?;
@@ -173,20 +202,21 @@ impl Step for CreateObjects {
         settle_reader(&mut target).await?;
         let (objects, unreadable) = kept(ctx, &mut target).await?;
 
-        let mut creating: Creating = ctx.journal.recall(STEP, "creating")?.unwrap_or_default();
+        let step = step_at_work(&ctx.journal);
+        let mut creating = creating(&ctx.journal)?.unwrap_or_default();
         creating.objects.extend(objects.iter().map(|object| object.name.clone()));
         for (database, collation) in create::collations(&mut target).await? {
             if objects.iter().any(|object| object.name.name.database == database) {
                 creating.collations.entry(database).or_insert(collation);
             }
         }
-        ctx.journal.record(STEP, "creating", &creating)?;
+        ctx.journal.record(&step, "creating", &creating)?;
         let to_enable: Vec<TableName> = objects
             .iter()
             .filter(|object| object.enabled)
             .map(|object| object.name.name.clone())
             .collect();
-        ctx.journal.record(STEP, "events_to_enable", &to_enable)?;
+        ctx.journal.record(&step, "events_to_enable", &to_enable)?;
 
         let mut maker = Maker::open(ctx, target, creating.collations.clone()).await?;
         let made = maker.make_all(&objects, unreadable).await;
@@ -194,7 +224,7 @@ impl Step for CreateObjects {
         let restored = maker.restore().await;
         let not_created = made?;
         restored?;
-        ctx.journal.record(STEP, "not_created", &not_created)?;
+        ctx.journal.record(&step, NOT_CREATED, &not_created)?;
         for missing in &not_created {
             ctx.events.warn(format!("{} is not on the target: {}", missing.object, missing.why));
         }
@@ -204,8 +234,7 @@ impl Step for CreateObjects {
     async fn verify(&self, ctx: &Context) -> Result<()> {
         let mut target = ctx.target().await?;
         settle_reader(&mut target).await?;
-        let not_created: Vec<NotCreated> =
-            ctx.journal.recall(STEP, "not_created")?.unwrap_or_default();
+        let not_created: Vec<NotCreated> = latest(&ctx.journal, NOT_CREATED)?.unwrap_or_default();
         let left: BTreeSet<&ObjectName> = not_created.iter().map(|left| &left.object).collect();
         let (objects, _) = kept(ctx, &mut target).await?;
         let there = count_by_kind(&mut target, &selection(ctx)).await?;
@@ -239,10 +268,12 @@ impl Step for CreateObjects {
     }
 
     async fn undo(&self, ctx: &Context) -> Result<()> {
-        let Some(creating) = ctx.journal.recall::<Creating>(STEP, "creating")? else {
-            return Ok(());
-        };
-        let target = ctx.target().await?;
+        let Some(mut creating) = creating(&ctx.journal)? else { return Ok(()) };
+        let mut target = ctx.target().await?;
+        // Made anew in the name of a later step, which may be undone by now.
+        if let Some((kept, _)) = memory::recall(&mut target).await? {
+            creating.objects.extend(kept.into_iter().map(|object| object.name));
+        }
         let mut maker = Maker::open(ctx, target, creating.collations.clone()).await?;
         maker.restore().await?;
         for object in creating.objects.iter().rev() {
@@ -252,28 +283,27 @@ impl Step for CreateObjects {
     }
 }
 
-/// Drops the triggers that this migration made, before rows are loaded again, which they must not
-/// see. [`restore_triggers`] makes them again.
-pub async fn drop_triggers(ctx: &Context) -> Result<()> {
-    let Some(creating) = ctx.journal.recall::<Creating>(STEP, "creating")? else { return Ok(()) };
-    let target = ctx.target().await?;
-    let mut maker = Maker::open(ctx, target, creating.collations.clone()).await?;
-    for object in creating.objects.iter().filter(|object| object.kind == ObjectKind::Trigger) {
-        maker.drop_object(object).await?;
-    }
-    Ok(())
+/// Drops what this migration made, before rows are loaded again, which triggers must not see.
+/// [`make_anew`] makes it again.
+pub async fn take_down(ctx: &Context) -> Result<()> {
+    CreateObjects.undo(ctx).await
 }
 
-/// Makes the triggers that [`drop_triggers`] dropped, or that went with a table.
-pub async fn restore_triggers(ctx: &Context) -> Result<()> {
-    let Some(creating) = ctx.journal.recall::<Creating>(STEP, "creating")? else { return Ok(()) };
-    let mut target = ctx.target().await?;
+/// Makes all objects as the source has them now, which must be closed.
+///
+/// # Errors
+/// `Blocked` when the target has one of that name that this migration didn't make.
+pub async fn make_anew(ctx: &Context) -> Result<()> {
+    if creating(&ctx.journal)?.is_none() {
+        return Ok(());
+    }
+    if let Some(finding) = CreateObjects.check(ctx).await?.into_iter().next() {
+        return Err(Error::new(Kind::Blocked, finding.why).next(finding.remedy));
+    }
+    let (mut source, mut target) = (ctx.source().await?, ctx.target().await?);
+    settle_reader(&mut source).await?;
     settle_reader(&mut target).await?;
-    let (mut objects, _) = kept(ctx, &mut target).await?;
-    objects.retain(|object| object.name.kind == ObjectKind::Trigger);
-    let mut maker = Maker::open(ctx, target, creating.collations.clone()).await?;
-    let made = maker.make_all(&objects, Vec::new()).await;
-    maker.restore().await?;
-    made?;
-    Ok(())
+    remember(ctx, &mut source, &mut target).await?;
+    CreateObjects.run(ctx).await?;
+    CreateObjects.verify(ctx).await
 }

@@ -52,6 +52,15 @@ const SNAPSHOTS: u32 = 5;
 /// stopped before it.
 const SNAPSHOT_STEPS: [&str; 5] = [STEP, "indexes", "objects", "verify", "cutover"];
 
+/// What a pass over the tables does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Doing {
+    /// Takes chunks off the target that aren't as the source is any more. Copies nothing.
+    Clear,
+    /// Copies whatever the target lacks.
+    Fill,
+}
+
 /// Copies all rows.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CopyRows;
@@ -108,7 +117,7 @@ impl Step for CopyRows {
         if context.config.replication.mode == ReplicationMode::None {
             stop_writes(context).await?;
         }
-        copy(context).await
+        copy(context, Doing::Fill).await
     }
 
     async fn verify(&self, context: &Context) -> Result<()> {
@@ -162,7 +171,7 @@ impl Step for CopyRows {
 /// source is now. Does nothing in a migration that replicates.
 ///
 /// The lock dies with the process that took it: a later process takes it again, and if the source was
-/// written to in between, what changed is copied again, with the target's triggers out of the way.
+/// written to in between, what changed is copied again, and the target's objects are made anew.
 pub async fn ensure_current(context: &Context) -> Result<()> {
     if context.config.replication.mode != ReplicationMode::None {
         return Ok(());
@@ -178,9 +187,12 @@ pub async fn ensure_current(context: &Context) -> Result<()> {
         return Ok(());
     }
     context.events.info("the source was open in between: what changed is copied again");
-    objects::drop_triggers(context).await?;
-    copy(context).await?;
-    objects::restore_triggers(context).await?;
+    // Which objects were altered meanwhile nobody knows, and triggers must not see the rows.
+    objects::take_down(context).await?;
+    // By now unique keys are there: what gives up a value goes before what has taken it comes.
+    copy(context, Doing::Clear).await?;
+    copy(context, Doing::Fill).await?;
+    objects::make_anew(context).await?;
     if let Some((step, copied)) = latest_of(&context.journal)? {
         context.journal.record(&step, "current", &copied.taken_at)?;
     }
@@ -247,9 +259,9 @@ async fn stop_writes(context: &Context) -> Result<bool> {
 }
 
 /// Copies (or brings up to date) from a snapshot, and from another one should it be lost.
-async fn copy(context: &Context) -> Result<()> {
+async fn copy(context: &Context, doing: Doing) -> Result<()> {
     for attempt in 1.. {
-        match pass::run(context).await {
+        match pass::run(context, doing).await {
             Err(error) if error.kind() == Kind::SnapshotLost && attempt < SNAPSHOTS => {
                 context.stop.check()?;
                 context.events.warn(format!("taking another snapshot: {error}"));

@@ -176,6 +176,7 @@ pub fn context_of(
             },
             target_uuid: String::new(),
             selection: Selection::default(),
+            definer: Default::default(),
             tables: Vec::new(),
             steps: planned,
         };

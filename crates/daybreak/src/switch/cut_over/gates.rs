@@ -12,7 +12,7 @@ use crate::{
     },
     error::{Error, Kind, Result},
     mysql::{Coordinates, Session},
-    sync::{heartbeat, replicate},
+    sync::{heartbeat, replicate, verify},
 };
 
 /// One thing that must hold.
@@ -77,7 +77,19 @@ pub(super) async fn look(context: &Context) -> Result<Vec<Gate>> {
 fn verified(context: &Context) -> Gate {
     const NAME: &str = "both sides were found equal";
     match context.journal.state().step("verify") {
-        Some(StepPhase::Verified) => Gate::holds(NAME, format!("compared {}", age(context))),
+        Some(StepPhase::Verified) => match verify::proven(context) {
+            Ok(true) => Gate::holds(NAME, format!("compared {}", age(context))),
+            other => Gate::fails(
+                NAME,
+                Severity::Warning,
+                "counted",
+                match other {
+                    Err(error) => format!("what was compared can't be told: {}", error.what()),
+                    Ok(_) => format!("rows were only counted, {}", age(context)),
+                },
+                "verify.mode = \"checksum\", `daybreak undo --to replicate`, then `daybreak resume` compares every row",
+            ),
+        },
         None => Gate::fails(
             NAME,
             Severity::Warning,

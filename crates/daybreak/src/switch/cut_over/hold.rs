@@ -14,7 +14,7 @@ use crate::{
     mysql::{Catalog, ConnectionId, Coordinates, Session, Side, TableName},
     source::lock::{LockMethod, Reach, WriteLock},
     switch::hook,
-    sync::{heartbeat, replicate},
+    sync::{heartbeat, replicate, verify},
     target,
 };
 
@@ -113,6 +113,7 @@ pub(super) async fn without_replication(context: &Context) -> Result<(Fence, Wri
     let mut source = context.source().await?;
     open::probe_closing(&mut source).await?;
     target::rows::ensure_current(context).await?;
+    verify::after_the_copy(context, ID).await?;
     context.stop.check()?;
     context.journal.open_requested(true)?;
     let before = ReadOnly::read(&mut source).await?;
@@ -350,7 +351,7 @@ async fn same_heartbeat(source: &mut Session, target: &mut Session) -> Result<()
         ),
     )
     .at(target.place())
-    .next("replication filters, or somebody wrote to `daybreak`.`heartbeat`; see `daybreak doctor`"))
+    .next("replication filters, or somebody wrote to `daybreak`.`heartbeat`: `daybreak undo --to prepare_source`, then `daybreak resume` copies the rows anew"))
 }
 
 fn exceeded(context: &Context, stopped: Duration, stage: &str) -> Error {

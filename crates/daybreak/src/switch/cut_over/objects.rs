@@ -10,6 +10,7 @@ use crate::{
     error::{Error, Kind, Result},
     mysql::{Session, TableName},
     select::Selection,
+    target::{self, objects::NOT_CREATED},
 };
 
 /// Names by kind.
@@ -65,8 +66,12 @@ pub(super) async fn compare(
 /// What was named as not migrated, in the form of [`names`].
 fn not_migrated(context: &Context) -> Result<BTreeSet<String>> {
     let mut left_out = BTreeSet::new();
-    for (step, name) in [("preflight", "not_migrated"), ("objects", "not_created")] {
-        let Some(list) = context.journal.recall::<Value>(step, name)? else { continue };
+    let journal = &context.journal;
+    let lists = [
+        journal.recall::<Value>("preflight", "not_migrated")?,
+        target::objects::latest::<Value>(journal, NOT_CREATED)?,
+    ];
+    for list in lists.into_iter().flatten() {
         for one in list.as_array().into_iter().flatten() {
             // Either says the name itself, or names an object that has one.
             let name = one.get("name").or_else(|| one.get("object")?.get("name"));

@@ -1,10 +1,10 @@
 //! Lets the events run on the target, once it takes the writes.
 
 use super::{
-    ObjectKind, ObjectName, STEP,
+    ObjectKind, ObjectName,
     create::under_settings,
     definition::{count_by_kind, in_client_charset, read},
-    header,
+    header, latest,
 };
 use crate::{
     engine::Context,
@@ -17,7 +17,7 @@ use crate::{
 ///
 /// ALTER EVENT takes definer and settings of whoever runs it: each event is altered under its own.
 pub async fn enable_events(ctx: &Context, target: &mut Session) -> Result<()> {
-    let names: Vec<TableName> = ctx.journal.recall(STEP, "events_to_enable")?.unwrap_or_default();
+    let names: Vec<TableName> = latest(&ctx.journal, "events_to_enable")?.unwrap_or_default();
     settle_reader(target).await?;
     for name in &names {
         let event = ObjectName { kind: ObjectKind::Event, name: name.clone() };

@@ -10,7 +10,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    METRIC, Progress, STEP, by_table, ledger_of,
+    Doing, METRIC, Progress, STEP, by_table, ledger_of,
     queue::{Planner, TableWork, is_sound},
     worker::{Shared, Worker, loader},
 };
@@ -35,7 +35,7 @@ const NOTE_EVERY: u32 = 5;
 const END_LIMIT: Duration = Duration::from_secs(5);
 
 /// Takes a snapshot and makes the target as it is.
-pub(super) async fn run(context: &Context) -> Result<()> {
+pub(super) async fn run(context: &Context, doing: Doing) -> Result<()> {
     let threads = context.config.copy.threads.max(1);
     // The target first: writers aren't locked out for a snapshot that nobody could take.
     let mut target = loader(&context.config.target).await?;
@@ -107,6 +107,7 @@ pub(super) async fn run(context: &Context) -> Result<()> {
         journal: context.journal.clone(),
         progress: Progress::default(),
         events: context.events.clone(),
+        doing,
         stop: context.stop.clone(),
         halt: halt.clone(),
     });
@@ -117,6 +118,7 @@ pub(super) async fn run(context: &Context) -> Result<()> {
         snapshot: snapshot_id,
         journal: context.journal.clone(),
         events: context.events.clone(),
+        doing,
         halt,
     };
     let mut tasks = JoinSet::new();
@@ -130,6 +132,9 @@ pub(super) async fn run(context: &Context) -> Result<()> {
     let result = attend(context, &shared, tasks, total).await;
     drop(backup_lock);
     result?;
+    if doing == Doing::Clear {
+        return Ok(());
+    }
     let rows = shared.progress.rows.load(std::sync::atomic::Ordering::Relaxed);
     context.journal.measure("rows_copied", rows as f64)
 }

@@ -9,7 +9,10 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::worker::{ATTEMPTS, source_lost, tell_again};
+use super::{
+    Doing,
+    worker::{ATTEMPTS, source_lost, tell_again},
+};
 use crate::{
     engine::{Journal, TableResult},
     error::{Kind, Result},
@@ -201,6 +204,7 @@ pub(super) struct Planner {
     pub(super) snapshot: SnapshotId,
     pub(super) journal: Arc<Journal>,
     pub(super) events: Events,
+    pub(super) doing: Doing,
     pub(super) halt: CancellationToken,
 }
 
@@ -221,6 +225,9 @@ impl Planner {
 
     /// One table; false when nobody takes jobs any more.
     async fn table(&mut self, work: &Arc<TableWork>, jobs: &mpsc::Sender<Job>) -> Result<bool> {
+        if self.doing == Doing::Clear {
+            return self.doubtful(work, jobs).await;
+        }
         // What is there without being in the ledger is no row of this copy.
         let Some(replace) = self.has_rows(&work.table.name).await? else { return Ok(false) };
         // Counts as one open range, so that the table isn't complete before all of it is cut.
@@ -245,6 +252,19 @@ impl Planner {
             .await
             .map_err(source_lost)?;
         work.done(0, 0, &self.journal)?;
+        Ok(true)
+    }
+
+    /// Hands out what may have changed since it was copied; false when nobody takes jobs any more.
+    async fn doubtful(&mut self, work: &Arc<TableWork>, jobs: &mpsc::Sender<Job>) -> Result<bool> {
+        for part in &work.parts {
+            if let Part::Known(chunk) = part
+                && chunk.snapshot != self.snapshot
+                && !self.give(work, Task::Prove(chunk.clone()), jobs).await
+            {
+                return Ok(false);
+            }
+        }
         Ok(true)
     }
 

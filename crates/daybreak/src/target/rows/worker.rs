@@ -7,7 +7,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Progress,
+    Doing as Pass, Progress,
     json::{Look, carry_types},
     queue::{Job, TableWork, Task},
 };
@@ -45,6 +45,7 @@ pub(super) struct Shared {
     pub(super) journal: Arc<Journal>,
     pub(super) progress: Progress,
     pub(super) events: Events,
+    pub(super) doing: Pass,
     pub(super) stop: StopSignal,
     /// Ends all work, after a failure or when a stop is asked for.
     pub(super) halt: CancellationToken,
@@ -110,6 +111,7 @@ pub(super) fn source_lost(error: Error) -> Error {
 /// What is tried.
 enum Doing<'a> {
     Prove(&'a Chunk),
+    Clear(&'a Chunk),
     Copy { range: &'a KeyRange, rank: &'a Rank, replace: bool },
 }
 
@@ -155,6 +157,10 @@ impl Worker {
             Task::Keep(chunk) => kept(chunk),
             Task::Prove(chunk) => match self.until_done(work, &Doing::Prove(chunk)).await? {
                 Some(_) => kept(chunk),
+                None if shared.doing == Pass::Clear => {
+                    self.until_done(work, &Doing::Clear(chunk)).await?;
+                    return Ok(());
+                }
                 None => {
                     let (range, rank) = (&chunk.range, &chunk.rank);
                     self.copy(work, range, rank, true).await?
@@ -162,6 +168,9 @@ impl Worker {
             },
             Task::Copy { range, rank, replace } => self.copy(work, range, rank, *replace).await?,
         };
+        if shared.doing == Pass::Clear {
+            return Ok(());
+        }
         work.done(read.rows, read.bytes, &shared.journal)
     }
 
@@ -180,7 +189,7 @@ impl Worker {
     /// Does something until it works or can't.
     async fn until_done(&mut self, work: &TableWork, doing: &Doing<'_>) -> Result<Option<Read>> {
         let range = match doing {
-            Doing::Prove(chunk) => &chunk.range,
+            Doing::Prove(chunk) | Doing::Clear(chunk) => &chunk.range,
             Doing::Copy { range, .. } => range,
         };
         let place =
@@ -216,6 +225,7 @@ impl Worker {
     async fn once(&mut self, work: &TableWork, doing: &Doing<'_>) -> Result<Option<Read>, Failure> {
         match doing {
             Doing::Prove(chunk) => self.prove(work, chunk).await,
+            Doing::Clear(chunk) => self.clear(work, chunk).await.map(|()| None),
             Doing::Copy { range, rank, replace } => {
                 self.attempt(work, range, rank, *replace).await.map(Some)
             }
@@ -279,6 +289,22 @@ impl Worker {
         Ok(Some(Read { rows: chunk.rows, bytes: chunk.bytes }))
     }
 
+    /// Takes a chunk off the target, its line in the ledger with it.
+    async fn clear(&mut self, work: &TableWork, chunk: &Chunk) -> Result<(), Failure> {
+        self.target().await?;
+        let Worker { shared, target: Some(target), .. } = self else {
+            return Err(Failure::Final(Error::new(Kind::Bug, "no connection to clear with")));
+        };
+        if work.has_triggers {
+            return Err(Failure::Final(triggers_in_the_way(work)));
+        }
+        begin(shared, target).await?;
+        delete(target, work, &work.predicate(&chunk.range)).await?;
+        let line = shared.ledger.forget_range(target, &chunk.table, &chunk.range).await;
+        line.map_err(Failure::Target)?;
+        target.execute("COMMIT").await.map(drop).map_err(Failure::Target)
+    }
+
     /// Copies a range in one transaction, its line in the ledger included.
     async fn attempt(
         &mut self,
@@ -306,8 +332,7 @@ impl Worker {
             if work.has_triggers {
                 return Err(Failure::Final(triggers_in_the_way(work)));
             }
-            let delete = format!("DELETE FROM {} WHERE {predicate}", work.table.name.sql());
-            target.execute(delete).await.map_err(Failure::Target)?;
+            delete(target, work, &predicate).await?;
         }
         let read = transfer(shared, reader, target, work, &predicate).await?;
         carry_types(shared, reader, target, work, range, Look::Source).await?;
@@ -324,6 +349,11 @@ impl Worker {
         target.execute("COMMIT").await.map_err(Failure::Target)?;
         Ok(read)
     }
+}
+
+async fn delete(target: &mut Session, work: &TableWork, predicate: &str) -> Result<(), Failure> {
+    let delete = format!("DELETE FROM {} WHERE {predicate}", work.table.name.sql());
+    target.execute(delete).await.map(drop).map_err(Failure::Target)
 }
 
 /// Begins a transaction on the target that can only commit while its pass is the current one.
