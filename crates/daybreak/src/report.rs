@@ -357,6 +357,7 @@ impl Report {
 fn route(route: Route) -> &'static str {
     match route {
         Route::Logical => "logical",
+        Route::Physical => "physical",
     }
 }
 

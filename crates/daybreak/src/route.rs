@@ -4,7 +4,9 @@
 
 use crate::{
     config::Config,
-    engine::{Fingerprint, Plan, PlannedStep, PositionBy, ReplicationMode, Step},
+    engine::{
+        Fingerprint, Journal, Plan, PlannedStep, PositionBy, ReplicationMode, Step, target_of,
+    },
     error::{Error, Kind, Result},
     event::Events,
     mysql::{Session, Side},
@@ -108,15 +110,21 @@ pub fn steps(plan: &Plan) -> Vec<Box<dyn Step>> {
     steps.into_iter().filter_map(|(wanted, step)| wanted.then_some(step)).collect()
 }
 
-/// Makes sure that both servers answer and are the ones that the plan was made for.
+/// Makes sure that both servers answer and are the ones that the plan was made for. A target that the
+/// migration has yet to make isn't asked.
 ///
 /// # Errors
 /// `State` when one isn't, naming both.
-pub async fn check_same_source(plan: &Plan, config: &Config) -> Result<()> {
+pub async fn check_same_source(plan: &Plan, config: &Config, journal: &Journal) -> Result<()> {
+    let (target, made) = target_of(config, journal)?;
+    let made = made.unwrap_or_else(|| plan.target_uuid.clone());
     for (side, url, planned, name) in [
         (Side::Source, &config.source, &plan.fingerprint.server_uuid, &plan.source),
-        (Side::Target, &config.target, &plan.target_uuid, &plan.target),
+        (Side::Target, &target, &made, &plan.target),
     ] {
+        if planned.is_empty() {
+            continue;
+        }
         let mut session = Session::open(url, side).await?;
         let found = session.server_uuid().await?;
         session.close().await;

@@ -47,7 +47,7 @@ pub async fn copy(session: &Session<'_>, options: cli::Copy) -> Result<Exit> {
     let journal = Arc::new(Journal::open(place)?);
     if options.resume {
         let plan = journal.plan()?;
-        route::check_same_source(&plan, &config).await?;
+        route::check_same_source(&plan, &config, &journal).await?;
         config.select = plan.selection;
         config.copy.definer = plan.definer;
     } else {

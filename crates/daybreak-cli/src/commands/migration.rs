@@ -94,7 +94,7 @@ pub async fn open(
         config.select = plan.selection.clone();
         config.replication.mode = plan.replication;
         config.copy.definer = plan.definer;
-        route::check_same_source(&plan, &config).await?;
+        route::check_same_source(&plan, &config, &journal).await?;
     }
     let steps = route::steps(&journal.plan()?);
     let stop = StopSignal::default();

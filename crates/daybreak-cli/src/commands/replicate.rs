@@ -2,7 +2,7 @@
 
 use daybreak::{
     config::{self, Config},
-    engine::{Journal, StepPhase, StopSignal},
+    engine::{Journal, StepPhase, StopSignal, target_of},
     error::{Error, Exit, Kind, Result},
     explain::Explanation,
     mysql::{Coordinates, Session as Connection, Side},
@@ -32,7 +32,11 @@ pub async fn replicate(session: &Session<'_>, verb: Replicate) -> Result<Exit> {
         Replicate::Status(on) => {
             let config = Config::load(&on.directory.dir, &on.servers.overrides()?)?;
             log_to(session, None)?;
-            let mut target = Connection::open(&config.target, Side::Target).await?;
+            let target = match Journal::exists(&on.directory.dir) {
+                true => target_of(&config, &Journal::open(&on.directory.dir)?)?.0,
+                false => config.target,
+            };
+            let mut target = Connection::open(&target, Side::Target).await?;
             match replicate::status(&mut target).await? {
                 Some(status) => {
                     let stopped = replicate::stopped_by(&mut target, &status).await?;
@@ -58,12 +62,14 @@ pub async fn replicate(session: &Session<'_>, verb: Replicate) -> Result<Exit> {
                 return Err(Error::new(Kind::State, "there is no migration here")
                     .at(on.directory.dir.display()));
             }
-            let plan = Journal::open(&on.directory.dir)?.plan()?;
-            route::check_same_source(&plan, &config).await?;
+            let journal = Journal::open(&on.directory.dir)?;
+            let plan = journal.plan()?;
+            route::check_same_source(&plan, &config, &journal).await?;
+            let (target, _) = target_of(&config, &journal)?;
             let stop = StopSignal::default();
             listen_for_signals(stop.clone())?;
             let mut source = Connection::open(&config.source, Side::Source).await?;
-            let mut target = Connection::open(&config.target, Side::Target).await?;
+            let mut target = Connection::open(&target, Side::Target).await?;
             let goal = Coordinates::read(&mut source).await?;
             replicate::wait_for(&mut target, &goal, plan.position, timeout, &stop).await?;
             session.ui.line(&format!("the target has executed everything up to {goal}"));

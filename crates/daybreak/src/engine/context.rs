@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::{Journal, Plan};
@@ -15,9 +16,35 @@ use crate::{
     config::Config,
     error::{Error, Kind, Result},
     event::Events,
-    mysql::{Session, Side},
+    mysql::{ServerUrl, Session, Side},
     source::lock::WriteLock,
 };
+
+/// The step that makes the target, and the checkpoint by which it says where that answers.
+pub const RESTORE: &str = "restore";
+/// See [`RESTORE`].
+pub const ENDPOINT: &str = "endpoint";
+
+/// Where a server answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// Its name or address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// The server's identity.
+    pub server_uuid: String,
+}
+
+/// The target's URL, and, where the migration made the target, the identity that it had then.
+pub fn target_of(config: &Config, journal: &Journal) -> Result<(ServerUrl, Option<String>)> {
+    let mut url = config.target.clone();
+    let Some(endpoint) = journal.recall::<Endpoint>(RESTORE, ENDPOINT)? else {
+        return Ok((url, None));
+    };
+    (url.host, url.port) = (endpoint.host, endpoint.port);
+    Ok((url, Some(endpoint.server_uuid)))
+}
 
 /// Why the work should stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +112,12 @@ impl Context {
 
     /// A new connection to the target.
     pub async fn target(&self) -> Result<Session> {
-        Session::open(&self.config.target, Side::Target).await
+        Session::open(&self.target_url()?, Side::Target).await
+    }
+
+    /// The target: as it was configured, or where the cluster that this migration restored answers.
+    pub fn target_url(&self) -> Result<ServerUrl> {
+        Ok(target_of(&self.config, &self.journal)?.0)
     }
 
     /// The plan in force.

@@ -12,7 +12,7 @@ pub mod runner;
 pub mod state;
 pub mod step;
 
-pub use context::{Context, StopReason, StopSignal};
+pub use context::{Context, Endpoint, StopReason, StopSignal, target_of};
 pub use journal::{Journal, Record, TableResult};
 pub use plan::{Fingerprint, Plan, PlannedStep, PositionBy, ReplicationMode, Route};
 pub use runner::{Runner, Standing};

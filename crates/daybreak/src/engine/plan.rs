@@ -12,6 +12,8 @@ use crate::{config::Definer, select::Selection};
 pub enum Route {
     /// Rows are read from the source and loaded into the target.
     Logical,
+    /// A physical backup goes to S3, and a new cluster is restored from it.
+    Physical,
 }
 
 /// How changes made meanwhile get there.
@@ -78,7 +80,7 @@ pub struct Plan {
     pub target: String,
     /// What the source was.
     pub fingerprint: Fingerprint,
-    /// The target server's identity.
+    /// The target server's identity; empty where the migration makes the target.
     pub target_uuid: String,
     /// What is taken.
     pub selection: Selection,
@@ -106,6 +108,7 @@ impl Plan {
             "- route: {}, {}",
             match self.route {
                 Route::Logical => "logical",
+                Route::Physical => "physical",
             },
             match (self.replication, self.position) {
                 (ReplicationMode::Native, PositionBy::Gtid) => "replication by GTID auto position",

@@ -19,7 +19,7 @@ pub const STEP: &str = "preflight";
 pub struct Preflight;
 
 async fn look(context: &Context) -> Result<Assessment> {
-    let target = TargetSpec::Url(Box::new(context.config.target.clone()));
+    let target = TargetSpec::Url(Box::new(context.target_url()?));
     assess(&context.config.source, &target, &Wishes::of(&context.config)).await
 }
 
@@ -70,7 +70,7 @@ impl Step for Preflight {
 
     async fn verify(&self, context: &Context) -> Result<()> {
         let plan = context.plan()?;
-        route::check_same_source(&plan, &context.config).await?;
+        route::check_same_source(&plan, &context.config, &context.journal).await?;
         let mut source = context.source().await?;
         let version = &source.dialect().text;
         if *version != plan.fingerprint.version {

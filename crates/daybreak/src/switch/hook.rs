@@ -258,12 +258,12 @@ async fn execute(
     for ours in ["DAYBREAK_SOURCE_PASSWORD", "DAYBREAK_TARGET_PASSWORD", "MYSQL_PWD"] {
         process.env_remove(ours);
     }
-    let config = &context.config;
+    let (config, target) = (&context.config, context.target_url()?);
     process
         .env("DAYBREAK_EVENT", hook.name())
         .env("DAYBREAK_MIGRATION", context.plan()?.migration)
         .env("DAYBREAK_SOURCE", format!("{}:{}", config.source.host, config.source.port))
-        .env("DAYBREAK_TARGET", format!("{}:{}", config.target.host, config.target.port))
+        .env("DAYBREAK_TARGET", format!("{}:{}", target.host, target.port))
         .envs(told.iter().map(|(name, value)| (*name, value.as_str())));
     let mut child = match process.spawn() {
         Ok(child) => child,

@@ -20,7 +20,10 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::engine::PositionBy;
 use crate::{
-    engine::{Context, Entry, Finding, Severity, Step},
+    engine::{
+        Context, Entry, Finding, Journal, Severity, Step,
+        context::{ENDPOINT, RESTORE},
+    },
     error::{Error, Kind, Result},
     mysql::{Coordinates, GtidSet, Session},
     source::prepare,
@@ -36,6 +39,9 @@ pub const ID: &str = "replicate";
 
 /// How long the threads may take until both run.
 const START_PATIENCE: Duration = Duration::from_secs(15);
+
+/// The checkpoint of a restore that holds where replication begins.
+pub(crate) const COORDINATES: &str = "coordinates";
 
 /// The snapshot's checkpoint, as far as replication needs it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -213,17 +219,27 @@ pub(crate) fn is_ours(context: &Context, status: &ReplicaStatus) -> Result<bool>
     Ok(login(context).is_ok_and(|login| names(&login.host, login.port, &login.user)))
 }
 
+/// Where the source stood when its rows were read, or at the end of the backup that was restored.
+pub(crate) fn starting_point(journal: &Journal) -> Result<Option<Coordinates>> {
+    for (step, name) in [("rows", "snapshot"), (RESTORE, COORDINATES)] {
+        if let Some(Recorded { coordinates }) = journal.recall(step, name)? {
+            return Ok(Some(coordinates));
+        }
+    }
+    Ok(None)
+}
+
 /// Where replication starts if it has to be set up: the snapshot, or where it was left since.
 ///
 /// # Errors
 /// `State` when it had been started by file and offset and vanished: nobody knows how far it came.
 async fn beginning(context: &Context, target: &mut Session, by: PositionBy) -> Result<Coordinates> {
-    let snapshot: Recorded = context.journal.recall("rows", "snapshot")?.ok_or_else(|| {
+    let snapshot = starting_point(&context.journal)?.ok_or_else(|| {
         Error::new(Kind::State, "the journal has no snapshot to replicate from")
             .next("copy the rows first (`daybreak run --until rows`)")
     })?;
     if by == PositionBy::Gtid {
-        return Ok(snapshot.coordinates);
+        return Ok(snapshot);
     }
     let (left_at, started) = history(context, ID)?;
     match left_at {
@@ -235,7 +251,7 @@ async fn beginning(context: &Context, target: &mut Session, by: PositionBy) -> R
         )
         .at(target.place())
         .next("`daybreak undo --to prepare_source`, then run again: the rows are copied anew")),
-        None => Ok(snapshot.coordinates),
+        None => Ok(snapshot),
     }
 }
 
@@ -250,6 +266,7 @@ fn history(context: &Context, of: &str) -> Result<(Option<Coordinates>, bool)> {
         let Entry::Checkpoint { step, name, data } = record.entry else { continue };
         match name.as_str() {
             "snapshot" if step == "rows" => (left_at, started) = (None, false),
+            ENDPOINT if step == RESTORE => (left_at, started) = (None, false),
             "fence" if step == of => (left_at, started) = (None, false),
             "started" if step == of => (left_at, started) = (None, true),
             "left_at" if step == of => {
@@ -473,7 +490,7 @@ async fn check(context: &Context) -> Result<Vec<Finding>> {
             found.next_step().unwrap_or_default(),
         );
     }
-    if let Some(Recorded { coordinates }) = context.journal.recall("rows", "snapshot")?
+    if let Some(coordinates) = starting_point(&context.journal)?
         && configured(&mut target).await?.is_none()
         && let Some(why) = missing_log(&mut source, by, &coordinates).await?
     {

@@ -136,6 +136,7 @@ impl Step for Verify {
 /// Compares all of both sides; the result goes into the journal in the name of the step at work.
 async fn compare_sides(context: &Context, step: &str) -> Result<()> {
     let config = &context.config;
+    let target = context.target_url()?;
     let liveness = if context.plan()?.replication == ReplicationMode::Native {
         Liveness::Live
     } else {
@@ -146,7 +147,7 @@ async fn compare_sides(context: &Context, step: &str) -> Result<()> {
         let before = schema(context).await?;
         let compared = compare(
             &config.source,
-            &config.target,
+            &target,
             &config.select,
             &config.verify,
             liveness,

@@ -121,7 +121,7 @@ impl Step for CopyRows {
     }
 
     async fn verify(&self, context: &Context) -> Result<()> {
-        let mut target = worker::loader(&context.config.target).await?;
+        let mut target = worker::loader(&context.target_url()?).await?;
         let mut chunks = by_table(ledger_of(context)?.read(&mut target).await?);
         target.close().await;
         let tables: Option<Vec<TableName>> = context.journal.recall(STEP, "tables")?;
@@ -147,7 +147,7 @@ impl Step for CopyRows {
     }
 
     async fn undo(&self, context: &Context) -> Result<()> {
-        let mut target = worker::loader(&context.config.target).await?;
+        let mut target = worker::loader(&context.target_url()?).await?;
         let tables: Vec<TableName> = context.journal.recall(STEP, "tables")?.unwrap_or_default();
         for table in tables {
             // Asking first spares a table that is empty the drop and creation that TRUNCATE is.

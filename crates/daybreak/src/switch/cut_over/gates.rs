@@ -169,7 +169,7 @@ async fn replicating(
         ),
     }];
     let goal = Coordinates::read(source).await?;
-    if let Some(replicate::Recorded { coordinates }) = context.journal.recall("rows", "snapshot")?
+    if let Some(coordinates) = replicate::starting_point(&context.journal)?
         && !comes_after(&goal, &coordinates, by)
     {
         // What it wrote since may carry numbers that the target has seen already, and skips.

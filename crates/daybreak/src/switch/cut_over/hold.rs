@@ -363,7 +363,10 @@ fn exceeded(context: &Context, stopped: Duration, stage: &str) -> Error {
             context.config.cutover.max_write_stop.as_secs_f64()
         ),
     )
-    .at(format!("target {}", context.config.target))
+    .at(match context.target_url() {
+        Ok(target) => format!("target {target}"),
+        Err(_) => "target".to_string(),
+    })
 }
 
 /// Puts everything back, the source's writers first; returns the failure that led here.
@@ -393,7 +396,7 @@ async fn put_back(
     }
     let replication = async {
         if let Some(connection) = abandoned {
-            connection.end(&context.config.target, Side::Target).await?;
+            connection.end(&context.target_url()?, Side::Target).await?;
         }
         put_replication_back(context).await
     };

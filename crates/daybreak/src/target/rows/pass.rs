@@ -38,7 +38,7 @@ const END_LIMIT: Duration = Duration::from_secs(5);
 pub(super) async fn run(context: &Context, doing: Doing) -> Result<()> {
     let threads = context.config.copy.threads.max(1);
     // The target first: writers aren't locked out for a snapshot that nobody could take.
-    let mut target = loader(&context.config.target).await?;
+    let mut target = loader(&context.target_url()?).await?;
     let snapshot = {
         let mut held = context.write_lock.lock().await;
         Snapshot::take(SnapshotRequest {
@@ -99,7 +99,7 @@ pub(super) async fn run(context: &Context, doing: Doing) -> Result<()> {
         .ok_or_else(|| Error::new(Kind::Bug, "a snapshot came without connections"))?;
     let halt = CancellationToken::new();
     let shared = Arc::new(Shared {
-        target: context.config.target.clone(),
+        target: context.target_url()?,
         ledger,
         pass,
         snapshot: snapshot_id.clone(),
