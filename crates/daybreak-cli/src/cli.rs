@@ -262,6 +262,11 @@ pub enum Verb {
         #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
         json: Option<PathBuf>,
     },
+    /// Physical backups of the source: take, list, prepare.
+    Backup {
+        #[command(subcommand)]
+        verb: BackupVerb,
+    },
     /// The rehearsal's writer. Started by `rehearse`, as a process of its own.
     #[command(hide = true)]
     RehearsalWriter {
@@ -372,4 +377,93 @@ pub struct OnMigration {
     pub directory: Directory,
     #[command(flatten)]
     pub servers: Servers,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum BackupVerb {
+    /// Takes a full or incremental backup with the server's own family of tools.
+    ///
+    /// It runs on the source's own host, as a user that may read its data directory. The tool that fits
+    /// the server is found on PATH: XtraBackup 2.4 for MySQL 5.7, XtraBackup 8.0 (not older than the
+    /// server) for 8.0, mariadb-backup of the server's series for MariaDB. The account's privileges are
+    /// checked first, and the missing GRANT is printed.
+    Take(Box<TakeBackup>),
+    /// Merges a full backup and its incremental ones into one on which a server starts.
+    ///
+    /// In place the full backup itself becomes the result, and a merge that is killed loses it. With
+    /// --to the backups stay as they are, and a merge that was killed begins again.
+    Prepare {
+        /// The directory of the backups.
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+        /// A new directory for the result. Default: in place.
+        #[arg(long, value_name = "DIR")]
+        to: Option<PathBuf>,
+        /// The last backup to merge. Default: the newest.
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+        /// The tool's program. Default: the one on PATH that took the backups, or a later one of its series.
+        #[arg(long, value_name = "PATH")]
+        program: Option<PathBuf>,
+    },
+    /// Lists the backups of a directory: what each is based on, its LSNs, its coordinates.
+    List {
+        /// The directory of the backups.
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct TakeBackup {
+    #[command(flatten)]
+    pub servers: Servers,
+    /// The directory of the backups and of their manifest (daybreak-backups.json); each backup gets a
+    /// directory of its own in it.
+    #[arg(long, value_name = "DIR")]
+    pub to: PathBuf,
+    /// Only the pages that changed since another backup.
+    #[arg(long)]
+    pub incremental: bool,
+    /// The backup on which an incremental one is based. Default: the newest whole one.
+    #[arg(long, value_name = "NAME", requires = "incremental")]
+    pub base: Option<String>,
+    /// The backup's name. Default: full, full2, ... and inc1, inc2, ...
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Write the backup as one stream to a file, or to the standard output with `-`. Half a stream looks
+    /// whole: use it only if this command succeeds.
+    #[arg(long, value_name = "FILE")]
+    pub stream: Option<PathBuf>,
+    /// The stream's form; tar is for full backups with XtraBackup 2.x.
+    #[arg(long, value_enum, default_value = "xbstream", requires = "stream")]
+    pub format: StreamFormat,
+    /// The tool. Default: the one that fits the server.
+    #[arg(long, value_enum)]
+    pub tool: Option<BackupTool>,
+    /// The tool's program. Default: found on PATH.
+    #[arg(long, value_name = "PATH")]
+    pub program: Option<PathBuf>,
+    /// The source's data directory, where it isn't mounted here as the server names it.
+    #[arg(long, value_name = "DIR")]
+    pub data_directory: Option<PathBuf>,
+    /// How many files are copied at once. Default: 2.
+    #[arg(long, value_name = "N")]
+    pub parallel: Option<u32>,
+    /// The most I/O operations (pairs of read and write) a second, to spare the source.
+    #[arg(long, value_name = "N")]
+    pub throttle: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StreamFormat {
+    Xbstream,
+    Tar,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BackupTool {
+    Xtrabackup,
+    Innobackupex,
+    MariadbBackup,
 }

@@ -1,6 +1,7 @@
 //! One file a verb (or a family of them); here only the way to it.
 
 mod assess;
+mod backup;
 mod copy;
 mod cutover;
 mod explain;
@@ -44,7 +45,8 @@ pub async fn dispatch(cli: Cli, password_was_in_argv: bool) -> Exit {
              files and --defaults-file don't leave traces",
         );
     }
-    let one_document = json && matches!(cli.verb, Verb::Plan { .. } | Verb::Copy(_));
+    let one_document =
+        json && matches!(cli.verb, Verb::Plan { .. } | Verb::Copy(_) | Verb::Backup { .. });
     let session = Session { global: &cli.global, ui: &ui, observer: None, one_document };
     match verb(&session, cli.verb).await {
         Ok(exit) => exit,
@@ -91,6 +93,7 @@ async fn verb(session: &Session<'_>, verb: Verb) -> Result<Exit> {
         Verb::Report { directory, html, json } => {
             report::report(session, &directory.dir, html.as_deref(), json.as_deref())
         }
+        Verb::Backup { verb } => backup::backup(session, verb).await,
         Verb::RehearsalWriter { args } => rehearse::writer(args).await,
     }
 }

@@ -30,6 +30,7 @@ use crate::{
 };
 use inventory::Inventory;
 use landing::Landing;
+pub(crate) use rules::grant_statement;
 use trial::Trial;
 
 /// The rate that the estimate of the copy assumes, in bytes a second.

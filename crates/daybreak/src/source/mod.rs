@@ -2,6 +2,7 @@
 
 pub mod activity;
 pub mod assess;
+pub mod backup;
 pub mod grants;
 pub mod lock;
 pub mod preflight;

@@ -2,3 +2,4 @@
 //! to S3.
 
 pub mod inspection;
+pub mod staging;

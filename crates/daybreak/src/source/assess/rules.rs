@@ -8,6 +8,8 @@ mod replication;
 mod servers;
 mod tables;
 
+pub(crate) use privileges::grant_statement;
+
 use super::{Estimates, Survey};
 use crate::engine::{Finding, Severity};
 

@@ -409,7 +409,7 @@ fn idle_roles(grants: &Grants) -> String {
 }
 
 /// `GRANT a, b ON level TO 'user'@'host';`
-pub(super) fn grant_statement(privileges: &[&str], level: &str, account: &str) -> String {
+pub(crate) fn grant_statement(privileges: &[&str], level: &str, account: &str) -> String {
     format!("GRANT {} ON {level} TO {};", privileges.join(", "), account_sql(account))
 }
 

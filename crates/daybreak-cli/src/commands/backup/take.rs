@@ -1,0 +1,139 @@
+//! `daybreak backup take`.
+
+use std::{
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use daybreak::{
+    config::{BackupTool, Config},
+    engine::StopSignal,
+    error::{Error, Exit, Kind, Result},
+    event::Events,
+    source::backup::{self, Request, StreamFormat, TakenBackup, Wanted},
+};
+use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+
+use super::{Session, list};
+use crate::{
+    cli::{self, TakeBackup},
+    commands::{listen_for_signals, log_to, migration},
+};
+
+/// Bytes of a stream that are handed on at once.
+const BLOCK: usize = 1_048_576;
+
+/// Takes one backup.
+pub async fn take(session: &Session<'_>, options: TakeBackup) -> Result<Exit> {
+    log_to(session, None)?;
+    let to_stdout = options.stream.as_deref() == Some(Path::new("-"));
+    if to_stdout && session.global.json.is_some() {
+        return Err(Error::new(Kind::Usage, "--json and --stream - both want the standard output")
+            .next("give --stream a file, or leave --json out; `daybreak backup list --json` tells of the backup"));
+    }
+    let mut overrides = options.servers.overrides()?;
+    // A backup has no target; the configuration wants one all the same.
+    if overrides.target.is_none() {
+        overrides.target = overrides.source.clone();
+    }
+    let config = Config::from_overrides(&overrides)?;
+    let mut how = config.backup.clone();
+    how.tool = options.tool.map(|tool| match tool {
+        cli::BackupTool::Xtrabackup => BackupTool::Xtrabackup,
+        cli::BackupTool::Innobackupex => BackupTool::Innobackupex,
+        cli::BackupTool::MariadbBackup => BackupTool::MariadbBackup,
+    });
+    how.program = options.program;
+    how.data_directory = options.data_directory;
+    how.parallel = options.parallel.unwrap_or(how.parallel).max(1);
+    how.throttle = options.throttle;
+    let request = Request {
+        source: config.source,
+        config: how,
+        to: options.to,
+        name: options.name,
+        wanted: match options.incremental {
+            true => Wanted::Incremental { base: options.base },
+            false => Wanted::Full,
+        },
+    };
+    let stop = StopSignal::default();
+    listen_for_signals(stop.clone())?;
+    let events = migration::logged(session);
+    let taken = match &options.stream {
+        None => backup::take(&request, None, &stop, &events).await?,
+        Some(file) => {
+            let format = match options.format {
+                cli::StreamFormat::Xbstream => StreamFormat::Xbstream,
+                cli::StreamFormat::Tar => StreamFormat::Tar,
+            };
+            stream(&request, format, file, &stop, &events).await?
+        }
+    };
+    if session.global.json.is_some() {
+        session.ui.document(&taken);
+    } else if !to_stdout {
+        session.ui.line(&list::line(&taken));
+    }
+    Ok(Exit::Done)
+}
+
+/// Hands a stream to a file or to the standard output.
+async fn stream(
+    request: &Request,
+    format: StreamFormat,
+    file: &Path,
+    stop: &StopSignal,
+    events: &Events,
+) -> Result<TakenBackup> {
+    let to_file = file != Path::new("-");
+    // Made before the tool starts: a file that can't be written to must not cost a backup.
+    let output: (Box<dyn AsyncWrite + Unpin + Send>, Option<(PathBuf, std::fs::File)>) = if to_file
+    {
+        let opened = std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(file)
+            .map_err(|error| {
+                Error::new(Kind::Io, "the stream's file can't be made")
+                    .because(error)
+                    .at(file.display())
+                    .next("name a file that isn't there yet")
+            })?;
+        let other = opened.try_clone()?;
+        (Box::new(tokio::fs::File::from_std(opened)), Some((file.to_path_buf(), other)))
+    } else {
+        (Box::new(tokio::io::stdout()), None)
+    };
+    let (mut output, kept) = output;
+    let done = async {
+        let mut stream = backup::take_stream(request, format, stop, events).await?;
+        let mut buffer = vec![0; BLOCK];
+        let mut bytes = 0;
+        let failed = |error: std::io::Error| {
+            Error::new(Kind::Io, "the stream can't be handed on").because(error)
+        };
+        loop {
+            let read = stream.reader.read(&mut buffer).await.map_err(failed)?;
+            if read == 0 {
+                break;
+            }
+            output.write_all(&buffer[..read]).await.map_err(failed)?;
+            bytes += read as u64;
+        }
+        output.flush().await.map_err(failed)?;
+        if let Some((_, file)) = &kept {
+            file.sync_all()?;
+        }
+        stream.handle.finish(bytes).await
+    }
+    .await;
+    if done.is_err()
+        && let Some((path, _)) = &kept
+    {
+        // Half a stream looks like a whole one.
+        std::fs::remove_file(path)?;
+    }
+    done
+}

@@ -1,0 +1,16 @@
+//! Physical backups of a real MariaDB under the project's writer, by the built program as a user runs
+//! it: chains, streams, what goes wrong, and what is left when something is killed.
+
+#[path = "support/across.rs"]
+mod across;
+#[path = "backups/chain.rs"]
+mod chain;
+#[path = "backups/failures.rs"]
+mod failures;
+#[path = "backups/killed.rs"]
+mod killed;
+#[path = "backups/place.rs"]
+mod place;
+#[path = "backups/streams.rs"]
+mod streams;
+mod support;
