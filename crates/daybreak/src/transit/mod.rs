@@ -1,4 +1,6 @@
 //! Backups on their way: what they hold and whether they are whole ([`inspection`]), and how they come
 //! to S3.
 
+pub mod compress;
 pub mod inspection;
+pub mod split;

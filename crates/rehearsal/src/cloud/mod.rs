@@ -1,0 +1,3 @@
+//! AWS on loopback.
+
+pub mod sigv4;
