@@ -12,6 +12,7 @@ use std::{ops::Range, path::PathBuf};
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncRead;
 
 use crate::{config::Encryption, error::Result};
@@ -124,6 +125,21 @@ impl Payload {
     }
 }
 
+/// A digest as S3 writes it.
+pub fn base64(digest: impl AsRef<[u8]>) -> String {
+    aws_smithy_types::base64::encode(digest)
+}
+
+/// What S3 keeps as the SHA-256 of an object that was made of parts: the digest of their digests, and
+/// how many they were.
+pub fn composite(parts: &[Part]) -> String {
+    let mut digest = Sha256::new();
+    for part in parts {
+        digest.update(aws_smithy_types::base64::decode(&part.sha256).unwrap_or_default());
+    }
+    format!("{}-{}", base64(digest.finalize()), parts.len())
+}
+
 /// The operations on objects that daybreak uses.
 #[async_trait]
 pub trait ObjectStore: Send + Sync {
@@ -163,8 +179,8 @@ pub trait ObjectStore: Send + Sync {
     async fn parts(&self, bucket: &str, begun: &Begun) -> Result<Option<Vec<Part>>>;
     /// The uploads under way whose keys begin with a prefix.
     async fn uploads(&self, bucket: &str, prefix: &str) -> Result<Vec<Begun>>;
-    /// Makes an object of its parts.
-    async fn complete(&self, bucket: &str, begun: &Begun, parts: &[Part]) -> Result<()>;
+    /// Makes an object of its parts. False: there is no such upload (any more).
+    async fn complete(&self, bucket: &str, begun: &Begun, parts: &[Part]) -> Result<bool>;
     /// Gives an upload and its parts up. One that isn't there any more is none to give up.
     async fn abort(&self, bucket: &str, begun: &Begun) -> Result<()>;
     /// Deletes an object. One that isn't there any more is deleted.

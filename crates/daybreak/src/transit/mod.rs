@@ -3,4 +3,7 @@
 
 pub mod compress;
 pub mod inspection;
+pub mod manifest;
 pub mod split;
+pub mod tree;
+pub mod upload;

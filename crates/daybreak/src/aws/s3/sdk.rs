@@ -384,7 +384,7 @@ impl ObjectStore for S3 {
         }
     }
 
-    async fn complete(&self, bucket: &str, begun: &Begun, parts: &[Part]) -> Result<()> {
+    async fn complete(&self, bucket: &str, begun: &Begun, parts: &[Part]) -> Result<bool> {
         let parts = parts
             .iter()
             .map(|part| {
@@ -395,7 +395,8 @@ impl ObjectStore for S3 {
                     .build()
             })
             .collect();
-        self.client
+        let completed = self
+            .client
             .complete_multipart_upload()
             .bucket(bucket)
             .key(&begun.key)
@@ -404,12 +405,13 @@ impl ObjectStore for S3 {
             .customize()
             .config_override(allow(COMPLETE))
             .send()
-            .await
-            .map(drop)
-            .map_err(|error| {
-                failure(error, "an object could not be put together from its parts")
-                    .at(place(bucket, &begun.key))
-            })
+            .await;
+        match completed {
+            Ok(_) => Ok(true),
+            Err(error) if error.code() == Some("NoSuchUpload") => Ok(false),
+            Err(error) => Err(failure(error, "an object could not be put together from its parts")
+                .at(place(bucket, &begun.key))),
+        }
     }
 
     async fn abort(&self, bucket: &str, begun: &Begun) -> Result<()> {
