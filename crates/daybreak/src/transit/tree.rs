@@ -11,8 +11,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, Kind, Result};
 
-/// What daybreak's own files in a directory begin with. They stay where they are.
-pub const OWN: &str = ".daybreak";
+/// What the names of daybreak's own files beside a backup begin with. They stay where they are. No file
+/// of a server is called so: it writes a hyphen as `@002d`.
+const OWN: [&str; 2] = [".daybreak", "daybreak-"];
 /// How many bytes are read at once.
 const BUFFER: usize = 1 << 20;
 
@@ -47,7 +48,8 @@ pub fn walk(root: &Path) -> Result<Vec<Entry>> {
                     .at(at.display())
                     .next("rename the table (or remove the file, if it isn't the backup's)"));
             };
-            if below.as_os_str().is_empty() && name.starts_with(OWN) {
+            let last = name.rsplit('/').next().unwrap_or_default();
+            if OWN.iter().any(|own| last.starts_with(own)) {
                 continue;
             }
             if !metadata.is_file() && !metadata.is_dir() {
@@ -228,7 +230,7 @@ mod tests {
             seen.iter().any(|(name, _)| *name == deep)
                 && seen.iter().any(|(name, _)| name == "empty")
         );
-        assert!(!seen.iter().any(|(name, _)| name.starts_with(OWN)));
+        assert!(!seen.iter().any(|(name, _)| name.contains("daybreak")));
     }
 
     #[test]
