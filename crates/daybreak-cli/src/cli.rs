@@ -224,6 +224,16 @@ pub enum Verb {
         #[arg(long, value_name = "N")]
         threads: Option<usize>,
     },
+    /// Brings a backup to S3: a directory, files that are ready, or a stream on stdin.
+    ///
+    /// The prefix must be empty: Aurora reads every object below it. Killed or interrupted, the same
+    /// command goes on: parts that the bucket has aren't sent again (a stream on stdin begins anew).
+    /// Afterwards the bucket is asked for the size, checksum and encryption of every object. What is
+    /// there is written down in .daybreak-upload.json in the directory (beside a file), which never
+    /// goes up itself.
+    ///
+    /// Credentials are found as the AWS CLI finds them: environment, profile, instance role.
+    Upload(Upload),
     /// Replication of a migration: start, status, wait, stop.
     Replicate {
         #[command(subcommand)]
@@ -345,6 +355,71 @@ pub struct Copy {
     /// Go on with the copy whose journal is in --dir: what is taken stands in its plan.
     #[arg(long, requires = "dir", conflicts_with_all = ["database", "table", "exclude", "no_data"])]
     pub resume: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Upload {
+    /// A directory, a file, the name that a file's parts begin with, or - for stdin.
+    #[arg(value_name = "PATH")]
+    pub path: PathBuf,
+    /// Where it goes, as s3://bucket/prefix.
+    #[arg(value_name = "S3-PLACE")]
+    pub place: String,
+    /// In which form it goes up. Default: a directory as tree, a file as files.
+    #[arg(long = "as", value_name = "FORM", value_enum)]
+    pub form: Option<UploadForm>,
+    /// The name of a stream's objects; digits are added (backup.xbstream00000). A tar stream on stdin
+    /// goes up compressed if this ends in .tar.gz. Default for --as tar.gz: backup.tar.gz.
+    #[arg(long, value_name = "NAME")]
+    pub stream_name: Option<String>,
+    /// Where the upload's manifest lies.
+    #[arg(long, value_name = "FILE")]
+    pub manifest: Option<PathBuf>,
+    #[command(flatten)]
+    pub directory: Directory,
+    #[command(flatten)]
+    pub cloud: Cloud,
+}
+
+/// What isn't given is as `[aws]` and `[staging]` in daybreak.toml say.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "AWS")]
+pub struct Cloud {
+    /// The Region of bucket and cluster, such as eu-central-1.
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
+    /// The profile of the AWS configuration files.
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// Another S3 endpoint than the Region's.
+    #[arg(long, value_name = "URL")]
+    pub endpoint_s3: Option<String>,
+    /// MiB of a part (5 to 5120; a stream's is 64 at most). Default: 16.
+    #[arg(long, value_name = "N")]
+    pub part_mib: Option<u64>,
+    /// MiB of a stream's object before the next one begins; 10,000 parts at most. Default: 524288.
+    #[arg(long, value_name = "N")]
+    pub split_mib: Option<u64>,
+    /// How many parts travel at once, as far as 160 MiB hold them. Default: 4.
+    #[arg(long, value_name = "N")]
+    pub uploads: Option<usize>,
+    /// The most MiB a second. Default: no bound.
+    #[arg(long, value_name = "N")]
+    pub bandwidth_mib: Option<u64>,
+    /// How objects are encrypted: bucket (as it does by itself), s3 or kms:KEY. Default: bucket.
+    #[arg(long, value_name = "HOW")]
+    pub encryption: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum UploadForm {
+    /// Each file as an object, the structure kept: full and incremental backups side by side.
+    Tree,
+    /// A directory as one tar stream, compressed on all cores, in parts.
+    #[value(name = "tar.gz")]
+    TarGz,
+    /// Archives or their parts, as they are.
+    Files,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

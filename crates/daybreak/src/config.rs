@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 mod physical;
 
 pub use physical::{
-    AwsConfig, BackupConfig, BackupTool, Encryption, Incremental, RestoreConfig, S3Place,
-    StagingConfig,
+    AwsConfig, BackupConfig, BackupTool, CloudOverrides, Encryption, Incremental, RestoreConfig,
+    S3Place, StagingConfig,
 };
 
 use crate::{
@@ -364,22 +364,29 @@ const KEYS: [(&str, &[&str]); 12] = [
 impl Config {
     /// Reads `daybreak.toml` of a directory, if there is one, under what the command line says.
     pub fn load(directory: &Path, overrides: &Overrides) -> Result<Self> {
-        let path = directory.join(FILE);
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(error) => {
-                return Err(Error::new(Kind::Config, "the configuration can't be read")
-                    .because(error)
-                    .at(path.display()));
-            }
-        };
+        let (path, text) = read_file(directory)?;
         let readable_by_others = {
             use std::os::unix::fs::PermissionsExt as _;
             std::fs::metadata(&path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0)
         };
         Self::parse(&text, overrides, directory, readable_by_others)
             .map_err(|error| error.at(path.display()))
+    }
+
+    /// Reads only `[aws]` and `[staging]`, for what needs no server.
+    pub fn cloud(
+        directory: &Path,
+        overrides: &CloudOverrides,
+    ) -> Result<(AwsConfig, StagingConfig)> {
+        let (path, text) = read_file(directory)?;
+        let read = || {
+            let raw = parse_raw(&text)?;
+            Ok((raw.aws.under(overrides).read()?, raw.staging.under(overrides).read(directory)?))
+        };
+        read().map_err(|error: Error| match text.is_empty() {
+            true => error,
+            false => error.at(path.display()),
+        })
     }
 
     fn parse(
@@ -526,6 +533,18 @@ impl Config {
 
 fn default_threads() -> usize {
     std::thread::available_parallelism().map_or(4, |cores| cores.get()).clamp(2, 8)
+}
+
+/// The text of `daybreak.toml`; empty if there is none.
+fn read_file(directory: &Path) -> Result<(PathBuf, String)> {
+    let path = directory.join(FILE);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok((path, text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok((path, String::new())),
+        Err(error) => Err(Error::new(Kind::Config, "the configuration can't be read")
+            .because(error)
+            .at(path.display())),
+    }
 }
 
 fn parse_raw(text: &str) -> Result<Raw> {

@@ -12,6 +12,7 @@ mod replicate;
 mod report;
 mod run;
 mod status;
+mod upload;
 mod verify;
 
 use daybreak::error::{Error, Exit, Kind, Result};
@@ -81,6 +82,7 @@ async fn verb(session: &Session<'_>, verb: Verb) -> Result<Exit> {
         Verb::Abort { directory, servers } => run::abort(session, &directory.dir, &servers).await,
         Verb::Rehearse(options) => rehearse::rehearse(session, options).await,
         Verb::Copy(options) => copy::copy(session, options).await,
+        Verb::Upload(options) => upload::upload(session, options).await,
         Verb::Verify { directory, servers, select, mode, threads } => {
             verify::verify(session, &directory.dir, &servers, &select, mode, threads).await
         }

@@ -151,6 +151,27 @@ pub(super) const RESTORE_KEYS: &[&str] = &[
     "reader",
 ];
 
+/// What the command line says of `[aws]` and `[staging]`; it wins over the file.
+#[derive(Debug, Clone, Default)]
+pub struct CloudOverrides {
+    /// `--region`.
+    pub region: Option<String>,
+    /// `--profile`.
+    pub profile: Option<String>,
+    /// `--endpoint-s3`.
+    pub endpoint_s3: Option<String>,
+    /// `--split-mib`.
+    pub split_mib: Option<u64>,
+    /// `--part-mib`.
+    pub part_mib: Option<u64>,
+    /// `--uploads`.
+    pub uploads: Option<usize>,
+    /// `--bandwidth-mib`.
+    pub bandwidth_mib: Option<u64>,
+    /// `--encryption`.
+    pub encryption: Option<String>,
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawAws {
@@ -161,6 +182,15 @@ pub(super) struct RawAws {
 }
 
 impl RawAws {
+    pub(super) fn under(self, given: &CloudOverrides) -> Self {
+        RawAws {
+            region: given.region.clone().or(self.region),
+            profile: given.profile.clone().or(self.profile),
+            endpoint_s3: given.endpoint_s3.clone().or(self.endpoint_s3),
+            ..self
+        }
+    }
+
     pub(super) fn read(self) -> Result<AwsConfig> {
         for (key, given) in
             [("endpoint_s3", &self.endpoint_s3), ("endpoint_rds", &self.endpoint_rds)]
@@ -229,6 +259,17 @@ pub(super) struct RawStaging {
 }
 
 impl RawStaging {
+    pub(super) fn under(self, given: &CloudOverrides) -> Self {
+        RawStaging {
+            split_mib: given.split_mib.or(self.split_mib),
+            part_mib: given.part_mib.or(self.part_mib),
+            uploads: given.uploads.or(self.uploads),
+            bandwidth_mib: given.bandwidth_mib.or(self.bandwidth_mib),
+            encryption: given.encryption.clone().or(self.encryption),
+            ..self
+        }
+    }
+
     pub(super) fn read(self, directory: &Path) -> Result<StagingConfig> {
         const MIB: u64 = 1_048_576;
         let encryption = match self.encryption.as_deref() {

@@ -1,0 +1,398 @@
+//! Brings a backup to S3: a directory as it is or as one compressed tar, files that are ready, or what a
+//! running program writes.
+//!
+//! Before a byte moves the bucket is asked for its Region and encryption, and the prefix must hold
+//! nothing else. Parts travel at once, bounded in memory. An upload that was killed goes on: the input is
+//! read again, and what the bucket has with the same digest isn't sent again. A live stream can't be read
+//! again: what a killed one left is taken away, and it begins anew. Afterwards the bucket is asked again.
+
+mod bucket;
+mod pass;
+mod patience;
+mod produce;
+
+use std::{
+    collections::{HashMap, HashSet},
+    future::Future,
+    io::Read,
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::Arc,
+};
+
+use super::{
+    manifest::{self, Form, Manifest},
+    split,
+    tree::{self, Entry},
+};
+use crate::{
+    aws::s3::ObjectStore,
+    config::{Encryption, S3Place, StagingConfig},
+    engine::StopSignal,
+    error::{Error, Kind, Result},
+    event::Events,
+};
+use pass::Pass;
+
+/// How many objects Aurora restores from.
+const MAX_OBJECTS: usize = 1_000_000;
+/// How many bytes a backup may hold, unpacked.
+const MAX_TOTAL: u64 = 64 << 40;
+/// How many bytes of parts are held at once.
+const MEMORY: u64 = 160 << 20;
+/// The largest part that is held in memory.
+const MAX_HELD: u64 = 64 << 20;
+const MIB: u64 = 1 << 20;
+
+/// Whether a program that wrote a stream ended well; asked after the stream's end, and before anything
+/// of it can be seen in the bucket.
+pub type Ended = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
+
+/// What goes up.
+pub enum Source {
+    /// A directory, each file as an object.
+    Tree {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// A directory as one tar stream, compressed.
+    TarGz {
+        /// The directory.
+        directory: PathBuf,
+        /// The stream's name, such as `backup.tar.gz`.
+        name: String,
+    },
+    /// Files that are ready, all in one directory.
+    Files {
+        /// The files.
+        files: Vec<PathBuf>,
+    },
+    /// What a program writes.
+    Stream {
+        /// The stream's name, such as `backup.xbstream`.
+        name: String,
+        /// Whether it is to be compressed (a tar stream); an xbstream never is.
+        compress: bool,
+        /// Its bytes.
+        input: Box<dyn Read + Send>,
+        /// Whether they are all.
+        ended: Ended,
+    },
+}
+
+/// Where it goes, and how.
+pub struct Target {
+    /// S3.
+    pub store: Arc<dyn ObjectStore>,
+    /// The bucket and prefix.
+    pub place: S3Place,
+    /// The Region in which the cluster will be.
+    pub region: String,
+    /// About how many bytes an object of a stream holds.
+    pub split_bytes: u64,
+    /// How many bytes a part holds.
+    pub part_bytes: u64,
+    /// How many parts travel at once.
+    pub uploads: usize,
+    /// How objects are to be encrypted.
+    pub encryption: Encryption,
+    /// The manifest's file: beside the backup, not below the prefix.
+    pub manifest: PathBuf,
+}
+
+impl Target {
+    /// As the configuration says.
+    pub fn new(
+        store: Arc<dyn ObjectStore>,
+        place: S3Place,
+        region: String,
+        staging: &StagingConfig,
+        manifest: PathBuf,
+    ) -> Self {
+        Target {
+            store,
+            place,
+            region,
+            split_bytes: staging.split_bytes,
+            part_bytes: staging.part_bytes,
+            uploads: staging.uploads,
+            encryption: staging.encryption.clone(),
+            manifest,
+        }
+    }
+
+    /// The keys' common beginning.
+    fn prefix(&self) -> String {
+        if self.place.prefix.is_empty() { String::new() } else { format!("{}/", self.place.prefix) }
+    }
+}
+
+/// The manifest of a path that is uploaded: in it, or beside it if it is a file.
+pub fn manifest_of(path: &Path) -> PathBuf {
+    if path.is_dir() {
+        return path.join(manifest::FILE);
+    }
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    path.with_file_name(format!("{}-{}", manifest::FILE, name.unwrap_or_default()))
+}
+
+/// What is known of the input before it is read.
+struct Input {
+    source: Source,
+    form: Form,
+    name: Option<String>,
+    /// The files of a directory, without directories for those that go up one by one.
+    entries: Arc<Vec<Entry>>,
+    root: PathBuf,
+    /// Bytes in all, if known.
+    total: Option<u64>,
+}
+
+impl Input {
+    fn look(source: Source) -> Result<Input> {
+        let (form, name, root, entries) = match &source {
+            Source::Tree { directory } => {
+                (Form::Tree, None, directory.clone(), tree::walk(directory)?)
+            }
+            Source::TarGz { directory, name } => {
+                (Form::TarGz, Some(name.clone()), directory.clone(), tree::walk(directory)?)
+            }
+            Source::Files { files } => {
+                let (root, entries) = produce::ready_files(files)?;
+                (Form::Files, None, root, entries)
+            }
+            Source::Stream { name, .. } => {
+                (Form::Stream, Some(name.clone()), PathBuf::new(), Vec::new())
+            }
+        };
+        if form != Form::Stream && entries.iter().all(|entry| entry.directory) {
+            return Err(Error::new(Kind::Usage, "there is no file to upload").at(root.display()));
+        }
+        let total = (form != Form::Stream).then(|| entries.iter().map(|entry| entry.size).sum());
+        Ok(Input { source, form, name, entries: Arc::new(entries), root, total })
+    }
+
+    /// Refuses what Aurora wouldn't restore from.
+    fn check_limits(&self) -> Result<()> {
+        let as_tar = "upload it as one stream with --as tar.gz";
+        if self.form != Form::Stream && self.total.is_some_and(|total| total > MAX_TOTAL) {
+            return Err(Error::new(Kind::Blocked, "the backup holds more than 64 TiB")
+                .at(self.root.display())
+                .next(
+                    "Aurora's volume ends there: move the database by the logical route, in pieces",
+                ));
+        }
+        if matches!(self.form, Form::Tree | Form::Files) {
+            let files = self.entries.iter().filter(|entry| !entry.directory).count();
+            if files > MAX_OBJECTS {
+                return Err(Error::new(
+                    Kind::Blocked,
+                    format!("{files} files are more than the 1,000,000 objects that Aurora restores from"),
+                )
+                .at(self.root.display())
+                .next(as_tar));
+            }
+            if let Some(entry) = self.entries.iter().find(|entry| entry.size > split::MAX_OBJECT) {
+                return Err(Error::new(
+                    Kind::Blocked,
+                    "a file holds more than the 5 TB of an object that Aurora restores from",
+                )
+                .at(self.root.join(&*entry.name).display())
+                .next(as_tar));
+            }
+        }
+        Ok(())
+    }
+
+    fn fingerprint(&self) -> Option<String> {
+        (self.form != Form::Stream).then(|| tree::fingerprint(&self.entries))
+    }
+}
+
+/// Uploads, or goes on with it. When it returns, the bucket was asked and holds exactly what the
+/// manifest says.
+pub async fn upload(
+    target: &Target,
+    source: Source,
+    events: &Events,
+    stop: &StopSignal,
+) -> Result<Manifest> {
+    let input = tokio::task::spawn_blocking(move || Input::look(source))
+        .await
+        .map_err(|error| Error::new(Kind::Bug, "looking at the files failed").because(error))??;
+    input.check_limits()?;
+    let _held = manifest::hold(&target.manifest)?;
+    let live = input.form == Form::Stream;
+    let mut manifest = Manifest::new(
+        target.place.clone(),
+        input.form,
+        input.name.clone(),
+        target.encryption.clone(),
+    );
+    manifest.input = input.fingerprint();
+    manifest.part_bytes = match input.form {
+        Form::Tree | Form::Files => target.part_bytes,
+        // It is held in memory until it is sent.
+        Form::TarGz | Form::Stream => target.part_bytes.min(MAX_HELD),
+    };
+    manifest.parts_per_object = split::parts_per_object(target.split_bytes, manifest.part_bytes);
+    let before = Manifest::load(&target.manifest)?;
+    if let Some(before) = &before {
+        if !before.is_for_the_same(&manifest) {
+            return Err(Error::new(
+                Kind::State,
+                format!("{} was begun for this path, in another way", before.place),
+            )
+            .at(target.manifest.display())
+            .next(
+                "go on with the same place, form, sizes and encryption as before; or delete what is \
+                 below that prefix, remove the file, and begin again",
+            ));
+        }
+        if before.complete && live {
+            return Err(Error::new(Kind::State, "a stream was uploaded there already")
+                .at(&target.place)
+                .next("give another prefix and --manifest"));
+        }
+        if before.complete && before.input == manifest.input {
+            events.info(format!("{} was uploaded already; asking the bucket", target.place));
+            bucket::check(target, events, stop).await?;
+            bucket::verify(target, &mut before.clone(), events, stop).await?;
+            return Ok(before.clone());
+        }
+    }
+    bucket::check(target, events, stop).await?;
+    let mut found = bucket::look(target, &input, before.is_some(), events, stop).await?;
+    manifest.save(&target.manifest)?;
+    if live {
+        bucket::clear(target, &mut found, events, stop).await?;
+    }
+    let Input { source, entries, root, total, .. } = input;
+    let held = hold_at_once(target, &manifest, events);
+    let mut left = Some(source);
+    // A second time if objects from before were of another state of the files.
+    for again in [false, true] {
+        let Some(source) = left.take() else { break };
+        left = repeatable(&source);
+        let pass = Pass::new(target, &manifest, std::mem::take(&mut found), total, events, stop);
+        let outcome =
+            pass.run(produce::Work::of(source, root.clone(), entries.clone()), held).await?;
+        if outcome.stale.is_empty() {
+            manifest.objects = outcome.objects;
+            break;
+        }
+        if again {
+            return Err(Error::new(Kind::State, "the files change while they are uploaded")
+                .at(root.display())
+                .next("wait until the backup is complete, then the same command again"));
+        }
+        events.warn(format!(
+            "{} objects are of another state of {}: they are sent again",
+            outcome.stale.len(),
+            root.display()
+        ));
+        for key in &outcome.stale {
+            patience::patiently(events, stop, || target.store.delete(&target.place.bucket, key))
+                .await?;
+        }
+        found = bucket::Found::default();
+        found.present = outcome
+            .objects
+            .iter()
+            .map(|object| (object.key.clone(), object.size))
+            .collect::<HashMap<_, _>>();
+    }
+    manifest.objects.sort_by(|a, b| a.key.cmp(&b.key));
+    bucket::verify(target, &mut manifest, events, stop).await?;
+    manifest.complete = true;
+    manifest.save(&target.manifest)?;
+    Ok(manifest)
+}
+
+/// Asks the bucket whether it still holds exactly what a complete manifest says.
+pub async fn verify(
+    target: &Target,
+    manifest: &Manifest,
+    events: &Events,
+    stop: &StopSignal,
+) -> Result<()> {
+    bucket::verify(target, &mut manifest.clone(), events, stop).await
+}
+
+/// Takes away what an upload put there: its objects, and what is under way; then the manifest.
+/// Idempotent. `directory` is what was uploaded, if it was one: an upload that isn't complete has no
+/// list of its objects yet. What others put below the prefix stays.
+pub async fn undo(
+    target: &Target,
+    directory: Option<&Path>,
+    events: &Events,
+    stop: &StopSignal,
+) -> Result<()> {
+    let Some(manifest) = Manifest::load(&target.manifest)? else { return Ok(()) };
+    let _held = manifest::hold(&target.manifest)?;
+    if manifest.place != target.place {
+        return Err(Error::new(Kind::State, format!("the manifest is of {}", manifest.place))
+            .at(target.manifest.display()));
+    }
+    let prefix = target.prefix();
+    let mut ours: HashSet<String> =
+        manifest.objects.iter().map(|object| object.key.clone()).collect();
+    if let (None, Some(directory)) = (&manifest.name, directory) {
+        ours.extend(tree::walk(directory)?.iter().map(|entry| format!("{prefix}{}", entry.name)));
+    }
+    let is_ours = |key: &str| {
+        let name = key.strip_prefix(&prefix).unwrap_or(key);
+        ours.contains(key)
+            || manifest.name.as_ref().is_some_and(|stream| split::number(stream, name).is_some())
+    };
+    let (store, bucket) = (&target.store, &target.place.bucket);
+    for begun in patience::patiently(events, stop, || store.uploads(bucket, &prefix)).await? {
+        if is_ours(&begun.key) {
+            patience::patiently(events, stop, || store.abort(bucket, &begun)).await?;
+        }
+    }
+    let mut page = None;
+    loop {
+        let listed =
+            patience::patiently(events, stop, || store.list(bucket, &prefix, page.clone())).await?;
+        for object in &listed.objects {
+            if is_ours(&object.key) {
+                patience::patiently(events, stop, || store.delete(bucket, &object.key)).await?;
+            }
+        }
+        page = listed.next;
+        if page.is_none() {
+            break;
+        }
+    }
+    std::fs::remove_file(&target.manifest)
+        .map_err(|error| Error::from(error).at(target.manifest.display()))
+}
+
+/// The same input once more, where it can be read again.
+fn repeatable(source: &Source) -> Option<Source> {
+    match source {
+        Source::Tree { directory } => Some(Source::Tree { directory: directory.clone() }),
+        Source::TarGz { directory, name } => {
+            Some(Source::TarGz { directory: directory.clone(), name: name.clone() })
+        }
+        Source::Files { files } => Some(Source::Files { files: files.clone() }),
+        Source::Stream { .. } => None,
+    }
+}
+
+/// How many parts are held at once: as many as travel, one more that is being filled, and no more than
+/// there is memory for.
+fn hold_at_once(target: &Target, manifest: &Manifest, events: &Events) -> usize {
+    let part = manifest.part_bytes.clamp(MIB, MAX_HELD);
+    let fit = usize::try_from(MEMORY / part).unwrap_or(1).max(2);
+    if target.uploads + 1 > fit {
+        events.detail(format!(
+            "{} parts of {} MiB travel at once, not {}: memory is bounded",
+            fit - 1,
+            part / MIB,
+            target.uploads
+        ));
+    }
+    (target.uploads + 1).min(fit)
+}
