@@ -27,7 +27,7 @@ use rand::distr::Alphanumeric;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
-pub use binaries::{Binaries, Product, find, servers_dir};
+pub use binaries::{BackupPrograms, Binaries, Product, find, find_mariadb_backup, servers_dir};
 pub use error::RehearsalError;
 pub use options::{Role, ServerOptions};
 pub use spawn::spawn;

@@ -111,6 +111,55 @@ pub fn find(product: Product) -> Result<Binaries, RehearsalError> {
     Err(RehearsalError::NotFound { product, looked: looked.join(", ") })
 }
 
+/// The programs that take a physical backup of MariaDB and unpack its stream.
+#[derive(Clone, Debug)]
+pub struct BackupPrograms {
+    /// `mariadb-backup`.
+    pub backup: PathBuf,
+    /// `mbstream`, where it lies beside it or on PATH.
+    pub stream: Option<PathBuf>,
+}
+
+/// Finds `mariadb-backup`: `DAYBREAK_MARIADB_BACKUP`, then what scripts/get-servers put in place,
+/// then PATH.
+pub fn find_mariadb_backup() -> Result<BackupPrograms, RehearsalError> {
+    const NAME: &str = "mariadb-backup";
+    let on_path = |name: &str| {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&path)
+            .map(|directory| directory.join(name))
+            .find(|program| program.is_file())
+    };
+    let with_stream = |backup: PathBuf| {
+        let beside = backup.with_file_name("mbstream");
+        let stream = if beside.is_file() { Some(beside) } else { on_path("mbstream") };
+        BackupPrograms { backup, stream }
+    };
+    if let Some(given) = std::env::var_os("DAYBREAK_MARIADB_BACKUP").filter(|v| !v.is_empty()) {
+        let given = PathBuf::from(given);
+        return match given.is_file() {
+            true => Ok(with_stream(given)),
+            false => Err(RehearsalError::Other {
+                what: format!("DAYBREAK_MARIADB_BACKUP: {} isn't there", given.display()),
+                next: "name the program, or unset it".to_owned(),
+            }),
+        };
+    }
+    let cached = servers_dir()
+        .map(|servers| servers.join(Product::Mariadb1011.name()))
+        .filter(|home| home.join(".complete").is_file())
+        .map(|home| home.join("bin").join(NAME));
+    cached
+        .filter(|program| program.is_file())
+        .or_else(|| on_path(NAME))
+        .map(with_stream)
+        .ok_or_else(|| RehearsalError::Other {
+            what: "mariadb-backup isn't here: not beside MariaDB 10.11, not on PATH".to_owned(),
+            next: "run scripts/get-servers mariadb-backup, or name it in DAYBREAK_MARIADB_BACKUP"
+                .to_owned(),
+        })
+}
+
 /// Takes an explicit path: the wish is granted or refused, never silently replaced.
 pub(super) fn at(product: Product, mysqld: &Path) -> Result<Binaries, RehearsalError> {
     by_path(product, mysqld).ok_or_else(|| RehearsalError::Other {
