@@ -1,4 +1,5 @@
 //! Stand-ins on loopback.
+pub mod cloud;
 pub mod proxy;
 pub mod sakila;
 pub mod server;

@@ -1,0 +1,5 @@
+//! AWS on loopback.
+
+pub mod cluster;
+pub mod rds;
+pub mod sigv4;
