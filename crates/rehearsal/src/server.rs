@@ -8,6 +8,7 @@ mod binaries;
 mod error;
 mod options;
 mod private;
+mod restored;
 mod spawn;
 mod standin;
 mod template;
@@ -29,7 +30,7 @@ use tempfile::TempDir;
 
 pub use binaries::{BackupPrograms, Binaries, Product, find, find_mariadb_backup, servers_dir};
 pub use error::RehearsalError;
-pub use options::{Role, ServerOptions};
+pub use options::{Restored, Role, ServerOptions};
 pub use spawn::spawn;
 
 use error::tail;
@@ -66,9 +67,15 @@ struct State {
     port: u16,
     server_id: u32,
     root_password: String,
+    #[serde(default = "admin_by_default")]
+    admin_user: String,
     admin_password: String,
     /// False until the first start went all the way through.
     ready: bool,
+}
+
+fn admin_by_default() -> String {
+    "admin".to_owned()
 }
 
 impl std::fmt::Debug for Server {
@@ -86,7 +93,9 @@ impl Server {
     /// Starts a server and returns when it accepts logins.
     pub async fn start(options: ServerOptions) -> Result<Server, RehearsalError> {
         let product = options.product;
-        if options.role == Role::AuroraStandin && product == Product::Mysql56 {
+        // Restored data of 5.6 get a restricted master account, but no procedures.
+        let whole_standin = options.role == Role::AuroraStandin && options.restored.is_none();
+        if whole_standin && product == Product::Mysql56 {
             return Err(RehearsalError::Unsupported { product, wish: "the Aurora stand-in" });
         }
         let binaries = match &options.mysqld {
@@ -125,15 +134,28 @@ impl Server {
             None => {
                 // Left by a first start that didn't get through: nobody was ever told a password of it.
                 template::remove(&places.data)?;
-                let (binaries, data) = (binaries.clone(), places.data.clone());
-                blocking(move || template::instantiate(&binaries, &data)).await?;
+                match &options.restored {
+                    Some(restored) => std::fs::rename(&restored.data, &places.data)
+                        .map_err(RehearsalError::file("moving", &restored.data))?,
+                    None => {
+                        let (binaries, data) = (binaries.clone(), places.data.clone());
+                        blocking(move || template::instantiate(&binaries, &data)).await?;
+                    }
+                }
                 State {
                     product: product.name().to_owned(),
                     role: format!("{:?}", options.role),
                     port: 0,
                     server_id: rand::rng().random_range(1_000..1_000_000_000),
                     root_password: password(),
-                    admin_password: password(),
+                    admin_user: match &options.restored {
+                        Some(restored) => restored.master_user.clone(),
+                        None => admin_by_default(),
+                    },
+                    admin_password: match &options.restored {
+                        Some(restored) => restored.master_password.clone(),
+                        None => password(),
+                    },
                     ready: false,
                 }
             }
@@ -195,7 +217,8 @@ impl Server {
     /// Returns the URL of the master account: the stand-in's restricted `admin`, root elsewhere.
     pub fn admin_url(&self) -> String {
         if self.options.role == Role::AuroraStandin {
-            format!("mysql://admin:{}@127.0.0.1:{}/", self.state.admin_password, self.state.port)
+            let State { admin_user, admin_password, port, .. } = &self.state;
+            format!("mysql://{admin_user}:{}@127.0.0.1:{port}/", percent(admin_password))
         } else {
             self.root_url()
         }
@@ -209,7 +232,7 @@ impl Server {
     /// Returns the master account's user name and password.
     pub fn admin_login(&self) -> (&str, &str) {
         if self.options.role == Role::AuroraStandin {
-            ("admin", &self.state.admin_password)
+            (&self.state.admin_user, &self.state.admin_password)
         } else {
             ("root", &self.state.root_password)
         }
@@ -283,10 +306,14 @@ impl Server {
             }
         }
         template::remove(&self.places.init_file)?;
+        if !self.state.ready && self.options.restored.is_some() {
+            let conn = self.connect_root().await?;
+            restored::leave_out(conn, self.state.port, product).await?;
+        }
         if !self.state.ready && self.options.role == Role::AuroraStandin {
             let conn = self.connect_root().await?;
-            standin::apply(conn, self.state.port, &self.binaries, &self.state.admin_password)
-                .await?;
+            let login = (self.state.admin_user.as_str(), self.state.admin_password.as_str());
+            standin::apply(conn, self.state.port, &self.binaries, login).await?;
         }
         self.state.ready = true;
         self.write_state()
@@ -405,6 +432,7 @@ impl Server {
     fn write_init_file(&self) -> Result<PathBuf, RehearsalError> {
         let password = &self.state.root_password;
         let text = match self.options.product {
+            product if self.options.restored.is_some() => restored::accounts(product, password),
             // Whatever root accounts the package ships; 5.6 has no ALTER USER for passwords.
             Product::Mysql56 => format!(
                 "SET SESSION sql_log_bin = 0;\n\
@@ -489,6 +517,19 @@ fn bind_failed(log: &Path, start: u64) -> bool {
     let since = usize::try_from(start).unwrap_or(0).min(text.len());
     let text = String::from_utf8_lossy(&text[since..]);
     text.contains("Bind on TCP/IP port") || text.contains("Address already in use")
+}
+
+/// A text as a part of a URL.
+fn percent(text: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
+            byte if byte.is_ascii_alphanumeric() => out.push(char::from(byte)),
+            byte => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
 }
 
 fn password() -> String {

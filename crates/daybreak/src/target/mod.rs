@@ -5,5 +5,6 @@ pub mod indexes;
 pub mod ledger;
 pub mod load;
 pub mod objects;
+pub mod restore;
 pub mod rows;
 pub mod schema;

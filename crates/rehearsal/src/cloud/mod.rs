@@ -1,5 +1,8 @@
-//! AWS on loopback: an S3 endpoint whose objects are plain files, with faults that tests set.
+//! AWS on loopback: an S3 endpoint whose objects are plain files, an RDS endpoint whose clusters are real
+//! servers, with faults that tests set.
 
+pub mod cluster;
+pub mod rds;
 pub mod s3;
 pub mod sigv4;
 

@@ -17,6 +17,23 @@ pub enum Role {
     Plain,
 }
 
+/// Data that were restored from a backup, and the master account that they get.
+#[derive(Clone)]
+pub struct Restored {
+    /// The prepared data directory, on the file system of the server's own; it is moved, not copied.
+    pub data: PathBuf,
+    /// The master account's name.
+    pub master_user: String,
+    /// Its password.
+    pub master_password: String,
+}
+
+impl std::fmt::Debug for Restored {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Restored({})", self.data.display())
+    }
+}
+
 /// What is wished of a server.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -41,6 +58,9 @@ pub struct ServerOptions {
     pub dir: Option<PathBuf>,
     /// The server program; found by [`super::find`] otherwise.
     pub mysqld: Option<PathBuf>,
+    /// Data to start on, instead of empty ones. All accounts, routines, events and time zones in them
+    /// are left out, as a restored Aurora cluster leaves them out.
+    pub restored: Option<Restored>,
     /// Further arguments, after all others.
     pub extra_args: Vec<String>,
 }
@@ -59,6 +79,7 @@ impl ServerOptions {
             port: None,
             dir: None,
             mysqld: None,
+            restored: None,
             extra_args: Vec::new(),
         }
     }
@@ -108,6 +129,12 @@ impl ServerOptions {
     /// Sets the server program.
     pub fn mysqld(mut self, path: impl Into<PathBuf>) -> Self {
         self.mysqld = Some(path.into());
+        self
+    }
+
+    /// Sets data to start on.
+    pub fn restored(mut self, restored: Restored) -> Self {
+        self.restored = Some(restored);
         self
     }
 
@@ -240,12 +267,12 @@ pub(super) fn arguments(
     }
     if options.role == Role::AuroraStandin {
         add("--log-bin-trust-function-creators=1".to_owned());
-        if mysql {
+        if options.product == Product::Mysql97 {
             // The account `admin` keeps its global rights on everything but the schema `mysql`.
             add("--partial-revokes=ON".to_owned());
             add("--disabled-storage-engines=MyISAM,MRG_MYISAM,ARCHIVE,BLACKHOLE,FEDERATED"
                 .to_owned());
-        } else {
+        } else if options.product == Product::Mariadb1011 {
             add("--enforce-storage-engine=InnoDB".to_owned());
         }
     }

@@ -8,15 +8,21 @@ use super::{Binaries, Product, RehearsalError};
 
 const MYSQL: &str = include_str!("../standin/mysql.sql");
 const MARIADB: &str = include_str!("../standin/mariadb.sql");
+const MYSQL56: &str = include_str!("../standin/mysql56.sql");
 
 /// Applies the stand-in as root on a connection that is then closed. Nothing of it enters the binary log.
 pub(super) async fn apply(
     mut conn: Conn,
     port: u16,
     binaries: &Binaries,
-    admin_password: &str,
+    (admin, admin_password): (&str, &str),
 ) -> Result<(), RehearsalError> {
-    let script = if binaries.product == Product::Mariadb1011 { MARIADB } else { MYSQL };
+    let script = match binaries.product {
+        Product::Mariadb1011 => MARIADB,
+        Product::Mysql56 => MYSQL56,
+        Product::Mysql97 => MYSQL,
+    };
+    let (admin, admin_password) = (escaped(admin), escaped(admin_password));
     // 8.4 split SET_USER_ID in two; each version knows its own only.
     let definer = if binaries.version_numbers() >= (8, 4, 0) {
         "SET_ANY_DEFINER, ALLOW_NONEXISTENT_DEFINER"
@@ -34,11 +40,17 @@ pub(super) async fn apply(
     };
     for statement in statements(script) {
         let text = statement
-            .replace("{admin_password}", admin_password)
+            .replace("'admin'@'%'", &format!("'{admin}'@'%'"))
+            .replace("{admin_password}", &admin_password)
             .replace("{definer_privileges}", definer);
         conn.query_drop(text).await.map_err(refused(statement))?;
     }
     conn.disconnect().await.map_err(refused("disconnecting"))
+}
+
+/// A text within quotes, under the `sql_mode` that a server starts with.
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('\'', "''")
 }
 
 /// Splits a script at the lines that are nothing but `$$`.

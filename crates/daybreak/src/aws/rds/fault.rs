@@ -1,0 +1,185 @@
+//! What RDS's errors mean for us: the kind, and what to do next.
+
+use aws_sdk_rds::{
+    config::http::HttpResponse,
+    error::{ProvideErrorMetadata, SdkError},
+};
+
+use crate::error::{Error, Kind};
+
+/// The code of an error that RDS answered with.
+pub(super) fn code<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Option<&str> {
+    error.as_service_error().and_then(ProvideErrorMetadata::code)
+}
+
+/// Turns an error of the SDK into ours; `doing` is what was being asked, as a clause.
+pub(super) fn map<E>(error: SdkError<E, HttpResponse>, doing: &str, place: &str) -> Error
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    if let SdkError::ServiceError(service) = &error {
+        let status = service.raw().status().as_u16();
+        let code = service.err().code().unwrap_or_default().to_string();
+        let message = service.err().message().unwrap_or_default().to_string();
+        return answered(doing, &code, &message, status).at(place);
+    }
+    let (kind, next) = match &error {
+        SdkError::TimeoutError(_) | SdkError::ResponseError(_) => (Kind::AwsBusy, None),
+        SdkError::DispatchFailure(failure) if failure.is_timeout() || failure.is_io() => {
+            (Kind::AwsBusy, None)
+        }
+        SdkError::ConstructionFailure(_) => (Kind::Bug, None),
+        _ => (
+            Kind::Aws,
+            Some(
+                "check that credentials can be had (environment, profile, instance role) and that the \
+                 Region and the endpoint are right: `aws sts get-caller-identity` tells",
+            ),
+        ),
+    };
+    let words = aws_sdk_rds::error::DisplayErrorContext(&error).to_string();
+    let failed = Error::new(kind, format!("{doing} failed")).because(words).at(place);
+    match next {
+        Some(next) => failed.next(next),
+        None => failed,
+    }
+}
+
+/// An error from RDS's own answer.
+fn answered(doing: &str, code: &str, message: &str, status: u16) -> Error {
+    let kind = match code {
+        "Throttling"
+        | "ThrottlingException"
+        | "RequestLimitExceeded"
+        | "ServiceUnavailable"
+        | "InternalFailure"
+        | "RequestTimeout" => Kind::AwsBusy,
+        _ if status >= 500 => Kind::AwsBusy,
+        _ => Kind::Aws,
+    };
+    let said = match message {
+        "" => code.to_string(),
+        message => format!("{code}: {message}"),
+    };
+    let error = Error::new(kind, format!("{doing} was refused")).because(said);
+    match next(code, message) {
+        Some(next) => error.next(next),
+        None => error,
+    }
+}
+
+/// What to do about a code.
+///
+/// Source: the RDS API reference, *RestoreDBClusterFromS3* and *Common Errors*; IAM, *Troubleshoot
+/// access denied error messages*.
+fn next(code: &str, message: &str) -> Option<String> {
+    // RDS words what IAM lacks in the message, under several codes.
+    if message.contains("iam:PassRole") {
+        return Some(
+            "whoever runs daybreak must be allowed iam:PassRole on the ingestion role; `daybreak restore \
+             --policies` prints the policy"
+                .into(),
+        );
+    }
+    if message.contains("IAM role ARN") || message.contains("ingestion role") {
+        return Some(
+            "the ingestion role must exist, trust rds.amazonaws.com and read the bucket; `daybreak \
+             restore --policies` prints its trust and permission policies"
+                .into(),
+        );
+    }
+    Some(
+        match code {
+            "InvalidS3BucketFault" => {
+                "the bucket must exist in the cluster's Region, hold objects under the prefix, and the \
+                 ingestion role must be able to list and read it; `daybreak restore --policies` prints \
+                 its policies"
+            }
+            "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" | "NotAuthorized" => {
+                "whoever runs daybreak lacks a permission: `daybreak restore --policies` prints all that \
+                 it needs"
+            }
+            "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" => {
+                "the credentials have expired: log in again (`aws sso login`, or a new session), then the \
+                 same command again; what was begun goes on"
+            }
+            "InvalidClientTokenId" | "UnrecognizedClientException" | "MissingAuthenticationToken" => {
+                "the access key isn't known to AWS: check the profile, the environment and the Region"
+            }
+            "SignatureDoesNotMatch" | "IncompleteSignature" => {
+                "the secret access key is wrong, or this machine's clock is: AWS allows five minutes"
+            }
+            "DBClusterAlreadyExistsFault" => {
+                "a cluster of that identifier is there: choose another one (cluster in [restore], or \
+                 --cluster)"
+            }
+            "DBInstanceAlreadyExists" => {
+                "an instance of that identifier is there: choose another cluster identifier, from which \
+                 it comes"
+            }
+            "DBClusterQuotaExceededFault" | "InstanceQuotaExceeded" | "StorageQuotaExceeded"
+            | "DBClusterParameterGroupQuotaExceeded" | "DBParameterGroupQuotaExceeded" => {
+                "the account's quota is used up: delete what isn't needed, or ask for more under Service \
+                 Quotas, Amazon RDS"
+            }
+            "InvalidSubnet" | "DBSubnetGroupNotFoundFault" | "DBSubnetGroupDoesNotCoverEnoughAZs"
+            | "InvalidDBSubnetGroupStateFault" | "InvalidVPCNetworkStateFault" => {
+                "the DB subnet group must exist and have subnets in at least two Availability Zones of \
+                 one VPC: name another one (subnet_group in [restore])"
+            }
+            "KMSKeyNotAccessibleFault" => {
+                "the KMS key must exist in the Region, be enabled, and its policy must let whoever runs \
+                 daybreak use it (kms:DescribeKey, kms:CreateGrant)"
+            }
+            "DBClusterParameterGroupNotFound" | "DBParameterGroupNotFound" => {
+                "name a cluster parameter group that exists (parameter_group in [restore]), or none, and \
+                 one is made"
+            }
+            "InsufficientDBInstanceCapacity" | "InsufficientStorageClusterCapacity" => {
+                "AWS has no such capacity there now: another instance class or zone, or later"
+            }
+            "InvalidParameterValue" if message.to_ascii_lowercase().contains("password") => {
+                "the master password must have 8 to 41 printable characters, without / \" @ or space"
+            }
+            _ => return None,
+        }
+        .into(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_fault_has_its_way_out() {
+        for (code, message, words) in [
+            ("InvalidS3BucketFault", "no", "Region"),
+            (
+                "AccessDenied",
+                "User: x is not authorized to perform: iam:PassRole on resource: y",
+                "PassRole",
+            ),
+            (
+                "InvalidParameterValue",
+                "IAM role ARN value is invalid or does not include the required permissions",
+                "trust rds.amazonaws.com",
+            ),
+            (
+                "AccessDenied",
+                "User: x is not authorized to perform: rds:CreateDBInstance",
+                "--policies",
+            ),
+            ("ExpiredToken", "", "expired"),
+            ("DBClusterAlreadyExistsFault", "", "another one"),
+            ("DBClusterQuotaExceededFault", "", "Service Quotas"),
+            ("InvalidSubnet", "", "two Availability Zones"),
+        ] {
+            let error = answered("the restore", code, message, 400);
+            assert_eq!(error.kind(), Kind::Aws);
+            assert!(error.to_string().contains(words), "{error}");
+        }
+        assert_eq!(answered("x", "Throttling", "", 400).kind(), Kind::AwsBusy);
+        assert_eq!(answered("x", "Odd", "", 503).kind(), Kind::AwsBusy);
+    }
+}
