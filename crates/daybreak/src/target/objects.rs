@@ -4,11 +4,13 @@
 //! disabled and wait for the cutover. A view that can't be made is named, with why; anything else
 //! that can't be made stops the step.
 
+mod aside;
 mod create;
 mod definition;
 mod events;
 mod header;
 mod memory;
+mod restored;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,7 +27,9 @@ use crate::{
 use create::Maker;
 pub use definition::{ObjectKind, ObjectName, count_by_kind};
 pub use events::enable_events;
+pub(crate) use aside::Aside;
 pub(crate) use memory::remember;
+pub use restored::CreateLeftOut;
 
 const STEP: &str = "objects";
 
@@ -201,34 +205,7 @@ impl Step for CreateObjects {
         let mut target = ctx.target().await?;
         settle_reader(&mut target).await?;
         let (objects, unreadable) = kept(ctx, &mut target).await?;
-
-        let step = step_at_work(&ctx.journal);
-        let mut creating = creating(&ctx.journal)?.unwrap_or_default();
-        creating.objects.extend(objects.iter().map(|object| object.name.clone()));
-        for (database, collation) in create::collations(&mut target).await? {
-            if objects.iter().any(|object| object.name.name.database == database) {
-                creating.collations.entry(database).or_insert(collation);
-            }
-        }
-        ctx.journal.record(&step, "creating", &creating)?;
-        let to_enable: Vec<TableName> = objects
-            .iter()
-            .filter(|object| object.enabled)
-            .map(|object| object.name.name.clone())
-            .collect();
-        ctx.journal.record(&step, "events_to_enable", &to_enable)?;
-
-        let mut maker = Maker::open(ctx, target, creating.collations.clone()).await?;
-        let made = maker.make_all(&objects, unreadable).await;
-        // Whatever happened: databases keep the collation that they had.
-        let restored = maker.restore().await;
-        let not_created = made?;
-        restored?;
-        ctx.journal.record(&step, NOT_CREATED, &not_created)?;
-        for missing in &not_created {
-            ctx.events.warn(format!("{} is not on the target: {}", missing.object, missing.why));
-        }
-        Ok(())
+        create_all(ctx, target, objects, unreadable).await
     }
 
     async fn verify(&self, ctx: &Context) -> Result<()> {
@@ -268,10 +245,17 @@ impl Step for CreateObjects {
     }
 
     async fn undo(&self, ctx: &Context) -> Result<()> {
+        self.drop_made(ctx, true).await
+    }
+}
+
+impl CreateObjects {
+    /// Drops what was made. `all`: and all that is kept, which a later step may have made anew.
+    async fn drop_made(&self, ctx: &Context, all: bool) -> Result<()> {
         let Some(mut creating) = creating(&ctx.journal)? else { return Ok(()) };
         let mut target = ctx.target().await?;
         // Made anew in the name of a later step, which may be undone by now.
-        if let Some((kept, _)) = memory::recall(&mut target).await? {
+        if all && let Some((kept, _)) = memory::recall(&mut target).await? {
             creating.objects.extend(kept.into_iter().map(|object| object.name));
         }
         let mut maker = Maker::open(ctx, target, creating.collations.clone()).await?;
@@ -281,6 +265,42 @@ impl Step for CreateObjects {
         }
         Ok(())
     }
+}
+
+/// Makes objects on the target, and writes down which before it does.
+async fn create_all(
+    ctx: &Context,
+    mut target: Session,
+    objects: Vec<definition::Object>,
+    unreadable: Vec<NotCreated>,
+) -> Result<()> {
+    let step = step_at_work(&ctx.journal);
+    let mut creating = creating(&ctx.journal)?.unwrap_or_default();
+    creating.objects.extend(objects.iter().map(|object| object.name.clone()));
+    for (database, collation) in create::collations(&mut target).await? {
+        if objects.iter().any(|object| object.name.name.database == database) {
+            creating.collations.entry(database).or_insert(collation);
+        }
+    }
+    ctx.journal.record(&step, "creating", &creating)?;
+    let to_enable: Vec<TableName> = objects
+        .iter()
+        .filter(|object| object.enabled)
+        .map(|object| object.name.name.clone())
+        .collect();
+    ctx.journal.record(&step, "events_to_enable", &to_enable)?;
+
+    let mut maker = Maker::open(ctx, target, creating.collations.clone()).await?;
+    let made = maker.make_all(&objects, unreadable).await;
+    // Whatever happened: databases keep the collation that they had.
+    let restored = maker.restore().await;
+    let not_created = made?;
+    restored?;
+    ctx.journal.record(&step, NOT_CREATED, &not_created)?;
+    for missing in &not_created {
+        ctx.events.warn(format!("{} is not on the target: {}", missing.object, missing.why));
+    }
+    Ok(())
 }
 
 /// Drops what this migration made, before rows are loaded again, which triggers must not see.

@@ -6,5 +6,6 @@ pub mod inspection;
 pub mod manifest;
 pub mod split;
 pub mod staging;
+pub mod step;
 pub mod tree;
 pub mod upload;

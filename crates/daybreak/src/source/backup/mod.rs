@@ -13,6 +13,7 @@ mod login;
 pub mod merge;
 mod progress;
 mod run;
+pub mod step;
 mod take;
 pub mod tool;
 

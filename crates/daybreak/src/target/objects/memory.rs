@@ -6,10 +6,10 @@
 
 use super::definition::{Object, names, read};
 use crate::{
-    engine::Context,
+    engine::{Context, StopSignal},
     error::{Error, Kind, Result},
     mysql::{Session, quote},
-    select::OWN_DATABASE,
+    select::{OWN_DATABASE, Selection},
     target::{
         objects::{NotCreated, ObjectKind},
         schema::selection,
@@ -26,12 +26,22 @@ pub(crate) async fn remember(
     source: &mut Session,
     target: &mut Session,
 ) -> Result<()> {
+    let kept = gather(source, &selection(ctx), &ctx.stop).await?;
+    keep(target, &kept).await
+}
+
+/// Reads all objects of the source, each in the form in which it is kept.
+pub(super) async fn gather(
+    source: &mut Session,
+    selection: &Selection,
+    stop: &StopSignal,
+) -> Result<Vec<String>> {
     let mut kept: Vec<String> = Vec::new();
-    for name in names(source, &selection(ctx)).await? {
+    for name in names(source, selection).await? {
         if name.kind == ObjectKind::Table {
             continue;
         }
-        ctx.stop.check()?;
+        stop.check()?;
         match read(source, &name).await {
             Ok(object) => kept.push(serde_json::to_string(&Kept::Object(Box::new(object)))?),
             // Dropped between the list and its turn.
@@ -46,6 +56,12 @@ pub(crate) async fn remember(
             Err(error) => return Err(error),
         }
     }
+    Ok(kept)
+}
+
+/// Keeps what was gathered on the target, in place of what was kept before.
+pub(super) async fn keep(target: &mut Session, kept: &[String]) -> Result<()> {
+    target.execute(format!("CREATE DATABASE IF NOT EXISTS {}", quote(OWN_DATABASE))).await?;
     target
         .execute(format!(
             "CREATE TABLE IF NOT EXISTS {} (\
@@ -56,7 +72,7 @@ pub(crate) async fn remember(
         .await?;
     // All or nothing: position 0 says that the reading is whole.
     target.execute("START TRANSACTION").await?;
-    let written = write(target, &kept).await;
+    let written = write(target, kept).await;
     match written {
         Ok(()) => target.execute("COMMIT").await.map(drop),
         Err(error) => {
