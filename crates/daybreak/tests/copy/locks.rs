@@ -20,7 +20,7 @@ use daybreak::{
 };
 use tokio::task::JoinHandle;
 
-use super::harness::Pair;
+use super::harness::{Pair, run_and_verify};
 
 const WAIT: Duration = Duration::from_millis(300);
 
@@ -312,6 +312,61 @@ async fn ddl_waits_for_the_end_of_a_copy_where_that_can_be_had() {
     drop(snapshot);
     root.execute("SET SESSION lock_wait_timeout = 30").await.unwrap();
     root.execute("ALTER TABLE ddl.t ADD COLUMN a INT").await.unwrap();
+}
+
+/// Without BACKUP_ADMIN, DDL waits for who reads a table at that moment, never for the whole copy of it:
+/// not for who cuts it into ranges either, when these are handed out faster than they are worked off.
+#[tokio::test(flavor = "multi_thread")]
+async fn ddl_does_not_wait_until_a_table_is_cut() {
+    let pair = Pair::take(&["slow"]).await;
+    pair.on_source(&[
+        "CREATE DATABASE slow",
+        "CREATE TABLE slow.first (id INT PRIMARY KEY, v LONGTEXT)",
+    ])
+    .await;
+    let mut config = pair.config("slow");
+    config.copy.threads = 1;
+    config.source = pair.account("lesser", LESSER).await;
+    let context = pair.context(config.clone(), None);
+    daybreak::engine::Step::run(&daybreak::target::rows::CopyRows, &context).await.unwrap();
+    drop(context);
+    let numbers = "(WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 20000) \
+                   SELECT n FROM s) AS s";
+    pair.on_source(&[
+        "INSERT INTO slow.first VALUES (1, REPEAT('x', 8000000))",
+        "CREATE TABLE slow.then_cut (id INT PRIMARY KEY, v INT)",
+        "SET SESSION cte_max_recursion_depth = 100000",
+        &format!("INSERT INTO slow.then_cut SELECT n, n FROM {numbers}"),
+        "ANALYZE TABLE slow.first, slow.then_cut",
+    ])
+    .await;
+
+    // The only worker waits for a row of the first table at the target.
+    let mut holder = pair.target().await;
+    holder.execute("START TRANSACTION").await.unwrap();
+    holder.execute("INSERT INTO slow.first VALUES (1, 'in the way')").await.unwrap();
+    let context = Arc::new(pair.context(config, None));
+    let copying = tokio::spawn({
+        let context = context.clone();
+        async move { run_and_verify(&context).await }
+    });
+    // Two ranges of the second lie ready, and the third finds no room.
+    let mut watcher = pair.source().await;
+    until(
+        &mut watcher,
+        "COALESCE((SELECT SUM(count_star) FROM performance_schema.events_statements_summary_by_digest \
+         WHERE digest_text LIKE '%`slow` . `then_cut` FORCE INDEX%'), 0) >= 3",
+    )
+    .await;
+    let altered = async {
+        watcher.execute("SET SESSION lock_wait_timeout = 5").await?;
+        watcher.execute("ALTER TABLE slow.then_cut ADD COLUMN w INT, ALGORITHM = COPY").await
+    };
+    let altered = altered.await;
+    holder.execute("ROLLBACK").await.unwrap();
+    copying.await.unwrap().unwrap();
+    altered.unwrap_or_else(|error| panic!("DDL waited for the copy: {error}"));
+    pair.assert_equal("slow").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
