@@ -34,6 +34,9 @@ pub use status::{Receiver, ReplicaStatus, ThreadError};
 /// The step's name.
 pub const ID: &str = "replicate";
 
+/// What is left to do where nobody can tell how far a replica came.
+const ANEW: &str = "`daybreak undo --to prepare_source`, then run again: the rows are copied anew";
+
 /// How long the threads may take until both run.
 const START_PATIENCE: Duration = Duration::from_secs(15);
 
@@ -81,7 +84,7 @@ impl Step for Replicate {
         let mut target = context.target().await?;
         // Replicated heartbeats need their row.
         crate::sync::heartbeat::create(&mut target, &context.plan()?.migration).await?;
-        let from = beginning(context, &mut target, by).await?;
+        let from = beginning(context, by)?;
         ensure(context, &mut target, ID, by, &from).await?;
         target.close().await;
         catch_up(context, by).await
@@ -214,10 +217,7 @@ pub(crate) fn is_ours(context: &Context, status: &ReplicaStatus) -> Result<bool>
 }
 
 /// Where replication starts if it has to be set up: the snapshot, or where it was left since.
-///
-/// # Errors
-/// `State` when it had been started by file and offset and vanished: nobody knows how far it came.
-async fn beginning(context: &Context, target: &mut Session, by: PositionBy) -> Result<Coordinates> {
+fn beginning(context: &Context, by: PositionBy) -> Result<Coordinates> {
     let snapshot: Recorded = context.journal.recall("rows", "snapshot")?.ok_or_else(|| {
         Error::new(Kind::State, "the journal has no snapshot to replicate from")
             .next("copy the rows first (`daybreak run --until rows`)")
@@ -225,18 +225,33 @@ async fn beginning(context: &Context, target: &mut Session, by: PositionBy) -> R
     if by == PositionBy::Gtid {
         return Ok(snapshot.coordinates);
     }
-    let (left_at, started) = history(context, ID)?;
-    match left_at {
-        Some(left_at) => Ok(left_at),
-        None if started && configured(target).await?.is_none() => Err(Error::new(
+    let (left_at, _) = history(context, ID)?;
+    Ok(left_at.unwrap_or(snapshot.coordinates))
+}
+
+/// The refusal to set replication again where it had been started by file and offset and vanished:
+/// nobody knows how far it came. None where that isn't so.
+pub(crate) async fn vanished(
+    context: &Context,
+    target: &mut Session,
+    step: &str,
+    by: PositionBy,
+) -> Result<Option<Error>> {
+    if by == PositionBy::Gtid
+        || !matches!(history(context, step)?, (None, true))
+        || configured(target).await?.is_some()
+    {
+        return Ok(None);
+    }
+    Ok(Some(
+        Error::new(
             Kind::State,
             "the target's replication was reset by somebody else or after it had failed, and by file and offset \
              nobody can tell how far it had come",
         )
         .at(target.place())
-        .next("`daybreak undo --to prepare_source`, then run again: the rows are copied anew")),
-        None => Ok(snapshot.coordinates),
-    }
+        .next(ANEW),
+    ))
 }
 
 /// Where a step left replication when it took it down, unless it started it since, and whether it
@@ -264,7 +279,10 @@ fn history(context: &Context, of: &str) -> Result<(Option<Coordinates>, bool)> {
 /// Makes sure that the target replicates: sets it up from `from` if it has no source, goes on with
 /// what is there if it has ours. Returns when both threads run.
 ///
-/// The caller promises that `from` is where the target stands if it has no source.
+/// The caller promises that `from` is where the target stood when the step hadn't started it yet.
+///
+/// # Errors
+/// `State` when the step had started it by file and offset since, and it vanished.
 pub(crate) async fn ensure(
     context: &Context,
     target: &mut Session,
@@ -275,6 +293,9 @@ pub(crate) async fn ensure(
     let control = Control::find(target, context.config.target_kind).await?;
     let login = login(context)?;
     let mut from = from.clone();
+    if let Some(refusal) = vanished(context, target, step, by).await? {
+        return Err(refusal);
+    }
     if let Some(status) = configured(target).await? {
         if !is_ours(context, &status)? {
             return Err(foreign(target, &status));
@@ -385,7 +406,8 @@ pub(crate) async fn confirm_running(target: &mut Session) -> Result<()> {
     }
 }
 
-async fn confirm_stopped(target: &mut Session) -> Result<ReplicaStatus> {
+/// Returns when both threads have ended, with what the replica says then.
+pub(crate) async fn confirm_stopped(target: &mut Session) -> Result<ReplicaStatus> {
     let begun = Instant::now();
     loop {
         let status = configured(target).await?.ok_or_else(|| not_a_replica(target))?;
