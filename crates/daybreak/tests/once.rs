@@ -9,6 +9,7 @@ use daybreak::{
     engine::{Entry, PositionBy, StepPhase},
     error::Kind,
     event::{Event, Events},
+    explain::{self, Doing},
     mysql::{Coordinates, Side, TlsMode},
     sync::replicate,
 };
@@ -174,4 +175,48 @@ async fn a_replication_that_was_put_back_and_vanished_is_refused() {
     pair.runner(&context).run(None, true).await.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(Pair::rows(&pair.source).await, Pair::rows(&pair.target).await);
     assert!(!pair.source_takes_writes().await);
+}
+
+/// RESET REPLICA keeps the source's name and forgets the place: a start would begin with the source's
+/// first log. Neither `replicate start` nor the steps do that, and no remedy says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_forgot_its_place_is_not_started() {
+    let pair = Pair::start(Role::Plain, PositionBy::File).await;
+    let context = pair.replicate().await;
+    let mut source = pair.source.connect_root().await.unwrap();
+    run(&mut source, "INSERT INTO shop.t VALUES (1, 'applied')").await;
+    pair.equal().await;
+    let mut target = pair.target.connect_root().await.unwrap();
+    let mut watch = session(&pair.target, Side::Target).await;
+    let first =
+        "CHANGE REPLICATION SOURCE TO SOURCE_LOG_FILE = 'binlog.000001', SOURCE_LOG_POS = 4";
+    for (told, placed) in [("RESET REPLICA", false), (first, true)] {
+        run(&mut target, "STOP REPLICA").await;
+        run(&mut target, told).await;
+        let status = replicate::status(&mut watch).await.unwrap().unwrap();
+        assert_eq!(status.executed.is_some(), placed, "{told}: {status:?}");
+        let runner = pair.runner(&context);
+        let error = replicate::start(&context).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::State, "{told}: {error}");
+        assert!(error.next_step().unwrap().contains("undo --to prepare_source"), "{error}");
+        // Nor does the cutover.
+        let error = runner.run(None, true).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Blocked, "{told}: {error}");
+        let status = replicate::status(&mut watch).await.unwrap().unwrap();
+        assert!(!status.applying && status.receiver == replicate::Receiver::Stopped, "{status:?}");
+    }
+    // Taken down and set up again, it is refused still; copied anew, all is well.
+    let runner = pair.runner(&context);
+    runner.undo(Some("rows")).await.unwrap_or_else(|error| panic!("{error}"));
+    let error = runner.run(Some("replicate"), false).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::State, "{error}");
+    runner.undo(Some("prepare_source")).await.unwrap_or_else(|error| panic!("{error}"));
+    runner.run(None, true).await.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(Pair::rows(&pair.source).await, Pair::rows(&pair.target).await);
+
+    for code in [1594, 1872, 13124] {
+        let known = explain::of_code(code, "", Doing::Replicating).unwrap();
+        assert!(known.remedy.contains("undo --to prepare_source"), "{}", known.remedy);
+        assert!(!known.remedy.contains("daybreak replicate start"), "{}", known.remedy);
+    }
 }

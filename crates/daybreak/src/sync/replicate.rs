@@ -164,6 +164,10 @@ pub async fn start(context: &Context) -> Result<ReplicaStatus> {
     let mut target = context.target().await?;
     let control = Control::find(&mut target, context.config.target_kind).await?;
     our_own(context, &mut target).await?;
+    let by = context.plan()?.position;
+    if let Some(refusal) = vanished(context, &mut target, ID, by).await? {
+        return Err(refusal);
+    }
     control.start(&mut target).await?;
     confirm_running(&mut target).await?;
     configured(&mut target).await?.ok_or_else(|| not_a_replica(&target))
@@ -229,29 +233,47 @@ fn beginning(context: &Context, by: PositionBy) -> Result<Coordinates> {
     Ok(left_at.unwrap_or(snapshot.coordinates))
 }
 
-/// The refusal to set replication again where it had been started by file and offset and vanished:
-/// nobody knows how far it came. None where that isn't so.
+/// The refusal to go on with a replication by file and offset whose place is lost: it was started and
+/// vanished, or its place was reset and a start would begin with the source's first log. None where
+/// that isn't so.
 pub(crate) async fn vanished(
     context: &Context,
     target: &mut Session,
     step: &str,
     by: PositionBy,
 ) -> Result<Option<Error>> {
-    if by == PositionBy::Gtid
-        || !matches!(history(context, step)?, (None, true))
-        || configured(target).await?.is_some()
-    {
+    if by == PositionBy::Gtid {
         return Ok(None);
     }
-    Ok(Some(
+    let lost = match configured(target).await? {
+        None => matches!(history(context, step)?, (None, true)),
+        Some(status) => {
+            !status.running() && is_ours(context, &status)? && has_no_place(context, &status)?
+        }
+    };
+    Ok(lost.then(|| {
         Error::new(
             Kind::State,
             "the target's replication was reset by somebody else or after it had failed, and by file and offset \
              nobody can tell how far it had come",
         )
         .at(target.place())
-        .next(ANEW),
-    ))
+        .next(ANEW)
+    }))
+}
+
+/// Whether a replica that is set up has forgotten where it stands (RESET REPLICA keeps the source's
+/// name alone), or stands before the point where this migration had it begin.
+fn has_no_place(context: &Context, status: &ReplicaStatus) -> Result<bool> {
+    let Some(executed) = &status.executed else { return Ok(true) };
+    let begun =
+        context.journal.entries()?.into_iter().rev().find_map(|record| match record.entry {
+            Entry::Checkpoint { name, data, .. } if name == "source_set" => Some(data),
+            _ => None,
+        });
+    let Some(begun) = begun else { return Ok(false) };
+    let begun = serde_json::from_value::<SourceSet>(begun)?.from.file;
+    Ok(begun.is_some_and(|begun| begun != *executed && begun.reaches(executed)))
 }
 
 /// Where a step left replication when it took it down, unless it started it since, and whether it
@@ -354,12 +376,12 @@ async fn take_down(
     control.stop(target).await?;
     let status = confirm_stopped(target).await?;
     // A clean stop leaves no gaps, so that this is exactly what was applied. A failure of one of
-    // several workers may leave some: then no position says what was applied.
-    let left_at = match status.apply_error {
-        None => {
-            status.executed.map(|file| Coordinates { file: Some(file), gtids: GtidSet::default() })
-        }
-        Some(_) => None,
+    // several workers may leave some: then no position says what was applied. Nor does one that was
+    // reset.
+    let left_at = if status.apply_error.is_some() || has_no_place(context, &status)? {
+        None
+    } else {
+        status.executed.map(|file| Coordinates { file: Some(file), gtids: GtidSet::default() })
     };
     // By GTIDs the position isn't needed: the target's history says it.
     let left_at = left_at.filter(|_| !status.auto_position);
