@@ -175,6 +175,83 @@ async fn a_young_reader_keeps_the_global_lock_from_being_asked_for() {
     assert!(reading.await.unwrap().is_err());
 }
 
+/// Runs short statements over many connections, until told to end.
+async fn busy(
+    pair: &Pair,
+    connections: usize,
+    statement: &'static str,
+    rest: Duration,
+    end: &Arc<AtomicBool>,
+) -> Vec<JoinHandle<()>> {
+    let mut all = Vec::new();
+    for _ in 0..connections {
+        let (mut session, end) = (pair.source().await, end.clone());
+        all.push(tokio::spawn(async move {
+            while !end.load(Ordering::SeqCst) {
+                session.execute(statement).await.unwrap();
+                if rest > Duration::ZERO {
+                    tokio::time::sleep(rest).await;
+                }
+            }
+        }));
+    }
+    all
+}
+
+/// On a busy source some statement is always under way, and none for long.
+#[tokio::test(flavor = "multi_thread")]
+async fn short_statements_are_in_nobodys_way() {
+    let pair = Pair::take(&[]).await;
+    let url = ServerUrl::parse(&pair.source).unwrap();
+    // No tables are named: there is no other way.
+    let acquire = async |tries| {
+        let lock =
+            WriteLock::acquire(Reach::Server, &url, &[], WAIT, tries, &Events::nowhere()).await;
+        // Dropped, so that what is done next isn't kept waiting.
+        lock.map(|lock| lock.method())
+    };
+    let end = Arc::new(AtomicBool::new(false));
+    let working = busy(&pair, 60, "DO SLEEP(0.002)", Duration::ZERO, &end).await;
+    let lock = acquire(10).await;
+    end.store(true, Ordering::SeqCst);
+    for one in working {
+        one.await.unwrap();
+    }
+    assert_eq!(lock.unwrap(), LockMethod::GlobalReadLock);
+
+    // The same where the server keeps no account of statements; who is seen at rest has begun since.
+    let statements = |on: &str| {
+        format!(
+            "UPDATE performance_schema.setup_consumers SET ENABLED = '{on}' WHERE NAME = 'events_statements_current'"
+        )
+    };
+    pair.on_source(&[&statements("NO")]).await;
+    let end = Arc::new(AtomicBool::new(false));
+    let working = busy(&pair, 40, "DO SLEEP(0.01)", Duration::from_millis(30), &end).await;
+    let lock = acquire(10).await;
+    end.store(true, Ordering::SeqCst);
+    for one in working {
+        one.await.unwrap();
+    }
+    // And who isn't may be at work for long.
+    let mut reader = pair.source().await;
+    let reader_id = reader.id();
+    let reading = tokio::spawn(async move { reader.execute("DO SLEEP(30)").await });
+    let mut watcher = pair.source().await;
+    until(
+        &mut watcher,
+        &format!("EXISTS (SELECT 1 FROM performance_schema.processlist WHERE id = {reader_id} AND command = 'Query')"),
+    )
+    .await;
+    let refused = acquire(1).await;
+    watcher.execute(format!("KILL {reader_id}")).await.unwrap();
+    assert!(reading.await.unwrap().is_err());
+    pair.on_source(&[&statements("YES")]).await;
+    assert_eq!(lock.unwrap(), LockMethod::GlobalReadLock);
+    let error = refused.unwrap_err();
+    assert!(error.to_string().contains(&format!("connection {reader_id} ")), "{error}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_without_reload_locks_tables() {
     let pair = Pair::take(&["locked"]).await;
