@@ -203,6 +203,11 @@ impl Step for CutOver {
 
     async fn undo(&self, context: &Context) -> Result<()> {
         // The runner refuses this after the point of no return: the source was never closed for good.
+        if let Some(why) = hold::vanished(context).await? {
+            // There is nothing left to put back, and the steps before can be undone all the same.
+            context.events.warn(format!("replication isn't put back: {why}"));
+            return forget_fence(context);
+        }
         hold::put_replication_back(context).await
     }
 }

@@ -259,7 +259,14 @@ async fn hold(
     };
     stage.set("stopped replicating");
     context.journal.record(ID, "fence", &fence)?;
-    detach(context, target).await?;
+    if let Some(control) = ours(context, target).await? {
+        // The place that the reset forgets is the fence only if nothing came after it: the source
+        // stands there when the applier has ended. Else it is only started again.
+        control.stop(target).await?;
+        replicate::confirm_stopped(target).await?;
+        still(lock, &fence.position).await?;
+        control.detach(target).await?;
+    }
     still(lock, &fence.position).await?;
     // The procedures may have written to the target's own log.
     let now = Coordinates::read(target).await?;
@@ -302,12 +309,19 @@ async fn told_to_open(
 
 /// Stops replication and makes the target forget the source, if that is ours.
 pub(super) async fn detach(context: &Context, target: &mut Session) -> Result<()> {
-    if let Some(status) = replicate::status(target).await?
-        && !replicate::is_ours(context, &status)?
-    {
+    match ours(context, target).await? {
+        Some(control) => control.detach(target).await,
+        None => Ok(()),
+    }
+}
+
+/// How a target is controlled that replicates by this migration's doing; none if it is no replica.
+async fn ours(context: &Context, target: &mut Session) -> Result<Option<replicate::Control>> {
+    let Some(status) = replicate::status(target).await? else { return Ok(None) };
+    if !replicate::is_ours(context, &status)? {
         return Err(replicate::foreign(target, &status));
     }
-    replicate::Control::find(target, context.config.target_kind).await?.detach(target).await
+    replicate::Control::find(target, context.config.target_kind).await.map(Some)
 }
 
 /// Proves by the lock's own connection that the lock is held and that nothing was written.
@@ -418,4 +432,14 @@ pub(super) async fn put_replication_back(context: &Context) -> Result<()> {
         replicate::ensure(context, &mut target, ID, plan.position, &fence.position).await?;
     }
     forget_fence(context)
+}
+
+/// The refusal to set replication again from the fence, if that is what would come of it.
+pub(super) async fn vanished(context: &Context) -> Result<Option<Error>> {
+    let plan = context.plan()?;
+    if fence(context)?.is_none() || plan.replication != crate::engine::ReplicationMode::Native {
+        return Ok(None);
+    }
+    let mut target = context.target().await?;
+    replicate::vanished(context, &mut target, ID, plan.position).await
 }
