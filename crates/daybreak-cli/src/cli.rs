@@ -157,7 +157,8 @@ pub enum Verb {
         #[command(flatten)]
         switch: Switch,
     },
-    /// Goes on with a migration that was paused, interrupted or killed.
+    /// Goes on with a migration that was paused, interrupted or killed. A cutover that didn't come
+    /// through is taken back, and not begun again without --yes.
     Resume {
         #[command(flatten)]
         directory: Directory,
@@ -166,7 +167,7 @@ pub enum Verb {
         /// Stop after this step.
         #[arg(long, value_name = "STEP")]
         until: Option<String>,
-        /// Go through the cutover too, as when `run --yes` began it.
+        /// Go through the cutover too, by the options that it was begun with.
         #[arg(long)]
         yes: bool,
         #[command(flatten)]

@@ -8,23 +8,11 @@ use std::{
     os::unix::process::ExitStatusExt as _,
     path::Path,
     process::Stdio,
-    time::{Duration, Instant},
 };
 
 use mysql_async::{Conn, prelude::Queryable as _};
 use rehearsal::server::Server;
-use support::{Pair, daybreak, output, private, said, split};
-
-/// Far above what anything here takes; only a failure waits this long.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let begun = Instant::now();
-    while !condition().await {
-        assert!(begun.elapsed() < PATIENCE, "waited in vain: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
+use support::{PATIENCE, Pair, daybreak, output, private, said, split, until};
 
 /// Replaces all that follows the servers in a migration's configuration.
 fn configure(directory: &Path, extra: &str) {

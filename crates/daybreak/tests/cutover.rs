@@ -469,8 +469,11 @@ mod killed {
         let fence: Option<serde_json::Value> =
             journal.recall::<Option<serde_json::Value>>("cutover", "fence").unwrap().flatten();
         let closed = number(&pair.source, "SELECT @@GLOBAL.super_read_only").await == 1;
-        // Taken up, the step begun.
-        let mut before = vec!["resumed", "step_started"];
+        // Taken up, the consent used, the step begun.
+        let mut before = match journal.state().past_no_return {
+            false => vec!["resumed", "consent_ended", "step_started"],
+            true => vec!["resumed", "step_started"],
+        };
         if closed {
             before.extend(["point_of_no_return", "result"]);
         } else {

@@ -5,6 +5,29 @@ use serde::{Deserialize, Serialize};
 
 use super::Plan;
 
+/// How the operator wants the cutover to go, beside what `daybreak.toml` says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwitchOptions {
+    /// Whether it waits, with writes stopped, to be told to open the target.
+    pub pause_before_open: bool,
+    /// The longest that writes may be stopped, in milliseconds; none: as configured.
+    pub max_write_stop_millis: Option<u64>,
+}
+
+impl SwitchOptions {
+    /// The command that cuts over so.
+    pub fn command(&self) -> String {
+        let mut command = "daybreak cutover".to_string();
+        if self.pause_before_open {
+            command += " --pause-before-open";
+        }
+        if let Some(millis) = self.max_write_stop_millis {
+            command += &format!(" --max-write-stop {millis}ms");
+        }
+        command
+    }
+}
+
 /// One line of the journal. Written and synced *before* the effect that it announces.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -22,6 +45,17 @@ pub enum Entry {
         version: String,
         /// Whether the operator agreed to the steps that want consent (the cutover).
         consent: bool,
+    },
+    /// How the cutover is to go, as the operator said; holds until it is said anew.
+    SwitchOptions {
+        /// What was said.
+        options: SwitchOptions,
+    },
+    /// The operator's consent is used up by an attempt that begins now, or withdrawn: the next attempt
+    /// at a step that wants consent is asked for anew.
+    ConsentEnded {
+        /// By what.
+        why: String,
     },
     /// A step's run begins (again).
     StepStarted {
@@ -86,6 +120,8 @@ impl Entry {
         match self {
             Entry::Planned { .. } => "planned",
             Entry::Resumed { .. } => "resumed",
+            Entry::SwitchOptions { .. } => "switch_options",
+            Entry::ConsentEnded { .. } => "consent_ended",
             Entry::StepStarted { .. } => "step_started",
             Entry::Checkpoint { .. } => "checkpoint",
             Entry::StepFinished { .. } => "step_finished",
@@ -146,7 +182,8 @@ pub struct State {
     pub steps: Vec<(String, StepPhase)>,
     /// Whether the target may have been opened for writes.
     pub past_no_return: bool,
-    /// Whether the operator agreed to the steps that want consent; stays until something is undone.
+    /// Whether the operator agreed to the next attempt at the steps that want consent. It ends when
+    /// the attempt begins, when he withdraws it, and when something is undone.
     pub consent: bool,
 }
 
@@ -210,6 +247,17 @@ impl State {
                 }
                 next.phase = P::Active;
                 next.consent |= consent;
+            }
+            Entry::SwitchOptions { .. } => {
+                if !open {
+                    return illegal("there is nothing to go on with");
+                }
+            }
+            Entry::ConsentEnded { .. } => {
+                if !open {
+                    return illegal("there is nothing to go on with");
+                }
+                next.consent = false;
             }
             Entry::StepStarted { step } => {
                 let at = index(step)?;

@@ -265,7 +265,10 @@ impl Reader<'_> {
                     self.moment(at, "hook", Some(step), Some(words));
                 }
             }
-            Entry::Checkpoint { .. } | Entry::StepFinished { .. } => {}
+            Entry::SwitchOptions { .. }
+            | Entry::ConsentEnded { .. }
+            | Entry::Checkpoint { .. }
+            | Entry::StepFinished { .. } => {}
             Entry::StepVerified { step } => {
                 let Some(step) = self.step(step) else { return };
                 self.reopen(step);
