@@ -63,6 +63,7 @@ fn entries_for(step: &str) -> Vec<Entry> {
         Entry::StepVerified { step: step.clone() },
         Entry::StepFailed { step: step.clone(), error: "e".into() },
         Entry::PointOfNoReturn { step: step.clone() },
+        Entry::PointOfNoReturnLifted { step: step.clone() },
         Entry::Paused { reason: "r".into() },
         Entry::UndoStarted { step: step.clone() },
         Entry::StepUndone { step },
@@ -125,6 +126,9 @@ fn every_pair_of_state_and_entry() {
                                 Entry::StepFinished { .. } | Entry::PointOfNoReturn { .. } => {
                                     active && own == S::Started
                                 }
+                                Entry::PointOfNoReturnLifted { .. } => {
+                                    active && past_no_return && own == S::Started
+                                }
                                 Entry::StepVerified { .. } => active && own == S::Finished,
                                 Entry::StepFailed { .. } => {
                                     active && matches!(own, S::Started | S::Finished)
@@ -146,8 +150,9 @@ fn every_pair_of_state_and_entry() {
                             if let Ok(after) = after {
                                 allowed += 1;
                                 assert!(
-                                    after.past_no_return >= state.past_no_return,
-                                    "the point of no return is never taken back"
+                                    after.past_no_return >= state.past_no_return
+                                        || matches!(entry, Entry::PointOfNoReturnLifted { .. }),
+                                    "the point of no return is taken back by {entry:?}"
                                 );
                             }
                         }

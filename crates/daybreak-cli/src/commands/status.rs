@@ -126,6 +126,9 @@ fn describe(entry: &Entry) -> Option<String> {
         Entry::StepVerified { step } => format!("{step}: verified"),
         Entry::StepFailed { step, error } => format!("{step}: failed: {error}"),
         Entry::PointOfNoReturn { step } => format!("{step}: the point of no return"),
+        Entry::PointOfNoReturnLifted { step } => {
+            format!("{step}: before the point of no return again")
+        }
         Entry::Paused { reason } => format!("paused: {reason}"),
         Entry::UndoStarted { step } => format!("{step}: being undone"),
         Entry::StepUndone { step } => format!("{step}: undone"),

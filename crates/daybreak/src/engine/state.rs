@@ -93,6 +93,12 @@ pub enum Entry {
         /// The step that does it.
         step: String,
     },
+    /// The target was written by nobody and is closed again as it was, and the source takes writes as
+    /// before: the step is before its point of no return again.
+    PointOfNoReturnLifted {
+        /// The step.
+        step: String,
+    },
     /// The process lets go of the work in good order.
     Paused {
         /// Why.
@@ -128,6 +134,7 @@ impl Entry {
             Entry::StepVerified { .. } => "step_verified",
             Entry::StepFailed { .. } => "step_failed",
             Entry::PointOfNoReturn { .. } => "point_of_no_return",
+            Entry::PointOfNoReturnLifted { .. } => "point_of_no_return_lifted",
             Entry::Paused { .. } => "paused",
             Entry::UndoStarted { .. } => "undo_started",
             Entry::StepUndone { .. } => "step_undone",
@@ -308,6 +315,13 @@ impl State {
                     return illegal("the step isn't running");
                 }
                 next.past_no_return = true;
+            }
+            Entry::PointOfNoReturnLifted { step } => {
+                let at = index(step)?;
+                if !active || !self.past_no_return || self.steps[at].1 != S::Started {
+                    return illegal("the step isn't past its point of no return");
+                }
+                (next.past_no_return, next.consent) = (false, false);
             }
             Entry::Paused { .. } => {
                 if !active {

@@ -16,8 +16,9 @@
 //!   had been: the lock again, open, close.
 //! - It moved past P: its writers went on when the lock died. If the target wrote nothing of its own
 //!   since the fence (its own GTIDs or its binary log stand where they were written down), it still
-//!   is an exact copy of the source at P: replication is set again from P, and the cutover is done
-//!   again. If the target was written too, or nobody can tell, two histories exist; no program may
+//!   is an exact copy of the source at P: it is closed again if it was before, `PointOfNoReturnLifted`
+//!   is written, replication is set again from P, and the cutover is done again. What is killed from
+//!   there on is before the point of no return: what replication then writes is no second history. If the target was written too, or nobody can tell, two histories exist; no program may
 //!   choose between them, and the error names both positions.
 //!
 //! That the source "stands at the fence" is believed only of a binary log that tells of every write.
@@ -89,6 +90,9 @@ pub(super) struct Fence {
     target_uuid: String,
     /// How the source was before anything was closed.
     before: ReadOnly,
+    /// How the target was before it was opened.
+    #[serde(default)]
+    target_before: Option<ReadOnly>,
 }
 
 /// A server's switches against writes.
@@ -226,6 +230,7 @@ fn since_fence(context: &Context) -> Result<SinceFence> {
     for record in context.journal.entries()? {
         match record.entry {
             Entry::PointOfNoReturn { .. } => since.opening = true,
+            Entry::PointOfNoReturnLifted { .. } => since.opening = false,
             Entry::Checkpoint { step, name, .. } if step == ID => match name.as_str() {
                 "fence" => since = SinceFence::default(),
                 "closed" => since.closed = true,

@@ -159,6 +159,7 @@ async fn last_look(
         target: Coordinates::read(&mut target).await?,
         target_uuid: target.server_uuid().await?,
         before,
+        target_before: Some(ReadOnly::read(&mut target).await?),
     };
     context.journal.record(ID, "fence", &fence)?;
     context.journal.append(Entry::PointOfNoReturn { step: ID.to_string() })?;
@@ -255,6 +256,7 @@ async fn hold(
         target: Coordinates::read(target).await?,
         target_uuid: target.server_uuid().await?,
         before,
+        target_before: Some(ReadOnly::read(target).await?),
     };
     stage.set("stopped replicating");
     context.journal.record(ID, "fence", &fence)?;

@@ -236,6 +236,38 @@ async fn open_target(context: &Context, target: &mut Session) -> Result<()> {
     Ok(())
 }
 
+/// Closes a target that was closed before the cutover opened it.
+pub(super) async fn close_target(
+    context: &Context,
+    target: &mut Session,
+    fence: &Fence,
+) -> Result<()> {
+    let (now, Some(before)) = (ReadOnly::read(target).await?, fence.target_before) else {
+        return Ok(());
+    };
+    if (now.read_only || !before.read_only) && (now.super_read_only || !before.super_read_only) {
+        return Ok(());
+    }
+    target.execute(format!("SET SESSION lock_wait_timeout = {CLOSE_WAIT}")).await?;
+    let control = replicate::Control::find(target, context.config.target_kind).await?;
+    if control.has("rds_set_read_only") {
+        target.execute("CALL mysql.rds_set_read_only(1)").await?;
+    } else if before.super_read_only {
+        target.execute("SET GLOBAL super_read_only = ON").await?;
+    } else {
+        target.execute("SET GLOBAL read_only = ON").await?;
+    }
+    if ReadOnly::read(target).await?.read_only {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::State,
+        "the target, which was read only before the cutover, still takes writes",
+    )
+    .at(target.place())
+    .next("switch its read_only on, then `daybreak resume`"))
+}
+
 /// Closes the source by its own switch while the lock still holds.
 async fn close_source(
     context: &Context,
@@ -372,6 +404,7 @@ async fn moved_after_close(
     if wrote(target, fence).await? != Wrote::Nothing {
         return Ok(two_histories(fence, &now, source, target).await);
     }
+    close_target(context, target, fence).await?;
     reopen_source(source, fence.before).await?;
     context.events.send(Event::WritesResumed {
         why: "cutover".into(),

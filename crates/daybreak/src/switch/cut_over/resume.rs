@@ -1,13 +1,12 @@
 //! What an interrupted cutover left, and how to go on from it. The reasoning is at the top of
 //! [`super`].
 
-use super::{Fence, ID, ReadOnly, forget_fence, hold, moved, open, since_fence};
+use super::{Fence, ID, ReadOnly, hold, moved, open, since_fence};
 use crate::{
-    engine::{Context, ReplicationMode},
+    engine::{Context, Entry},
     error::Result,
     mysql::{Coordinates, Session},
     source::lock::WriteLock,
-    sync::replicate,
 };
 
 /// How to go on.
@@ -29,7 +28,6 @@ pub(super) async fn from_fence(context: &Context, fenced: &Fence) -> Result<Next
         hold::put_replication_back(context).await?;
         return Ok(Next::Again);
     }
-    let plan = context.plan()?;
     let (mut source, mut target) = (context.source().await?, context.target().await?);
     let closed = ReadOnly::read(&mut source).await?.read_only;
     let mut lock = match closed {
@@ -60,11 +58,15 @@ pub(super) async fn from_fence(context: &Context, fenced: &Fence) -> Result<Next
          cutover is done again",
         fenced.position
     ));
-    open::reopen_source(&mut source, fenced.before).await?;
-    if plan.replication == ReplicationMode::Native {
-        replicate::ensure(context, &mut target, ID, plan.position, &fenced.position).await?;
+    open::close_target(context, &mut target, fenced).await?;
+    // Somebody may have been quick.
+    if open::wrote(&mut target, fenced).await? != open::Wrote::Nothing {
+        return Err(open::two_histories(fenced, &now, &source, &mut target).await);
     }
-    forget_fence(context)?;
+    open::reopen_source(&mut source, fenced.before).await?;
+    // From here on the target's log holds what replication writes, and proves nothing any more.
+    context.journal.append(Entry::PointOfNoReturnLifted { step: ID.to_string() })?;
+    hold::put_replication_back(context).await?;
     Ok(Next::Again)
 }
 

@@ -1,0 +1,70 @@
+//! A cutover that was interrupted past the point of no return while the source went on: the source is
+//! followed again, and nothing of the attempt stays.
+
+use super::{
+    killed::{go_on, last, named},
+    *,
+};
+use daybreak::engine::Journal;
+
+/// Goes on in a process that is killed when its entry of that number is on disk.
+async fn killed_after(pair: &Pair, entries: u64, wanted: &str) {
+    let output = go_on(pair, &format!("{}:effect", last(pair).0 + entries)).await;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned()
+        + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code().is_none(), "to be killed at {wanted}, but: {text}");
+    assert_eq!(named(&last(pair).1), wanted, "{text}");
+}
+
+async fn read_only(pair: &Pair) -> (i64, i64) {
+    let switch = "SELECT @@GLOBAL.read_only";
+    (number(&pair.source, switch).await, number(&pair.target, switch).await)
+}
+
+/// Killed when the target is open, and on the way back: at no time do both sides take writes for good,
+/// what replication then writes to the target is no second history, and undo is allowed again.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_source_is_followed_again_and_nothing_stays() {
+    for by in [PositionBy::Gtid, PositionBy::File] {
+        let pair = Pair::start(Role::AuroraStandin, by).await;
+        drop(pair.replicate().await);
+        let mut target = pair.target.connect_root().await.unwrap();
+        run(&mut target, "SET GLOBAL read_only = ON").await;
+        // Taken up, consent used, begun, closing, fence (twice where the procedures write), no return.
+        for entries in 1.. {
+            assert!(entries < 10, "no point of no return");
+            drop(go_on(&pair, &format!("{}:synced", last(&pair).0 + entries)).await);
+            if named(&last(&pair).1) == "point_of_no_return" {
+                break;
+            }
+        }
+        killed_after(&pair, 3, "point_of_no_return").await;
+        assert_eq!(read_only(&pair).await, (1, 0), "{by:?}: it was to be killed when all is done");
+
+        // Somebody opens the source again, and it goes on.
+        let mut source = pair.source.connect_root().await.unwrap();
+        run(&mut source, "SET GLOBAL read_only = OFF").await;
+        let writer = Writer::start(pair.source.root_url(), 100);
+        writer.goes_on().await;
+        // Taken up, begun, lifted, source_set, started: replication runs, and nobody was told.
+        killed_after(&pair, 5, "started").await;
+        writer.goes_on().await;
+        pair::until("the target follows", async || Pair::rows(&pair.target).await.len() > 5).await;
+        assert_eq!(read_only(&pair).await, (0, 1), "{by:?}: the target is as it was");
+        let state = Journal::open(pair.directory.path()).unwrap().state();
+        assert!(!state.past_no_return && !state.consent, "{by:?}");
+
+        // Neither a false second history, nor another attempt without a word; undo is allowed.
+        let context = pair.context(pair.config(), Events::nowhere());
+        let runner = pair.runner(&context);
+        let standing = runner.run(None, false).await.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(standing, Standing::WantsConsent("cutover".into()), "{by:?}");
+        let mut watch = session(&pair.target, Side::Target).await;
+        assert!(replicate::is_running_replica(&mut watch).await.unwrap(), "{by:?}");
+        runner.undo(Some("replicate")).await.unwrap_or_else(|error| panic!("{error}"));
+        runner.run(None, true).await.unwrap_or_else(|error| panic!("{error}"));
+        let acknowledged = writer.stop().await;
+        assert_whole(&pair, &acknowledged).await;
+        assert_eq!(read_only(&pair).await, (1, 0), "{by:?}");
+    }
+}
