@@ -2,7 +2,7 @@
 //! followed again, and nothing of the attempt stays.
 
 use super::{
-    killed::{go_on, last, named},
+    killed::{go_on, last, named, past_no_return},
     *,
 };
 use daybreak::engine::Journal;
@@ -67,4 +67,30 @@ async fn the_source_is_followed_again_and_nothing_stays() {
         assert_whole(&pair, &acknowledged).await;
         assert_eq!(read_only(&pair).await, (1, 0), "{by:?}");
     }
+}
+
+/// Past the point of no return each attempt is a whole write stop: one that fails isn't made again by
+/// itself, whatever it failed by.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_switch_that_fails_is_not_tried_again_by_itself() {
+    let mut pair = past_no_return(PositionBy::Gtid).await;
+    let pid = i32::try_from(pair.target.pid()).unwrap();
+    let stops = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = stops.clone();
+    let ending = Events::to(move |event| {
+        if matches!(event, Event::Note { text, .. } if text.starts_with("writes are stopped by")) {
+            counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            // SAFETY: a signal to a child process of this test that nobody has waited for.
+            unsafe { libc::kill(pid, libc::SIGKILL) };
+        }
+    });
+    let context = pair.context(pair.config(), ending);
+    let error = pair.runner(&context).run(None, false).await.unwrap_err();
+    assert_eq!(stops.load(std::sync::atomic::Ordering::SeqCst), 1, "{error}");
+    assert_eq!(error.kind(), Kind::State, "{error}");
+    let next = error.next_step().unwrap();
+    assert!(next.contains("the source takes writes again"), "{error}");
+    assert!(next.contains("`daybreak resume`"), "{error}");
+    assert!(pair.source_takes_writes().await);
+    pair.target.kill().await;
 }

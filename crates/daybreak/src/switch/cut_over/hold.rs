@@ -201,7 +201,7 @@ fn closable(lock: &WriteLock, may_kill: bool) -> Result<()> {
 }
 
 /// A failed cutover isn't begun again by itself: another write stop is for a person to ask for.
-fn final_attempt(error: Error) -> Error {
+pub(super) fn final_attempt(error: Error) -> Error {
     if error.kind().retry() == Retry::No {
         return error;
     }

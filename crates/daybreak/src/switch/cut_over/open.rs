@@ -199,17 +199,17 @@ async fn give_up(context: &Context, lock: Option<WriteLock>, error: Error) -> Er
             Err(held) => context.events.warn(held.to_string()),
         }
     }
-    // What was found out says itself what to do.
-    if matches!(error.kind(), Kind::State | Kind::Blocked) {
-        return error;
-    }
     let asking = async { is_closed(&mut context.source().await?).await };
     let source = match tokio::time::timeout(SWITCH, asking).await {
         Ok(Ok(true)) => "the source is closed",
         Ok(Ok(false)) => "the source takes writes again",
         _ => "the source doesn't answer",
     };
-    error.next(format!(
+    // What was found out says itself what to do.
+    if matches!(error.kind(), Kind::State | Kind::Blocked) {
+        return error;
+    }
+    hold::final_attempt(error).next(format!(
         "{source}, and the target may be open already: let nobody write to the target, then `daybreak resume` looks \
          at both and goes on"
     ))

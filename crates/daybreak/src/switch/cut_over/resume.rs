@@ -1,10 +1,10 @@
 //! What an interrupted cutover left, and how to go on from it. The reasoning is at the top of
 //! [`super`].
 
-use super::{Fence, ID, ReadOnly, hold, moved, open, since_fence};
+use super::{Fence, ID, ReadOnly, SinceFence, hold, moved, open, since_fence};
 use crate::{
     engine::{Context, Entry},
-    error::Result,
+    error::{Error, Kind, Result},
     mysql::{Coordinates, Session},
     source::lock::WriteLock,
 };
@@ -29,41 +29,63 @@ pub(super) async fn from_fence(context: &Context, fenced: &Fence) -> Result<Next
         return Ok(Next::Again);
     }
     let (mut source, mut target) = (context.source().await?, context.target().await?);
-    let closed = ReadOnly::read(&mut source).await?.read_only;
+    // Each further look would stop the writes again: that is for a person to ask for.
+    decide(context, fenced, since, &mut source, &mut target).await.map_err(hold::final_attempt)
+}
+
+async fn decide(
+    context: &Context,
+    fenced: &Fence,
+    since: SinceFence,
+    source: &mut Session,
+    target: &mut Session,
+) -> Result<Next> {
+    let closed = ReadOnly::read(source).await?.read_only;
     let mut lock = match closed {
         true => None,
-        false => Some(hold::acquire(context, &mut source).await?),
+        false => Some(hold::acquire(context, source).await?),
     };
     let looked = match &mut lock {
         Some(lock) => {
-            let mut session = lock.session().await;
-            unchanged(&mut session, fenced).await
+            let deadline = lock.since() + context.config.cutover.max_write_stop;
+            lock.keep_until(deadline);
+            let looking = async { unchanged(&mut *lock.session().await, fenced).await };
+            let looked = tokio::time::timeout_at(deadline.into(), looking).await;
+            looked.unwrap_or_else(|_| {
+                Err(Error::new(
+                    Kind::WriteStopExceeded,
+                    "the source didn't say in time whether it was written to since",
+                )
+                .at(source.place())
+                .next("the source takes writes again; `daybreak resume` asks it again"))
+            })
         }
         // Closed under the lock: whatever the log tells, nobody wrote.
-        None if since.closed => moved(&mut source, &fenced.position).await.map(|moved| !moved),
-        None => unchanged(&mut source, fenced).await,
+        None if since.closed => moved(source, &fenced.position).await.map(|moved| !moved),
+        None => unchanged(source, fenced).await,
     };
-    if looked? {
+    if matches!(looked, Ok(true)) {
         return Ok(Next::Forward(lock));
     }
     if let Some(lock) = lock {
         lock.release().await?;
     }
-    let now = Coordinates::read(&mut source).await?;
-    if open::wrote(&mut target, fenced).await? != open::Wrote::Nothing {
-        return Err(open::two_histories(fenced, &now, &source, &mut target).await);
+    looked?;
+    let now = Coordinates::read(source).await?;
+    if open::wrote(target, fenced).await? != open::Wrote::Nothing {
+        return Err(open::two_histories(fenced, &now, source, target).await);
     }
     context.events.info(format!(
         "the source went on from {} after the cutover was interrupted, the target didn't: it follows again, then the \
          cutover is done again",
         fenced.position
     ));
-    open::close_target(context, &mut target, fenced).await?;
+    open::close_target(context, target, fenced).await?;
     // Somebody may have been quick.
-    if open::wrote(&mut target, fenced).await? != open::Wrote::Nothing {
-        return Err(open::two_histories(fenced, &now, &source, &mut target).await);
+    if open::wrote(target, fenced).await? != open::Wrote::Nothing {
+        return Err(open::two_histories(fenced, &now, source, target).await);
     }
-    open::reopen_source(&mut source, fenced.before).await?;
+    open::reopen_source(source, fenced.before).await?;
     // From here on the target's log holds what replication writes, and proves nothing any more.
     context.journal.append(Entry::PointOfNoReturnLifted { step: ID.to_string() })?;
     hold::put_replication_back(context).await?;
