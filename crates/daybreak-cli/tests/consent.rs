@@ -56,7 +56,7 @@ async fn a_consent_is_for_one_attempt_and_its_options_hold() {
     let pair = Pair::start(true, 500).await;
     let (mut source, mut target) = (pair.source_root().await, pair.target_root().await);
     source.query_drop("CREATE TABLE shop.probe (id INT AUTO_INCREMENT PRIMARY KEY)").await.unwrap();
-    let directory = pair.directory("");
+    let directory = pair.directory("[hooks]\non_abort = \"echo told >> aborted\"\n");
     let dir = directory.path();
 
     // What `run --yes` agreed to, `run` takes back.
@@ -79,12 +79,16 @@ async fn a_consent_is_for_one_attempt_and_its_options_hold() {
     let again = "daybreak cutover --pause-before-open --max-write-stop 55000ms";
     let killed = at_the_pause(dir, &options, |run| run.signal(libc::SIGKILL)).await;
     assert_eq!(killed.code(), None, "{}", killed.text);
+    assert!(!dir.join("aborted").exists(), "a kill tells nobody");
     waits_for_the_word(&pair, dir, again, "killed").await;
+    let told = || std::fs::read_to_string(dir.join("aborted")).unwrap().lines().count();
+    assert_eq!(told(), 1, "taking it back tells on_abort, once");
     let interrupted = at_the_pause(dir, &options, |run| run.signal(libc::SIGINT)).await;
     interrupted.told(130, &["interrupted", again, "daybreak resume --yes"]);
     let status = said(&output(daybreak(dir, &["status"])).await);
     assert!(status.contains("didn't come through"), "{status}");
     waits_for_the_word(&pair, dir, again, "interrupted").await;
+    assert_eq!(told(), 2);
 
     // The budget, said anew, is spent; the pause holds still.
     let spent = ["resume", "--yes", "--max-write-stop", "1s"];

@@ -52,6 +52,7 @@ use crate::{
     error::{Error, Kind, Result},
     mysql::{Coordinates, Session},
     source::lock::LockMethod,
+    switch::hook,
     sync::replicate,
 };
 
@@ -207,6 +208,7 @@ impl Step for CutOver {
 
     async fn undo(&self, context: &Context) -> Result<()> {
         // The runner refuses this after the point of no return: the source was never closed for good.
+        hook::settle(context, "the cutover is taken back").await?;
         hold::put_replication_back(context).await
     }
 }

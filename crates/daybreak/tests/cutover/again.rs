@@ -5,7 +5,18 @@ use super::{
     killed::{go_on, last, named, past_no_return},
     *,
 };
-use daybreak::engine::Journal;
+use daybreak::{config::HookCommand, engine::Journal};
+
+/// A hook that leaves a line in a file of the migration's directory.
+fn writes_down(file: &str) -> Option<HookCommand> {
+    let line = format!("echo \"$DAYBREAK_EVENT: $DAYBREAK_REASON\" >> {file}");
+    Some(HookCommand { argv: vec!["sh".into(), "-c".into(), line], timeout: pair::PATIENCE })
+}
+
+fn lines(pair: &Pair, file: &str) -> usize {
+    let text = std::fs::read_to_string(pair.directory.path().join(file)).unwrap_or_default();
+    text.lines().count()
+}
 
 /// Goes on in a process that is killed when its entry of that number is on disk.
 async fn killed_after(pair: &Pair, entries: u64, wanted: &str) {
@@ -93,4 +104,46 @@ async fn a_switch_that_fails_is_not_tried_again_by_itself() {
     assert!(next.contains("`daybreak resume`"), "{error}");
     assert!(pair.source_takes_writes().await);
     pair.target.kill().await;
+}
+
+/// Wherever the source has its writes back `on_abort` is told, once.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_abort_is_told_past_no_return_too() {
+    let pair = past_no_return(PositionBy::Gtid).await;
+    let pid = i32::try_from(pair.target.pid()).unwrap();
+    // SAFETY: signals to a child process of this test.
+    let signal = move |what| unsafe { libc::kill(pid, what) };
+    let freezing = Events::to(move |event| {
+        if matches!(event, Event::Note { text, .. } if text.starts_with("writes are stopped by")) {
+            signal(libc::SIGSTOP);
+        }
+    });
+    let config = |stop| {
+        let mut config = pair.config();
+        config.cutover.max_write_stop = Duration::from_secs(stop);
+        config.hooks.before_write_stop = writes_down("asked");
+        config.hooks.on_abort = writes_down("aborted");
+        config
+    };
+    // The switch is given up: the target hangs.
+    let context = pair.context(config(1), freezing);
+    let error = pair.runner(&context).run(None, false).await.unwrap_err();
+    signal(libc::SIGCONT);
+    assert_eq!(error.kind(), Kind::WriteStopExceeded, "{error}");
+    assert_eq!((lines(&pair, "asked"), lines(&pair, "aborted")), (0, 1), "{error}");
+    drop(context);
+
+    // Switched, and killed; somebody opens the source: it is followed again, and that is told.
+    killed_after(&pair, 3, "point_of_no_return").await;
+    assert_eq!(read_only(&pair).await, (1, 0));
+    let mut source = pair.source.connect_root().await.unwrap();
+    run(&mut source, "SET GLOBAL read_only = OFF").await;
+    run(&mut source, "INSERT INTO shop.t VALUES (500, 'on the source')").await;
+    let context = pair.context(config(20), Events::nowhere());
+    context.journal.append(Entry::Resumed { version: "t".into(), consent: false }).unwrap();
+    context.journal.append(Entry::StepStarted { step: "cutover".into() }).unwrap();
+    context.journal.record("cutover", "closing", &()).unwrap();
+    pair.runner(&context).run(None, false).await.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!((lines(&pair, "asked"), lines(&pair, "aborted")), (1, 2));
+    assert_whole(&pair, &[500]).await;
 }

@@ -28,6 +28,9 @@ const LOOK_FOR_WAITERS: Duration = Duration::from_millis(50);
 /// For how long a closed source is watched where some accounts aren't bound by `read_only`.
 const WATCH: Duration = Duration::from_millis(300);
 
+/// How a source stands that has its writes back.
+const TAKES_WRITES: &str = "the source takes writes again";
+
 /// The statement that closes the source for good.
 pub(super) fn closing_statement(source: &Session) -> &'static str {
     if source.dialect().has_super_read_only() {
@@ -202,9 +205,14 @@ async fn give_up(context: &Context, lock: Option<WriteLock>, error: Error) -> Er
     let asking = async { is_closed(&mut context.source().await?).await };
     let source = match tokio::time::timeout(SWITCH, asking).await {
         Ok(Ok(true)) => "the source is closed",
-        Ok(Ok(false)) => "the source takes writes again",
+        Ok(Ok(false)) => TAKES_WRITES,
         _ => "the source doesn't answer",
     };
+    if source == TAKES_WRITES
+        && let Err(unsettled) = hook::settle(context, error.what()).await
+    {
+        context.events.warn(unsettled.to_string());
+    }
     // What was found out says itself what to do.
     if matches!(error.kind(), Kind::State | Kind::Blocked) {
         return error;

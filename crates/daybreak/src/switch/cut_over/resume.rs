@@ -7,6 +7,7 @@ use crate::{
     error::{Error, Kind, Result},
     mysql::{Coordinates, Session},
     source::lock::WriteLock,
+    switch::hook,
 };
 
 /// How to go on.
@@ -88,6 +89,7 @@ async fn decide(
     open::reopen_source(source, fenced.before).await?;
     // From here on the target's log holds what replication writes, and proves nothing any more.
     context.journal.append(Entry::PointOfNoReturnLifted { step: ID.to_string() })?;
+    hook::settle(context, "the source went on while the cutover was interrupted").await?;
     hold::put_replication_back(context).await?;
     Ok(Next::Again)
 }
