@@ -239,6 +239,10 @@ pub enum Verb {
         /// Tell the cutover that waits (--pause-before-open, in another process) to open the target.
         #[arg(long, conflicts_with_all = ["dry_run", "max_write_stop", "pause_before_open"])]
         go: bool,
+        /// After a cutover that was interrupted when the target was open, and both sides were written:
+        /// the target holds all that is to stay. Closes the source and completes the migration.
+        #[arg(long, conflicts_with_all = ["dry_run", "go"])]
+        target_is_the_truth: bool,
         #[command(flatten)]
         switch: Switch,
     },

@@ -624,6 +624,8 @@ mod killed {
             let mut watch = session(&pair.target, Side::Target).await;
             assert!(replicate::status(&mut watch).await.unwrap().is_none());
             assert!(pair.source_takes_writes().await);
+            drop(context);
+            again::the_target_is_chosen(&pair).await;
         }
     }
 }

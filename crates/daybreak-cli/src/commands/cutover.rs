@@ -19,20 +19,35 @@ use crate::{
     directory,
 };
 
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doing {
+    /// Only to be shown.
+    Looking,
+    /// The cutover.
+    All,
+    /// The rest of one that left two histories: the target's stays.
+    Choosing,
+}
+
 /// Shows the cutover, or does it and everything after.
 pub async fn cutover(
     session: &Session<'_>,
     directory: &Path,
     servers: &Servers,
-    dry_run: bool,
+    doing: Doing,
     switch: &Switch,
 ) -> Result<Exit> {
     let migration =
         migration::open(session, directory, servers, Planning::Never, None, |overrides| {
+            overrides.target_is_the_truth = doing == Doing::Choosing;
             switch.apply(overrides)
         })
         .await?;
-    if dry_run {
+    if doing == Doing::Choosing && !migration.context.journal.state().past_no_return {
+        return Err(cut_over::nothing_to_choose());
+    }
+    if doing == Doing::Looking {
         let found = cut_over::dry_run(&migration.context).await?;
         if session.global.json.is_some() {
             session.ui.document(&found);

@@ -19,7 +19,9 @@
 //!   is an exact copy of the source at P: it is closed again if it was before, `PointOfNoReturnLifted`
 //!   is written, replication is set again from P, and the cutover is done again. What is killed from
 //!   there on is before the point of no return: what replication then writes is no second history. If the target was written too, or nobody can tell, two histories exist; no program may
-//!   choose between them, and the error names both positions.
+//!   choose between them, and the error names both positions. A person may
+//!   (`daybreak cutover --target-is-the-truth`): where the source stands then is written down as `truth`
+//!   and counts as the fence's position, and the rest is done.
 //!
 //! That the source "stands at the fence" is believed only of a binary log that tells of every write.
 //! Without one, or with one that leaves databases out, the source counts as moved unless the journal
@@ -157,8 +159,14 @@ impl Step for CutOver {
         if let Some(record) = context.journal.recall::<CutoverRecord>(ID, "result")? {
             return open::after(context, &record).await;
         }
-        if let Some(fence) = fence(context)? {
-            match resume::from_fence(context, &fence).await? {
+        let fenced = fence(context)?;
+        if context.config.cutover.target_is_the_truth
+            && (fenced.is_none() || !since_fence(context)?.opening)
+        {
+            return Err(nothing_to_choose());
+        }
+        if let Some(mut fence) = fenced {
+            match resume::from_fence(context, &mut fence).await? {
                 resume::Next::Forward(lock) => {
                     return open::forward(context, &fence, lock, true).await;
                 }
@@ -213,18 +221,33 @@ impl Step for CutOver {
     }
 }
 
-/// The fence in force, if there is one.
+/// The fence in force, if there is one; at the position that the operator vouched for, if he did.
 fn fence(context: &Context) -> Result<Option<Fence>> {
-    Ok(context.journal.recall::<Option<Fence>>(ID, "fence")?.flatten())
+    let mut fence = context.journal.recall::<Option<Fence>>(ID, "fence")?.flatten();
+    if let (Some(fence), Some(truth)) = (&mut fence, since_fence(context)?.truth) {
+        fence.position = truth;
+    }
+    Ok(fence)
+}
+
+/// The refusal of a choice that nobody has.
+pub fn nothing_to_choose() -> Error {
+    Error::new(
+        Kind::State,
+        "no cutover was interrupted after the target was opened: there is nothing to choose",
+    )
+    .next("`daybreak status` says where it stands")
 }
 
 /// What became of the fence in force, by the order of entries: an earlier fence's don't count.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 struct SinceFence {
     /// The target was about to be opened.
     opening: bool,
     /// The source was closed, and had been kept closed until then.
     closed: bool,
+    /// Where the source stood when the operator said that the target holds all that is to stay.
+    truth: Option<Coordinates>,
 }
 
 fn since_fence(context: &Context) -> Result<SinceFence> {
@@ -233,9 +256,10 @@ fn since_fence(context: &Context) -> Result<SinceFence> {
         match record.entry {
             Entry::PointOfNoReturn { .. } => since.opening = true,
             Entry::PointOfNoReturnLifted { .. } => since.opening = false,
-            Entry::Checkpoint { step, name, .. } if step == ID => match name.as_str() {
+            Entry::Checkpoint { step, name, data } if step == ID => match name.as_str() {
                 "fence" => since = SinceFence::default(),
                 "closed" => since.closed = true,
+                "truth" => since.truth = Some(serde_json::from_value(data)?),
                 _ => {}
             },
             _ => {}

@@ -147,3 +147,63 @@ async fn on_abort_is_told_past_no_return_too() {
     assert_eq!((lines(&pair, "asked"), lines(&pair, "aborted")), (1, 2));
     assert_whole(&pair, &[500]).await;
 }
+
+/// Of two histories a person chooses the target's: it is completed, whatever the source wrote before. What
+/// it writes after that is no part of the choice.
+pub(super) async fn the_target_is_chosen(pair: &Pair) {
+    let mut target = pair.target.connect_admin().await.unwrap();
+    run(&mut target, "INSERT INTO shop.t VALUES (500, 'brought by hand')").await;
+    let mut config = pair.config();
+    config.cutover.target_is_the_truth = true;
+    let context = pair.context(config, Events::nowhere());
+    pair.runner(&context).run(None, true).await.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(context.journal.state().phase, daybreak::engine::Phase::Completed);
+    assert_eq!(read_only(pair).await, (1, 0));
+    let here: Vec<i64> = Pair::rows(&pair.target).await.into_iter().map(|(id, _)| id).collect();
+    assert!(here.contains(&500) && here.contains(&501), "{here:?}");
+}
+
+/// The choice is written down with where the source stood: killed there, going on needs no other, until
+/// the source goes on once more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_choice_is_for_what_the_source_had_written() {
+    let pair = past_no_return(PositionBy::File).await;
+    let mut source = pair.source.connect_root().await.unwrap();
+    let mut target = pair.target.connect_admin().await.unwrap();
+    run(&mut source, "INSERT INTO shop.t VALUES (500, 'on the source')").await;
+    run(&mut target, "INSERT INTO shop.t VALUES (501, 'on the target')").await;
+    let mut watch = session(&pair.source, Side::Source).await;
+    let choose = async || {
+        let now = daybreak::mysql::Coordinates::read(&mut watch).await.unwrap();
+        let journal = Journal::open(pair.directory.path()).unwrap();
+        journal.append(Entry::Resumed { version: "t".into(), consent: true }).unwrap();
+        journal.append(Entry::StepStarted { step: "cutover".into() }).unwrap();
+        journal.record("cutover", "truth", &now).unwrap();
+    };
+    let mut choose = choose;
+    choose().await;
+    run(&mut source, "INSERT INTO shop.t VALUES (502, 'once more')").await;
+    let context = pair.context(pair.config(), Events::nowhere());
+    let error = pair.runner(&context).run(None, false).await.unwrap_err();
+    assert!(error.what().contains("both sides may have been written"), "{error}");
+    assert!(error.next_step().unwrap().contains("--target-is-the-truth"), "{error}");
+    assert!(pair.source_takes_writes().await);
+    drop(context);
+    choose().await;
+    let context = pair.context(pair.config(), Events::nowhere());
+    pair.runner(&context).run(None, false).await.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(read_only(&pair).await, (1, 0));
+}
+
+/// Where there is nothing to choose, saying so doesn't make a cutover of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_choice_that_nobody_has_is_refused() {
+    let pair = Pair::start(Role::AuroraStandin, PositionBy::Gtid).await;
+    drop(pair.replicate().await);
+    let mut config = pair.config();
+    config.cutover.target_is_the_truth = true;
+    let context = pair.context(config, Events::nowhere());
+    let error = pair.runner(&context).run(None, true).await.unwrap_err();
+    assert!(error.what().contains("nothing to choose"), "{error}");
+    assert!(pair.source_takes_writes().await);
+}

@@ -442,10 +442,12 @@ async fn watch(source: &mut Session, fence: &Fence) -> Result<()> {
                 ),
             )
             .at(source.place())
-            .next(
-                "end the connections of accounts with SUPER on the source, bring what they wrote to the target by \
-                 hand or let nobody write to the target, then `daybreak resume`",
-            ));
+            .next(format!(
+                "end the connections of accounts with SUPER on the source. Then bring what they wrote after {} to the \
+                 target by hand (mysqlbinlog) and run `daybreak cutover --target-is-the-truth`, which completes it; or, if \
+                 nobody has written to the target, `daybreak resume` follows the source and cuts over again",
+                fence.position
+            )));
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -499,9 +501,8 @@ pub(super) async fn two_histories(
     .at(format!("{}, {}", source.place(), target.place()))
     .next(format!(
         "decide which side's writes stay. If the target's: bring the source's writes after {} to it by hand \
-         (mysqlbinlog), run {} on the source and begin anew with the target as the truth. If the source's: drop the \
-         migrated databases on the target, and begin a new migration in a new directory",
-        fence.position,
-        closing_statement(source)
+         (mysqlbinlog), then `daybreak cutover --target-is-the-truth` closes the source and completes the migration. If \
+         the source's: drop the migrated databases on the target, and begin a new migration in a new directory",
+        fence.position
     ))
 }

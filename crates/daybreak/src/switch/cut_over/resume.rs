@@ -22,7 +22,7 @@ pub(super) enum Next {
 ///
 /// # Errors
 /// `State` when both sides went on by themselves.
-pub(super) async fn from_fence(context: &Context, fenced: &Fence) -> Result<Next> {
+pub(super) async fn from_fence(context: &Context, fenced: &mut Fence) -> Result<Next> {
     // An earlier fence may have been past it, and given up since.
     let since = since_fence(context)?;
     if !since.opening {
@@ -36,7 +36,7 @@ pub(super) async fn from_fence(context: &Context, fenced: &Fence) -> Result<Next
 
 async fn decide(
     context: &Context,
-    fenced: &Fence,
+    fenced: &mut Fence,
     since: SinceFence,
     source: &mut Session,
     target: &mut Session,
@@ -46,6 +46,23 @@ async fn decide(
         true => None,
         false => Some(hold::acquire(context, source).await?),
     };
+    if context.config.cutover.target_is_the_truth {
+        let now = match &mut lock {
+            Some(lock) => {
+                lock.keep_until(lock.since() + context.config.cutover.max_write_stop);
+                Coordinates::read(&mut *lock.session().await).await?
+            }
+            None => Coordinates::read(source).await?,
+        };
+        context.journal.record(ID, "truth", &now)?;
+        context.events.warn(format!(
+            "the target is taken for the truth, as told: what the source wrote from {} to {now} is there only if \
+             somebody brought it",
+            fenced.position
+        ));
+        fenced.position = now;
+        return Ok(Next::Forward(lock));
+    }
     let looked = match &mut lock {
         Some(lock) => {
             let deadline = lock.since() + context.config.cutover.max_write_stop;
@@ -73,7 +90,8 @@ async fn decide(
     }
     looked?;
     let now = Coordinates::read(source).await?;
-    if open::wrote(target, fenced).await? != open::Wrote::Nothing {
+    // Who vouched for the target brought to it what the source would be asked for again.
+    if since.truth.is_some() || open::wrote(target, fenced).await? != open::Wrote::Nothing {
         return Err(open::two_histories(fenced, &now, source, target).await);
     }
     context.events.info(format!(
