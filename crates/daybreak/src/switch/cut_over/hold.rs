@@ -160,6 +160,7 @@ async fn last_look(
         target: Coordinates::read(&mut target).await?,
         target_uuid: target.server_uuid().await?,
         before,
+        target_before: Some(ReadOnly::read(&mut target).await?),
     };
     context.journal.record(ID, "fence", &fence)?;
     context.journal.append(Entry::PointOfNoReturn { step: ID.to_string() })?;
@@ -201,7 +202,7 @@ fn closable(lock: &WriteLock, may_kill: bool) -> Result<()> {
 }
 
 /// A failed cutover isn't begun again by itself: another write stop is for a person to ask for.
-fn final_attempt(error: Error) -> Error {
+pub(super) fn final_attempt(error: Error) -> Error {
     if error.kind().retry() == Retry::No {
         return error;
     }
@@ -256,6 +257,7 @@ async fn hold(
         target: Coordinates::read(target).await?,
         target_uuid: target.server_uuid().await?,
         before,
+        target_before: Some(ReadOnly::read(target).await?),
     };
     stage.set("stopped replicating");
     context.journal.record(ID, "fence", &fence)?;
