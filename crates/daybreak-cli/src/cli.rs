@@ -157,7 +157,8 @@ pub enum Verb {
         #[command(flatten)]
         switch: Switch,
     },
-    /// Goes on with a migration that was paused, interrupted or killed.
+    /// Goes on with a migration that was paused, interrupted or killed. A cutover that didn't come
+    /// through is taken back, and not begun again without --yes.
     Resume {
         #[command(flatten)]
         directory: Directory,
@@ -166,7 +167,7 @@ pub enum Verb {
         /// Stop after this step.
         #[arg(long, value_name = "STEP")]
         until: Option<String>,
-        /// Go through the cutover too, as when `run --yes` began it.
+        /// Go through the cutover too, by the options that it was begun with.
         #[arg(long)]
         yes: bool,
         #[command(flatten)]
@@ -251,6 +252,10 @@ pub enum Verb {
         /// Tell the cutover that waits (--pause-before-open, in another process) to open the target.
         #[arg(long, conflicts_with_all = ["dry_run", "max_write_stop", "pause_before_open"])]
         go: bool,
+        /// After a cutover that was interrupted when the target was open, and both sides were written:
+        /// the target holds all that is to stay. Closes the source and completes the migration.
+        #[arg(long, conflicts_with_all = ["dry_run", "go"])]
+        target_is_the_truth: bool,
         #[command(flatten)]
         switch: Switch,
     },

@@ -8,23 +8,11 @@ use std::{
     os::unix::process::ExitStatusExt as _,
     path::Path,
     process::Stdio,
-    time::{Duration, Instant},
 };
 
 use mysql_async::{Conn, prelude::Queryable as _};
 use rehearsal::server::Server;
-use support::{Pair, daybreak, output, private, said, split};
-
-/// Far above what anything here takes; only a failure waits this long.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let begun = Instant::now();
-    while !condition().await {
-        assert!(begun.elapsed() < PATIENCE, "waited in vain: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
+use support::{PATIENCE, Pair, daybreak, output, private, said, split, until};
 
 /// Replaces all that follows the servers in a migration's configuration.
 fn configure(directory: &Path, extra: &str) {
@@ -282,4 +270,27 @@ async fn without_replication_the_veto_comes_before_the_copy(pair: &Pair, source:
     assert!(dir.join("aborted").exists() && takes_writes(source).await);
     let undone = output(daybreak(dir, &["undo"])).await;
     assert!(undone.status.success(), "{}", said(&undone));
+}
+
+/// It agrees, and then the writes can't be stopped: that is told as often as it was asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_abort_follows_a_source_that_is_gone_after_the_hook() {
+    let mut pair = Pair::start(true, 500).await;
+    let directory = pair.directory("[replication]\nmode = \"none\"\n");
+    let dir = directory.path();
+    let copied = output(daybreak(dir, &["run", "--until", "schema"])).await;
+    assert!(copied.status.success(), "{}", said(&copied));
+    let pid = pair.source.pid();
+    configure(
+        dir,
+        &format!(
+            "[hooks]\nbefore_write_stop = \"echo asked >> asked; kill -9 {pid} || true\"\non_abort = \"echo told >> told\"\n"
+        ),
+    );
+    let failed = output(daybreak(dir, &["run", "--until", "rows"])).await;
+    assert_eq!(failed.status.code(), Some(1), "{}", said(&failed));
+    let (asked, told) = (read(&dir.join("asked")), read(&dir.join("told")));
+    assert!(asked.lines().count() >= 1, "{}", said(&failed));
+    assert_eq!(asked.lines().count(), told.lines().count(), "{}", said(&failed));
+    pair.source.kill().await;
 }

@@ -10,7 +10,7 @@ use std::sync::{
 };
 
 use mysql_async::prelude::Queryable as _;
-use support::{Pair, connect, daybreak, output, said, was_killed};
+use support::{Pair, connect, daybreak, output, resume, said, until, was_killed};
 
 /// Rows of the shop: small, as a run is made hundreds of times.
 const ROWS: u64 = 500;
@@ -70,8 +70,20 @@ async fn killed_at(pair: &Pair, settings: &str, entry: u64, point: &str) -> bool
     if !reached {
         assert!(first.status.success(), "{at}: {}", said(&first));
     } else {
-        let second = output(daybreak(directory.path(), &["resume"])).await;
-        assert!(second.status.success(), "{at}: resume: {}", said(&second));
+        resume(directory.path(), &at, async || {
+            let before = writer.acknowledged.load(Ordering::SeqCst);
+            until("the writer goes on", async || {
+                writer.acknowledged.load(Ordering::SeqCst) > before + 3
+            })
+            .await;
+            let running = "SELECT COUNT(*) FROM performance_schema.replication_connection_status c \
+                           JOIN performance_schema.replication_applier_status a USING (CHANNEL_NAME) \
+                           WHERE c.SERVICE_STATE = 'ON' AND a.SERVICE_STATE = 'ON'";
+            let mut target = pair.target_root().await;
+            let running: Option<u8> = target.query_first(running).await.unwrap();
+            assert_eq!(running, Some(1), "{at}: replication isn't back");
+        })
+        .await;
     }
 
     let acknowledged = writer.end().await;

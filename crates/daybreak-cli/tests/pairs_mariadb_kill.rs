@@ -13,7 +13,7 @@ use std::sync::{
 use across::{assert_same, at_source, fill_shop, owner, servers};
 use mysql_async::prelude::Queryable as _;
 use rehearsal::server::Product;
-use support::{Pair, connect, daybreak, output, said, was_killed};
+use support::{Pair, connect, daybreak, output, resume, said, until, was_killed};
 
 /// As if no migration had been.
 async fn reset(pair: &Pair) {
@@ -74,8 +74,18 @@ async fn killed_at(pair: &Pair, at: &str) -> bool {
     let first = output(first).await;
     let reached = was_killed(&first);
     if reached {
-        let second = output(daybreak(directory.path(), &["resume"])).await;
-        assert!(second.status.success(), "{at}: resume: {}", said(&second));
+        resume(directory.path(), at, async || {
+            let before = acknowledged.load(Ordering::SeqCst);
+            until("the writer goes on", async || acknowledged.load(Ordering::SeqCst) > before + 3)
+                .await;
+            let status: Option<mysql_async::Row> =
+                pair.target_root().await.query_first("SHOW SLAVE STATUS").await.unwrap();
+            let status = status.expect("replication isn't back");
+            for thread in ["Slave_IO_Running", "Slave_SQL_Running"] {
+                assert_eq!(status.get::<String, _>(thread).as_deref(), Some("Yes"), "{at}");
+            }
+        })
+        .await;
     } else {
         assert!(first.status.success(), "{at}: {}", said(&first));
     }

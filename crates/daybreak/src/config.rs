@@ -122,6 +122,9 @@ pub struct CutoverConfig {
     pub max_write_stop: Duration,
     /// Whether the cutover waits, with writes stopped, to be told to open the target.
     pub pause_before_open: bool,
+    /// Whether the operator says that the target holds all that is to stay, whatever the source wrote
+    /// since the fence. Never in the file.
+    pub target_is_the_truth: bool,
 }
 
 /// A command of the operator's.
@@ -190,6 +193,8 @@ pub struct Overrides {
     pub max_write_stop: Option<Duration>,
     /// `--pause-before-open`.
     pub pause_before_open: bool,
+    /// `--target-is-the-truth`.
+    pub target_is_the_truth: bool,
     /// `--threads`.
     pub threads: Option<usize>,
 }
@@ -512,6 +517,7 @@ impl Config {
                     None => seconds(&raw.cutover.max_write_stop, Duration::from_secs(30))?,
                 },
                 pause_before_open: overrides.pause_before_open || raw.cutover.pause_before_open,
+                target_is_the_truth: overrides.target_is_the_truth,
             },
             hooks: HooksConfig {
                 before_write_stop: hook("before_write_stop", raw.hooks.before_write_stop)?,

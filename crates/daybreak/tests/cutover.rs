@@ -413,6 +413,10 @@ async fn objects_that_are_missing_stop_it() {
 }
 
 #[cfg(feature = "failpoints")]
+#[path = "cutover/again.rs"]
+mod again;
+
+#[cfg(feature = "failpoints")]
 mod killed {
     use std::process::{Command, Output};
 
@@ -437,14 +441,14 @@ mod killed {
         });
     }
 
-    fn last(pair: &Pair) -> (u64, Entry) {
+    pub(super) fn last(pair: &Pair) -> (u64, Entry) {
         let record =
             Journal::open(pair.directory.path()).unwrap().entries().unwrap().pop().unwrap();
         (record.seq, record.entry)
     }
 
     /// Goes on in another process, which kills itself at an entry.
-    async fn go_on(pair: &Pair, kill_at: &str) -> Output {
+    pub(super) async fn go_on(pair: &Pair, kill_at: &str) -> Output {
         let mut child = Command::new(std::env::current_exe().unwrap());
         child
             .args(["--ignored", "--exact", "killed::child", "--nocapture"])
@@ -456,7 +460,7 @@ mod killed {
         tokio::task::spawn_blocking(move || child.output().unwrap()).await.unwrap()
     }
 
-    fn named(entry: &Entry) -> String {
+    pub(super) fn named(entry: &Entry) -> String {
         match entry {
             Entry::Checkpoint { name, .. } => name.clone(),
             other => other.kind().to_string(),
@@ -469,12 +473,18 @@ mod killed {
         let fence: Option<serde_json::Value> =
             journal.recall::<Option<serde_json::Value>>("cutover", "fence").unwrap().flatten();
         let closed = number(&pair.source, "SELECT @@GLOBAL.super_read_only").await == 1;
-        // Taken up, the step begun.
-        let mut before = vec!["resumed", "step_started"];
+        // Taken up, the consent used, the step begun.
+        let mut before = match journal.state().past_no_return {
+            false => vec!["resumed", "consent_ended", "step_started"],
+            true => vec!["resumed", "step_started"],
+        };
         if closed {
             before.extend(["point_of_no_return", "result"]);
         } else {
             if fence.is_some() {
+                if journal.state().past_no_return {
+                    before.push("point_of_no_return_lifted");
+                }
                 let mut watch = session(&pair.target, Side::Target).await;
                 if replicate::status(&mut watch).await.unwrap().is_none() {
                     before.extend(["source_set", "started"]);
@@ -537,7 +547,7 @@ mod killed {
     }
 
     /// Brings a pair to where the target counts as open and the source isn't closed.
-    async fn past_no_return(by: PositionBy) -> Pair {
+    pub(super) async fn past_no_return(by: PositionBy) -> Pair {
         let pair = Pair::start(Role::AuroraStandin, by).await;
         drop(pair.replicate().await);
         let kill_at = last(&pair).0 + distance(&pair, "point_of_no_return").await;
@@ -614,6 +624,8 @@ mod killed {
             let mut watch = session(&pair.target, Side::Target).await;
             assert!(replicate::status(&mut watch).await.unwrap().is_none());
             assert!(pair.source_takes_writes().await);
+            drop(context);
+            again::the_target_is_chosen(&pair).await;
         }
     }
 }

@@ -15,7 +15,7 @@ use daybreak::{
     engine::{
         Context, Entry, Finding, Fingerprint, Journal, Phase, Plan, PlannedStep, PositionBy,
         ReplicationMode, Route, Runner, Severity, Standing, State, Step, StepPhase, StopReason,
-        StopSignal,
+        StopSignal, SwitchOptions,
     },
     error::{Error, Kind, Result},
     event::Events,
@@ -56,12 +56,15 @@ fn entries_for(step: &str) -> Vec<Entry> {
     vec![
         Entry::Planned { plan: Box::new(plan(&["a", "b"])), consent: false },
         Entry::Resumed { version: "1".into(), consent: false },
+        Entry::SwitchOptions { options: SwitchOptions::default() },
+        Entry::ConsentEnded { why: "w".into() },
         Entry::StepStarted { step: step.clone() },
         Entry::Checkpoint { step: step.clone(), name: "n".into(), data: 1.into() },
         Entry::StepFinished { step: step.clone() },
         Entry::StepVerified { step: step.clone() },
         Entry::StepFailed { step: step.clone(), error: "e".into() },
         Entry::PointOfNoReturn { step: step.clone() },
+        Entry::PointOfNoReturnLifted { step: step.clone() },
         Entry::Paused { reason: "r".into() },
         Entry::UndoStarted { step: step.clone() },
         Entry::StepUndone { step },
@@ -111,7 +114,9 @@ fn every_pair_of_state_and_entry() {
                                             && !past_no_return
                                             && (first, second) == (S::Pending, S::Pending)
                                 }
-                                Entry::Resumed { .. } => {
+                                Entry::Resumed { .. }
+                                | Entry::SwitchOptions { .. }
+                                | Entry::ConsentEnded { .. } => {
                                     matches!(phase, Phase::Planned | Phase::Active | Phase::Paused)
                                 }
                                 Entry::StepStarted { .. } => {
@@ -124,6 +129,9 @@ fn every_pair_of_state_and_entry() {
                                 }
                                 Entry::StepFinished { .. } | Entry::PointOfNoReturn { .. } => {
                                     active && own == S::Started
+                                }
+                                Entry::PointOfNoReturnLifted { .. } => {
+                                    active && past_no_return && own == S::Started
                                 }
                                 Entry::StepVerified { .. } => active && own == S::Finished,
                                 Entry::StepFailed { .. } => {
@@ -146,8 +154,9 @@ fn every_pair_of_state_and_entry() {
                             if let Ok(after) = after {
                                 allowed += 1;
                                 assert!(
-                                    after.past_no_return >= state.past_no_return,
-                                    "the point of no return is never taken back"
+                                    after.past_no_return >= state.past_no_return
+                                        || matches!(entry, Entry::PointOfNoReturnLifted { .. }),
+                                    "the point of no return is taken back by {entry:?}"
                                 );
                             }
                         }
@@ -376,10 +385,82 @@ async fn a_step_that_wants_consent_waits_for_it_and_a_resume_remembers() {
         Box::new(Agreed(Probe { id: "b", world: world.clone() })),
     ];
     let runner = Runner::new(context.clone(), steps).unwrap();
-    assert_eq!(runner.run(None, false).await.unwrap(), Standing::WantsConsent("b".into()));
-    assert_eq!(context.journal.state().phase, Phase::Paused);
-    world.fail_at.store(5, Ordering::SeqCst);
+    // The step before fails: no attempt was made, and the consent stays.
+    world.fail_at.store(2, Ordering::SeqCst);
     runner.run(None, true).await.unwrap_err();
+    assert!(context.journal.state().consent);
+    assert_eq!(runner.run(None, false).await.unwrap(), Standing::Completed);
+}
+
+/// A consent is for one attempt, wherever that ends: in the check, in the run, or killed.
+#[tokio::test]
+async fn a_consent_is_for_one_attempt() {
+    let waits = Standing::WantsConsent("b".into());
+    for fail_at in 0..=3 {
+        let directory = tempfile::tempdir().unwrap();
+        let world = Arc::new(World::default());
+        let context = context(directory.path());
+        let steps: Vec<Box<dyn Step>> = vec![
+            Box::new(Probe { id: "a", world: world.clone() }),
+            Box::new(Agreed(Probe { id: "b", world: world.clone() })),
+        ];
+        let runner = Runner::new(context.clone(), steps).unwrap();
+        assert_eq!(runner.run(None, false).await.unwrap(), waits);
+        assert_eq!(context.journal.state().phase, Phase::Paused);
+        let options = SwitchOptions { pause_before_open: true, max_write_stop_millis: Some(1_500) };
+        context.journal.append(Entry::SwitchOptions { options }).unwrap();
+        if fail_at == 0 {
+            // As a process leaves it that is killed in the run.
+            for entry in [
+                Entry::Resumed { version: "1".into(), consent: true },
+                Entry::ConsentEnded { why: "begins".into() },
+                Entry::StepStarted { step: "b".into() },
+            ] {
+                context.journal.append(entry).unwrap();
+            }
+            world.effects[1].store(1, Ordering::SeqCst);
+        } else {
+            world.fail_at.store(world.calls.load(Ordering::SeqCst) + fail_at, Ordering::SeqCst);
+            runner.run(None, true).await.unwrap_err();
+        }
+        let runs = world.runs.load(Ordering::SeqCst);
+        assert!(!context.journal.state().consent, "{fail_at}");
+        // What the attempt left is taken back, and no other is made.
+        for _ in 0..2 {
+            assert_eq!(runner.run(None, false).await.unwrap(), waits, "{fail_at}");
+            assert_eq!(world.effects[1].load(Ordering::SeqCst), 0, "{fail_at}");
+            assert_eq!(context.journal.state().step("b"), Some(StepPhase::Pending), "{fail_at}");
+            assert_eq!(world.runs.load(Ordering::SeqCst), runs, "{fail_at}");
+        }
+        assert_eq!(context.journal.switch_options().unwrap(), Some(options));
+        assert_eq!(
+            options.command(),
+            "daybreak cutover --pause-before-open --max-write-stop 1500ms"
+        );
+        assert_eq!(runner.run(None, true).await.unwrap(), Standing::Completed);
+    }
+}
+
+/// Past the point of no return there is nothing to take back: going on is no further attempt.
+#[tokio::test]
+async fn past_no_return_a_step_goes_on_without_another_word() {
+    let directory = tempfile::tempdir().unwrap();
+    let world = Arc::new(World::default());
+    let context = context(directory.path());
+    let steps: Vec<Box<dyn Step>> = vec![
+        Box::new(Probe { id: "a", world: world.clone() }),
+        Box::new(Agreed(Probe { id: "b", world: world.clone() })),
+    ];
+    let runner = Runner::new(context.clone(), steps).unwrap();
+    runner.run(Some("a"), false).await.unwrap();
+    for entry in [
+        Entry::Resumed { version: "1".into(), consent: true },
+        Entry::ConsentEnded { why: "begins".into() },
+        Entry::StepStarted { step: "b".into() },
+        Entry::PointOfNoReturn { step: "b".into() },
+    ] {
+        context.journal.append(entry).unwrap();
+    }
     assert_eq!(runner.run(None, false).await.unwrap(), Standing::Completed);
 }
 

@@ -13,7 +13,7 @@ use daybreak::{
     sync::{heartbeat, replicate},
 };
 use mysql_async::prelude::Queryable as _;
-use pair::{Pair, Seen, has_daybreak, number, run, session};
+use pair::{Pair, Seen, has_daybreak, number, run, session, until};
 use rehearsal::server::Role;
 
 async fn there_and_back(role: Role, by: PositionBy) {
@@ -189,4 +189,43 @@ async fn what_others_made_is_refused_and_left_alone() {
     // The heartbeat that was made says whose it is.
     let mut watch = session(&pair.source, Side::Source).await;
     assert_eq!(heartbeat::owner(&mut watch).await.unwrap().as_deref(), Some(pair::MIGRATION));
+}
+
+/// A heartbeat that can't be written hides the lag, and keeps nobody from catching up.
+#[tokio::test(flavor = "multi_thread")]
+async fn positions_decide_where_no_heartbeat_comes() {
+    let pair = Pair::start(Role::Plain, PositionBy::Gtid).await;
+    drop(pair.replicate().await);
+    let mut source = pair.source.connect_root().await.unwrap();
+    let (mut here, mut there) =
+        (session(&pair.source, Side::Source).await, session(&pair.target, Side::Target).await);
+    for (broken, mended, why) in [
+        ("SET GLOBAL super_read_only = ON", "SET GLOBAL read_only = OFF", "--super-read-only"),
+        ("DELETE FROM daybreak.heartbeat", "DROP TABLE daybreak.heartbeat", "has lost its row"),
+        ("DO 0", "DO 0", "daybreak.heartbeat"),
+    ] {
+        // The last beat is of no use any more.
+        let old = pair.config().replication.max_lag;
+        until("the heartbeat is old", async || {
+            let lag = heartbeat::lag(&mut here, &mut there).await.unwrap();
+            lag.is_none_or(|lag| lag > old)
+        })
+        .await;
+        run(&mut source, "INSERT INTO shop.t (id) SELECT MAX(id) + 1 FROM shop.t").await;
+        run(&mut source, broken).await;
+        let seen = Seen::default();
+        let context = pair.context(pair.config(), seen.events());
+        tokio::time::timeout(pair::PATIENCE, replicate::catch_up(&context, PositionBy::Gtid))
+            .await
+            .unwrap_or_else(|_| panic!("{broken}: it waits for a heartbeat that doesn't come"))
+            .unwrap_or_else(|error| panic!("{broken}: {error}"));
+        assert_eq!(Pair::rows(&pair.source).await, Pair::rows(&pair.target).await);
+        assert!(
+            seen.any(|event| matches!(event, Event::Note { text, .. } if text.contains(why))),
+            "{why}: {:?}",
+            seen.0.lock().unwrap()
+        );
+        assert!(seen.any(|event| matches!(event, Event::Lag { caught_up: true, seconds: None })));
+        run(&mut source, mended).await;
+    }
 }

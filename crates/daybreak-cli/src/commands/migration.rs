@@ -4,14 +4,14 @@ use std::{path::Path, sync::Arc};
 
 use daybreak::{
     config::{self, Config, Overrides},
-    engine::{Context, Entry, Journal, Plan, Runner, StopReason, StopSignal},
+    engine::{Context, Entry, Journal, Plan, Runner, StopReason, StopSignal, SwitchOptions},
     error::{Error, Kind, Result},
     event::{Event, Events, Level},
     mysql::ServerUrl,
     route,
 };
 
-use super::{Session, init, listen_for_signals, log_to};
+use super::{Session, cutover, init, listen_for_signals, log_to};
 use crate::{
     cli::Servers,
     directory::{self, Held},
@@ -23,6 +23,8 @@ pub struct Migration {
     pub context: Arc<Context>,
     /// Goes through its steps.
     pub runner: Runner,
+    /// How the cutover is to go, beside what the configuration says.
+    pub switch: SwitchOptions,
     _held: Held,
 }
 
@@ -58,11 +60,18 @@ pub async fn open(
             .next("`daybreak run` begins one; --dir names another directory"));
     }
     let mut overrides = servers.overrides()?;
-    adjust(&mut overrides)?;
     let held = directory::hold(directory)?;
     log_to(session, Some(directory))?;
+    let begun = Journal::exists(directory).then(|| Journal::open(directory)).transpose()?;
+    if let Some(journal) = &begun {
+        cutover::as_before(journal, &mut overrides)?;
+    }
+    adjust(&mut overrides)?;
     let mut config = Config::load(directory, &overrides)?;
-    let journal = Arc::new(Journal::open(directory)?);
+    let journal = Arc::new(match begun {
+        Some(journal) => journal,
+        None => Journal::open(directory)?,
+    });
     let events = logged(session);
     if planning == Planning::Anew && !journal.state().may_be_planned() {
         return Err(Error::new(Kind::State, "the migration has begun, its plan stands")
@@ -109,7 +118,7 @@ pub async fn open(
         write_lock: tokio::sync::Mutex::new(None),
     });
     let runner = Runner::new(context.clone(), steps)?;
-    Ok(Migration { context, runner, _held: held })
+    Ok(Migration { context, runner, switch: cutover::said(&overrides), _held: held })
 }
 
 impl Migration {

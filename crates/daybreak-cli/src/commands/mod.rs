@@ -88,8 +88,13 @@ async fn verb(session: &Session<'_>, verb: Verb) -> Result<Exit> {
         }
         Verb::Replicate { verb } => replicate::replicate(session, verb).await,
         Verb::Cutover { directory, go: true, .. } => cutover::go(session, &directory.dir),
-        Verb::Cutover { directory, servers, dry_run, go: false, switch } => {
-            cutover::cutover(session, &directory.dir, &servers, dry_run, &switch).await
+        Verb::Cutover { directory, servers, dry_run, go: false, target_is_the_truth, switch } => {
+            let doing = match (dry_run, target_is_the_truth) {
+                (true, _) => cutover::Doing::Looking,
+                (false, true) => cutover::Doing::Choosing,
+                (false, false) => cutover::Doing::All,
+            };
+            cutover::cutover(session, &directory.dir, &servers, doing, &switch).await
         }
         Verb::Explain { asked } => explain::explain(session, &asked),
         Verb::Report { directory, html, json } => {

@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use daybreak::{
-    engine::{Journal, Standing},
+    engine::{Entry, Journal, Standing},
     error::{Error, Exit, Kind, Result},
     report::{self, Report},
     source::activity,
 };
 
 use super::{
-    Session,
+    Session, cutover,
     migration::{self, Migration, Planning},
 };
 use crate::{
@@ -53,9 +53,15 @@ pub async fn run(
 ) -> Result<Exit> {
     let planning = if begin { Planning::IfMissing { consent: yes } } else { Planning::Never };
     let migration = migration::open(session, directory, servers, planning, until, |overrides| {
-        switch.apply(overrides)
+        switch.add(overrides)
     })
     .await?;
+    cutover::note(&migration)?;
+    let journal = &migration.context.journal;
+    if begin && !yes && journal.state().consent {
+        let why = "`daybreak run` without --yes".to_string();
+        journal.append(Entry::ConsentEnded { why })?;
+    }
     go(session, &migration, until, yes).await
 }
 
@@ -89,7 +95,8 @@ pub async fn go(
         }
         Standing::WantsConsent(step) => {
             session.ui.line(&format!(
-                "ready for {step}: `daybreak cutover --dry-run` shows what it does, `daybreak cutover` does it"
+                "ready for {step}: `daybreak cutover --dry-run` shows what it does, `{}` does it",
+                migration.switch.command()
             ));
             Ok(Exit::Paused)
         }

@@ -40,6 +40,14 @@ fn headline(state: &State) -> String {
         {
             "ready for the cutover: `daybreak cutover --dry-run`, then `daybreak cutover`"
         }
+        Phase::Paused
+            if !state.consent
+                && !state.past_no_return
+                && state.current().is_some_and(|(step, _)| step == "cutover") =>
+        {
+            "the cutover didn't come through: `daybreak cutover` tries again, `daybreak resume` only takes back what it \
+             left"
+        }
         Phase::Paused => "paused; `daybreak resume` goes on",
         Phase::Completed => "completed",
         Phase::Aborted => "aborted",
@@ -115,12 +123,19 @@ fn describe(entry: &Entry) -> Option<String> {
     Some(match entry {
         Entry::Planned { plan, .. } => format!("planned migration {}", plan.migration),
         Entry::Resumed { .. } => "taken up".to_string(),
+        Entry::SwitchOptions { options } => {
+            format!("the cutover is to go by `{}`", options.command())
+        }
+        Entry::ConsentEnded { why } => format!("consent ended: {why}"),
         Entry::StepStarted { step } => format!("{step}: started"),
         Entry::Checkpoint { .. } => return None,
         Entry::StepFinished { step } => format!("{step}: finished"),
         Entry::StepVerified { step } => format!("{step}: verified"),
         Entry::StepFailed { step, error } => format!("{step}: failed: {error}"),
         Entry::PointOfNoReturn { step } => format!("{step}: the point of no return"),
+        Entry::PointOfNoReturnLifted { step } => {
+            format!("{step}: before the point of no return again")
+        }
         Entry::Paused { reason } => format!("paused: {reason}"),
         Entry::UndoStarted { step } => format!("{step}: being undone"),
         Entry::StepUndone { step } => format!("{step}: undone"),

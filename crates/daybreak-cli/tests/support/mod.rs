@@ -11,8 +11,10 @@ use std::{
     os::unix::{fs::OpenOptionsExt as _, process::ExitStatusExt as _},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
+    time::{Duration, Instant},
 };
 
+use daybreak::engine::{Journal, StepPhase};
 use mysql_async::{Conn, Opts, OptsBuilder, prelude::Queryable as _};
 use rehearsal::{
     server::{Product, Role, Server, ServerOptions},
@@ -191,6 +193,35 @@ pub fn said(output: &Output) -> String {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     )
+}
+
+/// Far above what anything here takes; only a failure waits this long.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until a condition holds.
+pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let begun = Instant::now();
+    while !condition().await {
+        assert!(begun.elapsed() < PATIENCE, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Goes on after a kill, to the end. A cutover that was begun isn't begun again without the word: it is
+/// taken back, which `stands` looks at, and the word is given.
+pub async fn resume(directory: &Path, why: &str, stands: impl AsyncFnOnce()) {
+    let state = Journal::open(directory).unwrap().state();
+    let mut resumed = output(daybreak(directory, &["resume"])).await;
+    if !state.consent && !state.past_no_return {
+        assert_eq!(resumed.status.code(), Some(4), "{why}: {}", said(&resumed));
+        assert!(said(&resumed).contains("`daybreak cutover` does it"), "{why}: {}", said(&resumed));
+        let state = Journal::open(directory).unwrap().state();
+        assert!(!state.past_no_return && !state.consent, "{why}");
+        assert_eq!(state.step("cutover"), Some(StepPhase::Pending), "{why}");
+        stands().await;
+        resumed = output(daybreak(directory, &["resume", "--yes"])).await;
+    }
+    assert!(resumed.status.success(), "{why}: resume: {}", said(&resumed));
 }
 
 pub fn was_killed(output: &Output) -> bool {

@@ -14,7 +14,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
-use super::{Entry, Plan, State};
+use super::{Entry, Plan, State, SwitchOptions};
 use crate::error::{Error, Kind, Result};
 
 /// The file's name in the migration directory.
@@ -193,6 +193,15 @@ impl Journal {
             Entry::Checkpoint { data, .. } => Ok(Some(serde_json::from_value(data)?)),
             _ => Err(Error::new(Kind::Bug, "a checkpoint isn't one")),
         }
+    }
+
+    /// How the cutover is to go, as the operator last said; none if he never did.
+    pub fn switch_options(&self) -> Result<Option<SwitchOptions>> {
+        let said = self.entries()?.into_iter().rev().find_map(|record| match record.entry {
+            Entry::SwitchOptions { options } => Some(options),
+            _ => None,
+        });
+        Ok(said)
     }
 
     /// What the journal adds up to.

@@ -16,5 +16,5 @@ pub use context::{Context, Endpoint, StopReason, StopSignal, target_of};
 pub use journal::{Journal, Record, TableResult};
 pub use plan::{Fingerprint, Plan, PlannedStep, PositionBy, ReplicationMode, Route};
 pub use runner::{Runner, Standing};
-pub use state::{Entry, Phase, State, StepPhase};
+pub use state::{Entry, Phase, State, StepPhase, SwitchOptions};
 pub use step::{Finding, Severity, Step};

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Context, Entry, Finding, Phase, Severity, Step, StepPhase};
+use super::{Context, Entry, Finding, Phase, Severity, Step, StepPhase, SwitchOptions};
 use crate::{
     error::{Error, Kind, Result, Retry},
     event::Event,
@@ -11,6 +11,10 @@ use crate::{
 
 /// How often a step is tried again by itself after a passing failure.
 const ATTEMPTS: u32 = 5;
+
+/// How hints call going on, and another attempt at the cutover.
+const RESUME: &str = "`daybreak resume`";
+const CUTOVER: &str = "`daybreak cutover`";
 
 /// Where a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,8 +49,11 @@ impl Runner {
         Ok(Runner { context, steps })
     }
 
-    /// Begins or goes on, up to the end or through the step `until`. A completed migration stays so. Steps that want consent are
-    /// run only with `consent` or when it was given before.
+    /// Begins or goes on, up to the end or through the step `until`. A completed migration stays so.
+    ///
+    /// Steps that want consent are run only with `consent`, or when it was given before and no attempt
+    /// was made since: it is for one attempt. What an attempt left half done before the point of no
+    /// return is taken back; past that point the step goes on.
     ///
     /// # Errors
     /// Whatever stopped it. The journal says `Paused`, and the same call goes on from there.
@@ -118,7 +125,7 @@ impl Runner {
         for (at, step) in self.steps.iter().enumerate() {
             if self.phase(step.as_ref()) != StepPhase::Verified {
                 self.context.stop.check()?;
-                if step.wants_consent() && !self.context.journal.state().consent {
+                if !self.agreed(step.as_ref()).await? {
                     return Ok(Standing::WantsConsent(step.id().to_string()));
                 }
                 self.context.events.send(Event::StepStarted {
@@ -142,12 +149,36 @@ impl Runner {
         Ok(Standing::Completed)
     }
 
+    /// Whether a step may be attempted now. A consent is used up by that.
+    async fn agreed(&self, step: &dyn Step) -> Result<bool> {
+        let (journal, id) = (&self.context.journal, step.id());
+        if !step.wants_consent() || journal.state().past_no_return {
+            return Ok(true);
+        }
+        let consent = journal.state().consent;
+        let phase = self.phase(step);
+        if phase == StepPhase::Undoing || (!consent && phase != StepPhase::Pending) {
+            self.context
+                .events
+                .info(format!("{id} was begun and didn't come through: it is taken back"));
+            self.take_back(step).await?;
+        }
+        if consent {
+            journal.append(Entry::ConsentEnded { why: format!("an attempt at {id} begins") })?;
+        }
+        Ok(consent)
+    }
+
     /// One step to *verified*; passing failures are tried again, anything else fails the step.
     async fn one(&self, step: &dyn Step) -> Result<()> {
         let mut attempt = 1;
         loop {
             let result = self.attempt(step).await;
-            let Err(error) = result else { return Ok(()) };
+            let Err(mut error) = result else { return Ok(()) };
+            if step.wants_consent() && !self.context.journal.state().past_no_return {
+                let options = self.context.journal.switch_options().ok().flatten();
+                error = asks_for_word(error, options.unwrap_or_default());
+            }
             let stopping = matches!(error.kind(), Kind::Paused | Kind::Interrupted);
             if !stopping {
                 self.context.events.send(Event::StepFailed {
@@ -228,15 +259,19 @@ impl Runner {
 
     async fn undo_down_to(&self, keep: usize) -> Result<()> {
         for step in self.steps[keep..].iter().rev() {
-            let id = step.id().to_string();
-            if self.phase(step.as_ref()) == StepPhase::Pending {
-                continue;
+            if self.phase(step.as_ref()) != StepPhase::Pending {
+                self.take_back(step.as_ref()).await?;
             }
-            self.context.journal.append(Entry::UndoStarted { step: id.clone() })?;
-            step.undo(&self.context).await?;
-            self.context.journal.append(Entry::StepUndone { step: id.clone() })?;
-            self.context.events.send(Event::StepUndone { step: id });
         }
+        Ok(())
+    }
+
+    async fn take_back(&self, step: &dyn Step) -> Result<()> {
+        let id = step.id().to_string();
+        self.context.journal.append(Entry::UndoStarted { step: id.clone() })?;
+        step.undo(&self.context).await?;
+        self.context.journal.append(Entry::StepUndone { step: id.clone() })?;
+        self.context.events.send(Event::StepUndone { step: id });
         Ok(())
     }
 
@@ -259,6 +294,18 @@ impl Runner {
                 .next(format!("choose one of {}", known.join(", ")))
         })
     }
+}
+
+/// An attempt that failed has used its consent up: `daybreak resume` alone doesn't make another, and
+/// another is to go as this one.
+fn asks_for_word(error: Error, options: SwitchOptions) -> Error {
+    let command = format!("`{}`", options.command());
+    let Some(next) = error.next_step() else { return error };
+    let next = match next.contains(CUTOVER) {
+        true => next.replace(CUTOVER, &command),
+        false => next.replace(RESUME, &format!("{command} (or `daybreak resume --yes`)")),
+    };
+    error.next(next)
 }
 
 /// The blockers of a step, each with what it concerns and its own remedy.

@@ -5,6 +5,29 @@ use serde::{Deserialize, Serialize};
 
 use super::Plan;
 
+/// How the operator wants the cutover to go, beside what `daybreak.toml` says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwitchOptions {
+    /// Whether it waits, with writes stopped, to be told to open the target.
+    pub pause_before_open: bool,
+    /// The longest that writes may be stopped, in milliseconds; none: as configured.
+    pub max_write_stop_millis: Option<u64>,
+}
+
+impl SwitchOptions {
+    /// The command that cuts over so.
+    pub fn command(&self) -> String {
+        let mut command = "daybreak cutover".to_string();
+        if self.pause_before_open {
+            command += " --pause-before-open";
+        }
+        if let Some(millis) = self.max_write_stop_millis {
+            command += &format!(" --max-write-stop {millis}ms");
+        }
+        command
+    }
+}
+
 /// One line of the journal. Written and synced *before* the effect that it announces.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -22,6 +45,17 @@ pub enum Entry {
         version: String,
         /// Whether the operator agreed to the steps that want consent (the cutover).
         consent: bool,
+    },
+    /// How the cutover is to go, as the operator said; holds until it is said anew.
+    SwitchOptions {
+        /// What was said.
+        options: SwitchOptions,
+    },
+    /// The operator's consent is used up by an attempt that begins now, or withdrawn: the next attempt
+    /// at a step that wants consent is asked for anew.
+    ConsentEnded {
+        /// By what.
+        why: String,
     },
     /// A step's run begins (again).
     StepStarted {
@@ -59,6 +93,12 @@ pub enum Entry {
         /// The step that does it.
         step: String,
     },
+    /// The target was written by nobody and is closed again as it was, and the source takes writes as
+    /// before: the step is before its point of no return again.
+    PointOfNoReturnLifted {
+        /// The step.
+        step: String,
+    },
     /// The process lets go of the work in good order.
     Paused {
         /// Why.
@@ -86,12 +126,15 @@ impl Entry {
         match self {
             Entry::Planned { .. } => "planned",
             Entry::Resumed { .. } => "resumed",
+            Entry::SwitchOptions { .. } => "switch_options",
+            Entry::ConsentEnded { .. } => "consent_ended",
             Entry::StepStarted { .. } => "step_started",
             Entry::Checkpoint { .. } => "checkpoint",
             Entry::StepFinished { .. } => "step_finished",
             Entry::StepVerified { .. } => "step_verified",
             Entry::StepFailed { .. } => "step_failed",
             Entry::PointOfNoReturn { .. } => "point_of_no_return",
+            Entry::PointOfNoReturnLifted { .. } => "point_of_no_return_lifted",
             Entry::Paused { .. } => "paused",
             Entry::UndoStarted { .. } => "undo_started",
             Entry::StepUndone { .. } => "step_undone",
@@ -146,7 +189,8 @@ pub struct State {
     pub steps: Vec<(String, StepPhase)>,
     /// Whether the target may have been opened for writes.
     pub past_no_return: bool,
-    /// Whether the operator agreed to the steps that want consent; stays until something is undone.
+    /// Whether the operator agreed to the next attempt at the steps that want consent. It ends when
+    /// the attempt begins, when he withdraws it, and when something is undone.
     pub consent: bool,
 }
 
@@ -222,6 +266,17 @@ impl State {
                 next.phase = P::Active;
                 next.consent |= consent;
             }
+            Entry::SwitchOptions { .. } => {
+                if !open {
+                    return illegal("there is nothing to go on with");
+                }
+            }
+            Entry::ConsentEnded { .. } => {
+                if !open {
+                    return illegal("there is nothing to go on with");
+                }
+                next.consent = false;
+            }
             Entry::StepStarted { step } => {
                 let at = index(step)?;
                 if !active {
@@ -271,6 +326,13 @@ impl State {
                     return illegal("the step isn't running");
                 }
                 next.past_no_return = true;
+            }
+            Entry::PointOfNoReturnLifted { step } => {
+                let at = index(step)?;
+                if !active || !self.past_no_return || self.steps[at].1 != S::Started {
+                    return illegal("the step isn't past its point of no return");
+                }
+                (next.past_no_return, next.consent) = (false, false);
             }
             Entry::Paused { .. } => {
                 if !active {

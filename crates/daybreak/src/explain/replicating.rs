@@ -379,8 +379,10 @@ pub(super) const TABLE: &[Explanation] = &[
             "on the source: SELECT VERSION()  -- MariaDB into MySQL: native replication is no way",
             "on the target: SHOW REPLICA STATUS (Relay_Log_File); mysqlbinlog --verify-binlog-checksum that file",
         ],
-        remedy: "from MariaDB: set [replication] mode = \"none\" and accept a downtime. Otherwise stop the replica, RESET REPLICA \
-                 and start again from its executed position: `daybreak replicate stop`, then `daybreak replicate start`",
+        remedy: "from MariaDB: set [replication] mode = \"none\" and accept a downtime. Otherwise, with GTIDs: `daybreak undo \
+                 --to objects`, then `daybreak resume` sets replication up again, and the target fetches what it lacks. By file \
+                 and position copy again (`daybreak undo --to prepare_source`, then run): after RESET REPLICA it would begin \
+                 with the source's first log, and apply again what it has",
     },
     Explanation {
         codes: &[1872, 1201, 13124],
@@ -390,7 +392,9 @@ pub(super) const TABLE: &[Explanation] = &[
         title: "the replica can't read where it stands",
         cause: "its tables (mysql.slave_relay_log_info) or relay logs were removed or restored from elsewhere",
         confirm: &["on the target: SELECT * FROM mysql.slave_relay_log_info; its error log"],
-        remedy: "RESET REPLICA on the target, then `daybreak replicate start` sets it from the position in the journal",
+        remedy: "with GTIDs: `daybreak undo --to objects`, then `daybreak resume` sets replication up again, and the target \
+                 fetches what it lacks. By file and position nobody knows how far it came: copy again (`daybreak undo --to \
+                 prepare_source`, then run), and never RESET REPLICA, after which it begins with the source's first log",
     },
     Explanation {
         codes: &[],

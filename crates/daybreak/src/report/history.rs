@@ -113,7 +113,7 @@ pub struct Moment {
     /// When.
     pub at: Timestamp,
     /// Its name: `planned`, `began`, `resumed`, `process_lost`, `paused`, `step_failed`,
-    /// `point_of_no_return`, `hook`, `step_undone`, `completed`, `aborted`.
+    /// `point_of_no_return`, `point_of_no_return_lifted`, `hook`, `step_undone`, `completed`, `aborted`.
     pub what: String,
     /// The step that it concerns.
     pub step: Option<String>,
@@ -265,7 +265,10 @@ impl Reader<'_> {
                     self.moment(at, "hook", Some(step), Some(words));
                 }
             }
-            Entry::Checkpoint { .. } | Entry::StepFinished { .. } => {}
+            Entry::SwitchOptions { .. }
+            | Entry::ConsentEnded { .. }
+            | Entry::Checkpoint { .. }
+            | Entry::StepFinished { .. } => {}
             Entry::StepVerified { step } => {
                 let Some(step) = self.step(step) else { return };
                 self.reopen(step);
@@ -284,6 +287,10 @@ impl Reader<'_> {
             Entry::PointOfNoReturn { step } => {
                 self.history.point_of_no_return = Some(PointOfNoReturn { at, step: step.clone() });
                 self.moment(at, "point_of_no_return", Some(step), None);
+            }
+            Entry::PointOfNoReturnLifted { step } => {
+                self.history.point_of_no_return = None;
+                self.moment(at, "point_of_no_return_lifted", Some(step), None);
             }
             Entry::Paused { reason } => {
                 self.close(at, RunEnd::Stopped);

@@ -176,9 +176,14 @@ fn paused(
         _ => None,
     });
     let reason = reason.unwrap_or("no reason is given");
-    let phase = state.current().map(|(_, phase)| phase);
+    let (step, phase) = state.current().unzip();
     let undoing = state.steps.iter().find(|(_, phase)| *phase == StepPhase::Undoing);
-    let resume = Some("`daybreak resume` goes on from here, `daybreak undo` takes all back");
+    // Another attempt at the cutover is asked for anew.
+    let cutting_over = step == Some("cutover") && !state.past_no_return;
+    let resume = Some(match cutting_over {
+        true => "`daybreak cutover` tries again, `daybreak undo` takes all back",
+        false => "`daybreak resume` goes on from here, `daybreak undo` takes all back",
+    });
     if let Some((id, _)) = undoing {
         return say(
             Outcome::Failed,
@@ -190,7 +195,9 @@ fn paused(
     if !IN_GOOD_ORDER.contains(&reason) || phase == Some(StepPhase::Failed) {
         // The whole error has more to say than the reason of the pause.
         let error = (phase == Some(StepPhase::Failed)).then(|| last_failure(history)).flatten();
-        let next = if state.past_no_return {
+        let next = if cutting_over {
+            "the source has the writes; remove the cause, then `daybreak cutover` tries again; `daybreak undo` takes all back"
+        } else if state.past_no_return {
             "`daybreak resume` goes on from here; undo is past its point of no return"
         } else {
             "remove the cause, then `daybreak resume` goes on from here; `daybreak undo` takes all back"
@@ -208,10 +215,11 @@ fn paused(
         .flat_map(|step| &step.runs)
         .max_by_key(|run| run.to)
         .is_some_and(|run| run.kind == RunKind::Undo);
-    if undid {
+    let ready = !state.consent && cutting_over && phase == Some(StepPhase::Pending);
+    if undid && !ready {
         return say(Outcome::Paused, format!("Taken back to before {here}"), None, resume);
     }
-    if !state.consent && state.current() == Some(("cutover", StepPhase::Pending)) {
+    if ready {
         return say(
             Outcome::Paused,
             "Ready for the cutover, which waits for consent".into(),

@@ -11,6 +11,9 @@ use crate::{
     mysql::{Session, TableName},
 };
 
+/// Each of these lets an account end the statements of others, on one server or another.
+pub const END_STATEMENTS: [&str; 3] = ["CONNECTION_ADMIN", "CONNECTION ADMIN", "SUPER"];
+
 /// For what a privilege is asked.
 #[derive(Debug, Clone, Copy)]
 pub enum Scope<'a> {

@@ -16,9 +16,12 @@
 //!   had been: the lock again, open, close.
 //! - It moved past P: its writers went on when the lock died. If the target wrote nothing of its own
 //!   since the fence (its own GTIDs or its binary log stand where they were written down), it still
-//!   is an exact copy of the source at P: replication is set again from P, and the cutover is done
-//!   again. If the target was written too, or nobody can tell, two histories exist; no program may
-//!   choose between them, and the error names both positions.
+//!   is an exact copy of the source at P: it is closed again if it was before, `PointOfNoReturnLifted`
+//!   is written, replication is set again from P, and the cutover is done again. What is killed from
+//!   there on is before the point of no return: what replication then writes is no second history. If the target was written too, or nobody can tell, two histories exist; no program may
+//!   choose between them, and the error names both positions. A person may
+//!   (`daybreak cutover --target-is-the-truth`): where the source stands then is written down as `truth`
+//!   and counts as the fence's position, and the rest is done.
 //!
 //! That the source "stands at the fence" is believed only of a binary log that tells of every write.
 //! Without one, or with one that leaves databases out, the source counts as moved unless the journal
@@ -51,6 +54,7 @@ use crate::{
     error::{Error, Kind, Result},
     mysql::{Coordinates, Session},
     source::lock::LockMethod,
+    switch::hook,
     sync::replicate,
 };
 
@@ -89,6 +93,9 @@ pub(super) struct Fence {
     target_uuid: String,
     /// How the source was before anything was closed.
     before: ReadOnly,
+    /// How the target was before it was opened.
+    #[serde(default)]
+    target_before: Option<ReadOnly>,
 }
 
 /// A server's switches against writes.
@@ -152,8 +159,14 @@ impl Step for CutOver {
         if let Some(record) = context.journal.recall::<CutoverRecord>(ID, "result")? {
             return open::after(context, &record).await;
         }
-        if let Some(fence) = fence(context)? {
-            match resume::from_fence(context, &fence).await? {
+        let fenced = fence(context)?;
+        if context.config.cutover.target_is_the_truth
+            && (fenced.is_none() || !since_fence(context)?.opening)
+        {
+            return Err(nothing_to_choose());
+        }
+        if let Some(mut fence) = fenced {
+            match resume::from_fence(context, &mut fence).await? {
                 resume::Next::Forward(lock) => {
                     return open::forward(context, &fence, lock, true).await;
                 }
@@ -203,22 +216,43 @@ impl Step for CutOver {
 
     async fn undo(&self, context: &Context) -> Result<()> {
         // The runner refuses this after the point of no return: the source was never closed for good.
+        hook::settle(context, "the cutover is taken back").await?;
+        if let Some(why) = hold::vanished(context).await? {
+            // There is nothing left to put back, and the steps before can be undone all the same.
+            context.events.warn(format!("replication isn't put back: {why}"));
+            return forget_fence(context);
+        }
         hold::put_replication_back(context).await
     }
 }
 
-/// The fence in force, if there is one.
+/// The fence in force, if there is one; at the position that the operator vouched for, if he did.
 fn fence(context: &Context) -> Result<Option<Fence>> {
-    Ok(context.journal.recall::<Option<Fence>>(ID, "fence")?.flatten())
+    let mut fence = context.journal.recall::<Option<Fence>>(ID, "fence")?.flatten();
+    if let (Some(fence), Some(truth)) = (&mut fence, since_fence(context)?.truth) {
+        fence.position = truth;
+    }
+    Ok(fence)
+}
+
+/// The refusal of a choice that nobody has.
+pub fn nothing_to_choose() -> Error {
+    Error::new(
+        Kind::State,
+        "no cutover was interrupted after the target was opened: there is nothing to choose",
+    )
+    .next("`daybreak status` says where it stands")
 }
 
 /// What became of the fence in force, by the order of entries: an earlier fence's don't count.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 struct SinceFence {
     /// The target was about to be opened.
     opening: bool,
     /// The source was closed, and had been kept closed until then.
     closed: bool,
+    /// Where the source stood when the operator said that the target holds all that is to stay.
+    truth: Option<Coordinates>,
 }
 
 fn since_fence(context: &Context) -> Result<SinceFence> {
@@ -226,9 +260,11 @@ fn since_fence(context: &Context) -> Result<SinceFence> {
     for record in context.journal.entries()? {
         match record.entry {
             Entry::PointOfNoReturn { .. } => since.opening = true,
-            Entry::Checkpoint { step, name, .. } if step == ID => match name.as_str() {
+            Entry::PointOfNoReturnLifted { .. } => since.opening = false,
+            Entry::Checkpoint { step, name, data } if step == ID => match name.as_str() {
                 "fence" => since = SinceFence::default(),
                 "closed" => since.closed = true,
+                "truth" => since.truth = Some(serde_json::from_value(data)?),
                 _ => {}
             },
             _ => {}

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `before_write_stop` | before writes are stopped | a veto: nothing is begun |
 //! | `after_target_open` | the target takes writes, the source is closed | it stays so; said loudly |
-//! | `on_abort` | the source takes its writes again, after `before_write_stop` agreed or was cut off | said |
+//! | `on_abort` | the source takes its writes again, after `before_write_stop` agreed or was cut off (after a kill: once that is found) | said |
 //!
 //! A hook runs in the migration's directory, in a process group of its own, which is ended as a whole
 //! when its time is over. It is told where things are by its environment and never a password. Each
@@ -25,7 +25,7 @@ use tokio::{
 
 use crate::{
     config::HookCommand,
-    engine::Context,
+    engine::{Context, Entry},
     error::{Error, Kind, Result},
 };
 
@@ -171,6 +171,36 @@ pub(crate) async fn after_target_open(context: &Context, told: Told<'_>) -> Resu
              that stays so: do by hand what the hook should have done",
             run.words()
         ));
+    }
+    Ok(())
+}
+
+/// Tells `on_abort` if it is owed: `before_write_stop` agreed (or was killed with daybreak), or writes
+/// were about to be stopped, and since then the target wasn't opened for good and nobody was told.
+///
+/// # Errors
+/// `Journal` when that can't be looked up.
+pub(crate) async fn settle(context: &Context, reason: &str) -> Result<()> {
+    let mut owed = false;
+    for record in context.journal.entries()? {
+        let Entry::Checkpoint { name, data, .. } = record.entry else { continue };
+        match name.as_str() {
+            // The cutover's own words for "about to stop writes" and "done".
+            "closing" => owed = true,
+            "result" => owed = false,
+            name if name.starts_with("hook_") => {
+                let run: HookRun = serde_json::from_value(data)?;
+                match (run.hook, &run.ended) {
+                    (Hook::BeforeWriteStop, Ended::Begun | Ended::Code(0)) => owed = true,
+                    (Hook::OnAbort, ended) if *ended != Ended::Begun => owed = false,
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+    }
+    if owed {
+        on_abort(context, reason).await;
     }
     Ok(())
 }

@@ -3,14 +3,17 @@
 //!
 //! It refuses to gate anything: positions decide, the lag is for people.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     engine::Context,
-    error::Result,
+    error::{Error, Kind, Result},
     mysql::{ServerUrl, Session, Side, TableName, quote, quote_text},
     select::OWN_DATABASE,
 };
@@ -106,18 +109,40 @@ pub async fn lag(source: &mut Session, target: &mut Session) -> Result<Option<Du
 pub struct Heartbeat {
     stop: CancellationToken,
     task: Option<JoinHandle<()>>,
+    trouble: Trouble,
+}
+
+/// Why the last beat wasn't written, if it wasn't.
+#[derive(Debug, Clone, Default)]
+struct Trouble(Arc<Mutex<Option<String>>>);
+
+impl Trouble {
+    fn set(&self, error: Option<&Error>) {
+        let text = error.map(|error| {
+            let causes = error.causes().into_iter();
+            std::iter::once(error.what().to_string()).chain(causes).collect::<Vec<_>>().join(": ")
+        });
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = text;
+    }
 }
 
 impl Heartbeat {
     /// Starts to write, on a connection of its own; does nothing where the configuration wants none.
     pub fn start(context: &Context) -> Self {
-        let stop = CancellationToken::new();
+        let (stop, trouble) = (CancellationToken::new(), Trouble::default());
         let task = context.config.replication.heartbeat.then(|| {
-            let (url, stop) = (context.config.source.clone(), stop.clone());
+            let (url, stop, trouble) =
+                (context.config.source.clone(), stop.clone(), trouble.clone());
             let interval = context.config.replication.heartbeat_interval;
-            tokio::spawn(beat(url, interval.max(Duration::from_millis(1)), stop))
+            tokio::spawn(beat(url, interval.max(Duration::from_millis(1)), stop, trouble))
         });
-        Heartbeat { stop, task }
+        Heartbeat { stop, task, trouble }
+    }
+
+    /// Why it isn't written at the moment, if it was tried in vain: the source is read only or locked,
+    /// the table is gone, the account may not. It goes on trying.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Stops, and returns when nothing of it is under way at the source any more.
@@ -137,10 +162,11 @@ impl Drop for Heartbeat {
     }
 }
 
-async fn beat(url: ServerUrl, interval: Duration, stop: CancellationToken) {
+async fn beat(url: ServerUrl, interval: Duration, stop: CancellationToken, trouble: Trouble) {
     let mut complained = false;
     while !stop.is_cancelled() {
-        if let Err(error) = beat_on_one_connection(&url, interval, &stop).await {
+        if let Err(error) = beat_on_one_connection(&url, interval, &stop, &trouble).await {
+            trouble.set(Some(&error));
             // Once is enough: the lag that people see says the rest.
             if complained {
                 tracing::debug!(%error, "heartbeat");
@@ -160,6 +186,7 @@ async fn beat_on_one_connection(
     url: &ServerUrl,
     interval: Duration,
     stop: &CancellationToken,
+    trouble: &Trouble,
 ) -> Result<()> {
     let mut session = Session::open(url, Side::Source).await?;
     session
@@ -181,9 +208,13 @@ async fn beat_on_one_connection(
         }
         // Never cancelled half-way: a statement under way ends before the task does.
         match session.execute(&sql).await {
-            Ok(_) => {}
+            Ok(done) if done.affected == 0 => trouble
+                .set(Some(&Error::new(Kind::State, format!("{} has lost its row", table().sql())))),
+            Ok(_) => trouble.set(None),
             // 1205: writes are locked. 1290, 1836: the source is read only. It just waits.
-            Err(error) if matches!(error.code(), Some(1205 | 1290 | 1836)) => {}
+            Err(error) if matches!(error.code(), Some(1205 | 1290 | 1836)) => {
+                trouble.set(Some(&error));
+            }
             Err(error) => return Err(error),
         }
     }

@@ -37,6 +37,9 @@ pub use status::{Receiver, ReplicaStatus, ThreadError};
 /// The step's name.
 pub const ID: &str = "replicate";
 
+/// What is left to do where nobody can tell how far a replica came.
+const ANEW: &str = "`daybreak undo --to prepare_source`, then run again: the rows are copied anew";
+
 /// How long the threads may take until both run.
 const START_PATIENCE: Duration = Duration::from_secs(15);
 
@@ -87,7 +90,7 @@ impl Step for Replicate {
         let mut target = context.target().await?;
         // Replicated heartbeats need their row.
         crate::sync::heartbeat::create(&mut target, &context.plan()?.migration).await?;
-        let from = beginning(context, &mut target, by).await?;
+        let from = beginning(context, by)?;
         ensure(context, &mut target, ID, by, &from).await?;
         target.close().await;
         catch_up(context, by).await
@@ -167,6 +170,10 @@ pub async fn start(context: &Context) -> Result<ReplicaStatus> {
     let mut target = context.target().await?;
     let control = Control::find(&mut target, context.config.target_kind).await?;
     our_own(context, &mut target).await?;
+    let by = context.plan()?.position;
+    if let Some(refusal) = vanished(context, &mut target, ID, by).await? {
+        return Err(refusal);
+    }
     control.start(&mut target).await?;
     confirm_running(&mut target).await?;
     configured(&mut target).await?.ok_or_else(|| not_a_replica(&target))
@@ -230,10 +237,7 @@ pub(crate) fn starting_point(journal: &Journal) -> Result<Option<Coordinates>> {
 }
 
 /// Where replication starts if it has to be set up: the snapshot, or where it was left since.
-///
-/// # Errors
-/// `State` when it had been started by file and offset and vanished: nobody knows how far it came.
-async fn beginning(context: &Context, target: &mut Session, by: PositionBy) -> Result<Coordinates> {
+fn beginning(context: &Context, by: PositionBy) -> Result<Coordinates> {
     let snapshot = starting_point(&context.journal)?.ok_or_else(|| {
         Error::new(Kind::State, "the journal has no snapshot to replicate from")
             .next("copy the rows first (`daybreak run --until rows`)")
@@ -241,18 +245,51 @@ async fn beginning(context: &Context, target: &mut Session, by: PositionBy) -> R
     if by == PositionBy::Gtid {
         return Ok(snapshot);
     }
-    let (left_at, started) = history(context, ID)?;
-    match left_at {
-        Some(left_at) => Ok(left_at),
-        None if started && configured(target).await?.is_none() => Err(Error::new(
+    let (left_at, _) = history(context, ID)?;
+    Ok(left_at.unwrap_or(snapshot))
+}
+
+/// The refusal to go on with a replication by file and offset whose place is lost: it was started and
+/// vanished, or its place was reset and a start would begin with the source's first log. None where
+/// that isn't so.
+pub(crate) async fn vanished(
+    context: &Context,
+    target: &mut Session,
+    step: &str,
+    by: PositionBy,
+) -> Result<Option<Error>> {
+    if by == PositionBy::Gtid {
+        return Ok(None);
+    }
+    let lost = match configured(target).await? {
+        None => matches!(history(context, step)?, (None, true)),
+        Some(status) => {
+            !status.running() && is_ours(context, &status)? && has_no_place(context, &status)?
+        }
+    };
+    Ok(lost.then(|| {
+        Error::new(
             Kind::State,
             "the target's replication was reset by somebody else or after it had failed, and by file and offset \
              nobody can tell how far it had come",
         )
         .at(target.place())
-        .next("`daybreak undo --to prepare_source`, then run again: the rows are copied anew")),
-        None => Ok(snapshot),
-    }
+        .next(ANEW)
+    }))
+}
+
+/// Whether a replica that is set up has forgotten where it stands (RESET REPLICA keeps the source's
+/// name alone), or stands before the point where this migration had it begin.
+fn has_no_place(context: &Context, status: &ReplicaStatus) -> Result<bool> {
+    let Some(executed) = &status.executed else { return Ok(true) };
+    let begun =
+        context.journal.entries()?.into_iter().rev().find_map(|record| match record.entry {
+            Entry::Checkpoint { name, data, .. } if name == "source_set" => Some(data),
+            _ => None,
+        });
+    let Some(begun) = begun else { return Ok(false) };
+    let begun = serde_json::from_value::<SourceSet>(begun)?.from.file;
+    Ok(begun.is_some_and(|begun| begun != *executed && begun.reaches(executed)))
 }
 
 /// Where a step left replication when it took it down, unless it started it since, and whether it
@@ -281,7 +318,10 @@ fn history(context: &Context, of: &str) -> Result<(Option<Coordinates>, bool)> {
 /// Makes sure that the target replicates: sets it up from `from` if it has no source, goes on with
 /// what is there if it has ours. Returns when both threads run.
 ///
-/// The caller promises that `from` is where the target stands if it has no source.
+/// The caller promises that `from` is where the target stood when the step hadn't started it yet.
+///
+/// # Errors
+/// `State` when the step had started it by file and offset since, and it vanished.
 pub(crate) async fn ensure(
     context: &Context,
     target: &mut Session,
@@ -292,6 +332,9 @@ pub(crate) async fn ensure(
     let control = Control::find(target, context.config.target_kind).await?;
     let login = login(context)?;
     let mut from = from.clone();
+    if let Some(refusal) = vanished(context, target, step, by).await? {
+        return Err(refusal);
+    }
     if let Some(status) = configured(target).await? {
         if !is_ours(context, &status)? {
             return Err(foreign(target, &status));
@@ -350,12 +393,12 @@ async fn take_down(
     control.stop(target).await?;
     let status = confirm_stopped(target).await?;
     // A clean stop leaves no gaps, so that this is exactly what was applied. A failure of one of
-    // several workers may leave some: then no position says what was applied.
-    let left_at = match status.apply_error {
-        None => {
-            status.executed.map(|file| Coordinates { file: Some(file), gtids: GtidSet::default() })
-        }
-        Some(_) => None,
+    // several workers may leave some: then no position says what was applied. Nor does one that was
+    // reset.
+    let left_at = if status.apply_error.is_some() || has_no_place(context, &status)? {
+        None
+    } else {
+        status.executed.map(|file| Coordinates { file: Some(file), gtids: GtidSet::default() })
     };
     // By GTIDs the position isn't needed: the target's history says it.
     let left_at = left_at.filter(|_| !status.auto_position);
@@ -402,7 +445,8 @@ pub(crate) async fn confirm_running(target: &mut Session) -> Result<()> {
     }
 }
 
-async fn confirm_stopped(target: &mut Session) -> Result<ReplicaStatus> {
+/// Returns when both threads have ended, with what the replica says then.
+pub(crate) async fn confirm_stopped(target: &mut Session) -> Result<ReplicaStatus> {
     let begun = Instant::now();
     loop {
         let status = configured(target).await?.ok_or_else(|| not_a_replica(target))?;

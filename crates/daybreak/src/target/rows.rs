@@ -239,14 +239,16 @@ async fn stop_writes(context: &Context) -> Result<bool> {
         *held = None;
     }
     hook::before_write_stop(context).await?;
-    let mut source = context.source().await?;
-    let catalog = Catalog::read(&mut source, &context.config.select).await?;
-    let tables: Vec<TableName> = catalog.tables.into_iter().map(|table| table.name).collect();
-    let bounds = &context.config.copy;
-    let (wait, attempts) = (bounds.lock_wait, bounds.lock_attempts);
-    let (url, events) = (&context.config.source, &context.events);
-    let acquired = WriteLock::acquire(Reach::Server, url, &tables, wait, attempts, events).await;
-    let lock = match acquired {
+    let acquiring = async {
+        let mut source = context.source().await?;
+        let catalog = Catalog::read(&mut source, &context.config.select).await?;
+        let tables: Vec<TableName> = catalog.tables.into_iter().map(|table| table.name).collect();
+        let bounds = &context.config.copy;
+        let (wait, attempts) = (bounds.lock_wait, bounds.lock_attempts);
+        let (url, events) = (&context.config.source, &context.events);
+        WriteLock::acquire(Reach::Server, url, &tables, wait, attempts, events).await
+    };
+    let lock = match acquiring.await {
         Ok(lock) => lock,
         Err(error) => {
             hook::on_abort(context, error.what()).await;

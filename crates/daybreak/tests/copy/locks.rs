@@ -20,7 +20,7 @@ use daybreak::{
 };
 use tokio::task::JoinHandle;
 
-use super::harness::Pair;
+use super::harness::{Pair, run_and_verify};
 
 const WAIT: Duration = Duration::from_millis(300);
 
@@ -175,6 +175,83 @@ async fn a_young_reader_keeps_the_global_lock_from_being_asked_for() {
     assert!(reading.await.unwrap().is_err());
 }
 
+/// Runs short statements over many connections, until told to end.
+async fn busy(
+    pair: &Pair,
+    connections: usize,
+    statement: &'static str,
+    rest: Duration,
+    end: &Arc<AtomicBool>,
+) -> Vec<JoinHandle<()>> {
+    let mut all = Vec::new();
+    for _ in 0..connections {
+        let (mut session, end) = (pair.source().await, end.clone());
+        all.push(tokio::spawn(async move {
+            while !end.load(Ordering::SeqCst) {
+                session.execute(statement).await.unwrap();
+                if rest > Duration::ZERO {
+                    tokio::time::sleep(rest).await;
+                }
+            }
+        }));
+    }
+    all
+}
+
+/// On a busy source some statement is always under way, and none for long.
+#[tokio::test(flavor = "multi_thread")]
+async fn short_statements_are_in_nobodys_way() {
+    let pair = Pair::take(&[]).await;
+    let url = ServerUrl::parse(&pair.source).unwrap();
+    // No tables are named: there is no other way.
+    let acquire = async |tries| {
+        let lock =
+            WriteLock::acquire(Reach::Server, &url, &[], WAIT, tries, &Events::nowhere()).await;
+        // Dropped, so that what is done next isn't kept waiting.
+        lock.map(|lock| lock.method())
+    };
+    let end = Arc::new(AtomicBool::new(false));
+    let working = busy(&pair, 60, "DO SLEEP(0.002)", Duration::ZERO, &end).await;
+    let lock = acquire(10).await;
+    end.store(true, Ordering::SeqCst);
+    for one in working {
+        one.await.unwrap();
+    }
+    assert_eq!(lock.unwrap(), LockMethod::GlobalReadLock);
+
+    // The same where the server keeps no account of statements; who is seen at rest has begun since.
+    let statements = |on: &str| {
+        format!(
+            "UPDATE performance_schema.setup_consumers SET ENABLED = '{on}' WHERE NAME = 'events_statements_current'"
+        )
+    };
+    pair.on_source(&[&statements("NO")]).await;
+    let end = Arc::new(AtomicBool::new(false));
+    let working = busy(&pair, 40, "DO SLEEP(0.01)", Duration::from_millis(30), &end).await;
+    let lock = acquire(10).await;
+    end.store(true, Ordering::SeqCst);
+    for one in working {
+        one.await.unwrap();
+    }
+    // And who isn't may be at work for long.
+    let mut reader = pair.source().await;
+    let reader_id = reader.id();
+    let reading = tokio::spawn(async move { reader.execute("DO SLEEP(30)").await });
+    let mut watcher = pair.source().await;
+    until(
+        &mut watcher,
+        &format!("EXISTS (SELECT 1 FROM performance_schema.processlist WHERE id = {reader_id} AND command = 'Query')"),
+    )
+    .await;
+    let refused = acquire(1).await;
+    watcher.execute(format!("KILL {reader_id}")).await.unwrap();
+    assert!(reading.await.unwrap().is_err());
+    pair.on_source(&[&statements("YES")]).await;
+    assert_eq!(lock.unwrap(), LockMethod::GlobalReadLock);
+    let error = refused.unwrap_err();
+    assert!(error.to_string().contains(&format!("connection {reader_id} ")), "{error}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_without_reload_locks_tables() {
     let pair = Pair::take(&["locked"]).await;
@@ -312,6 +389,61 @@ async fn ddl_waits_for_the_end_of_a_copy_where_that_can_be_had() {
     drop(snapshot);
     root.execute("SET SESSION lock_wait_timeout = 30").await.unwrap();
     root.execute("ALTER TABLE ddl.t ADD COLUMN a INT").await.unwrap();
+}
+
+/// Without BACKUP_ADMIN, DDL waits for who reads a table at that moment, never for the whole copy of it:
+/// not for who cuts it into ranges either, when these are handed out faster than they are worked off.
+#[tokio::test(flavor = "multi_thread")]
+async fn ddl_does_not_wait_until_a_table_is_cut() {
+    let pair = Pair::take(&["slow"]).await;
+    pair.on_source(&[
+        "CREATE DATABASE slow",
+        "CREATE TABLE slow.first (id INT PRIMARY KEY, v LONGTEXT)",
+    ])
+    .await;
+    let mut config = pair.config("slow");
+    config.copy.threads = 1;
+    config.source = pair.account("lesser", LESSER).await;
+    let context = pair.context(config.clone(), None);
+    daybreak::engine::Step::run(&daybreak::target::rows::CopyRows, &context).await.unwrap();
+    drop(context);
+    let numbers = "(WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 20000) \
+                   SELECT n FROM s) AS s";
+    pair.on_source(&[
+        "INSERT INTO slow.first VALUES (1, REPEAT('x', 8000000))",
+        "CREATE TABLE slow.then_cut (id INT PRIMARY KEY, v INT)",
+        "SET SESSION cte_max_recursion_depth = 100000",
+        &format!("INSERT INTO slow.then_cut SELECT n, n FROM {numbers}"),
+        "ANALYZE TABLE slow.first, slow.then_cut",
+    ])
+    .await;
+
+    // The only worker waits for a row of the first table at the target.
+    let mut holder = pair.target().await;
+    holder.execute("START TRANSACTION").await.unwrap();
+    holder.execute("INSERT INTO slow.first VALUES (1, 'in the way')").await.unwrap();
+    let context = Arc::new(pair.context(config, None));
+    let copying = tokio::spawn({
+        let context = context.clone();
+        async move { run_and_verify(&context).await }
+    });
+    // Two ranges of the second lie ready, and the third finds no room.
+    let mut watcher = pair.source().await;
+    until(
+        &mut watcher,
+        "COALESCE((SELECT SUM(count_star) FROM performance_schema.events_statements_summary_by_digest \
+         WHERE digest_text LIKE '%`slow` . `then_cut` FORCE INDEX%'), 0) >= 3",
+    )
+    .await;
+    let altered = async {
+        watcher.execute("SET SESSION lock_wait_timeout = 5").await?;
+        watcher.execute("ALTER TABLE slow.then_cut ADD COLUMN w INT, ALGORITHM = COPY").await
+    };
+    let altered = altered.await;
+    holder.execute("ROLLBACK").await.unwrap();
+    copying.await.unwrap().unwrap();
+    altered.unwrap_or_else(|error| panic!("DDL waited for the copy: {error}"));
+    pair.assert_equal("slow").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

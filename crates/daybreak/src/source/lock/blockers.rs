@@ -3,7 +3,11 @@
 //! What is seen depends on the account's privileges (PROCESS). Never the text of a statement: it may
 //! hold data.
 
-use std::{collections::HashMap, fmt, time::Duration};
+use std::{
+    collections::HashMap,
+    fmt,
+    time::{Duration, Instant},
+};
 
 use super::LockMethod;
 use crate::{
@@ -16,6 +20,9 @@ const LONG_STATEMENT: Duration = Duration::from_millis(100);
 
 /// The same for a transaction, of which the server counts whole seconds.
 const LONG_TRANSACTION: Duration = Duration::from_secs(1);
+
+/// How often the list of processes is read again where it alone tells how old a statement is.
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// How many are named.
 const NAMED: usize = 5;
@@ -41,32 +48,44 @@ pub(super) struct Blockers {
 
 impl Blockers {
     /// Looks who works for long. `own` are connections not to count.
+    ///
+    /// The list is read first and the ages after it: what has no age then has ended, and what began in
+    /// between is young. The other way round, whatever began in between would look as if it might be old.
     pub(super) async fn look(session: &mut Session, own: &[u32]) -> Result<Self> {
         let mut found = Blockers::default();
-        let mut users = Vec::new();
-        let me = session.id();
+        let listed = Instant::now();
+        let all = listed_now(session).await?;
         let ages = ages(session).await?;
-        for row in session.rows("SHOW PROCESSLIST").await? {
-            let id: u64 = session.field(&row, "Id")?;
-            let user: String = session.optional(&row, "User")?.unwrap_or_default();
-            let command: String = session.optional(&row, "Command")?.unwrap_or_default();
-            // An idle or young connection has a Time too; MariaDB's may be negative for a moment.
-            let seconds: i64 = session.optional(&row, "Time")?.unwrap_or(0);
-            let seconds = u64::try_from(seconds).unwrap_or(0);
-            let works = matches!(command.as_str(), "Query" | "Execute" | "Fetch");
-            let servers_own = matches!(user.as_str(), "system user" | "event_scheduler");
-            if id == u64::from(me) || own.iter().any(|own| u64::from(*own) == id) {
+        let mut undecided = Vec::new();
+        for one in &all {
+            if one.id == u64::from(session.id()) || own.iter().any(|own| u64::from(*own) == one.id)
+            {
                 continue;
             }
-            let age = match ages.get(&id).copied() {
-                None if seconds == 0 => None,
-                age => Some(age.unwrap_or_default().max(Duration::from_secs(seconds))),
-            };
-            if works && !servers_own && age.is_none_or(|age| age >= LONG_STATEMENT) {
-                found.statements.push(Connection { id, user: user.clone(), age });
+            if !one.works {
+                continue;
             }
-            users.push((id, user));
+            let connection = |age| Connection { id: one.id, user: one.user.clone(), age };
+            match (ages.of(one.id), one.seconds) {
+                (age, 1..) => {
+                    let age = if let Age::Of(age) = age { age } else { Duration::ZERO };
+                    let age = age.max(Duration::from_secs(one.seconds));
+                    found.statements.push(connection(Some(age)));
+                }
+                (Age::Of(age), 0) if age >= LONG_STATEMENT => {
+                    found.statements.push(connection(Some(age)));
+                }
+                (Age::Of(_) | Age::Ended, 0) => {}
+                (Age::Unknown, 0) => undecided.push(connection(None)),
+            }
         }
+        // Who is seen at rest within the time that makes a statement long has none that is.
+        while !undecided.is_empty() && listed.elapsed() < LONG_STATEMENT {
+            tokio::time::sleep(AGAIN).await;
+            let now = listed_now(session).await?;
+            undecided.retain(|one| now.iter().any(|other| other.id == one.id && other.works));
+        }
+        found.statements.append(&mut undecided);
         // The times in this table are those of the server's own zone, whatever the session's is.
         let transactions = session
             .rows(
@@ -90,8 +109,8 @@ impl Blockers {
             let seconds: i64 = session.field(&row, "seconds")?;
             let age = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
             if age >= LONG_TRANSACTION {
-                let user = users.iter().find(|(known, _)| *known == id);
-                let user = user.map_or_else(|| "?".to_string(), |(_, user)| user.clone());
+                let user = all.iter().find(|one| one.id == id);
+                let user = user.map_or_else(|| "?".to_string(), |one| one.user.clone());
                 found.transactions.push(Connection { id, user, age: Some(age) });
             }
         }
@@ -141,29 +160,96 @@ impl fmt::Display for Blockers {
     }
 }
 
-/// For how long each connection's statement has been running, more finely than the list of processes
-/// tells. Empty where the account can't see that.
-async fn ages(session: &mut Session) -> Result<HashMap<u64, Duration>> {
+/// A line of the list of processes.
+struct Listed {
+    id: u64,
+    user: String,
+    /// Whether a client's statement is under way.
+    works: bool,
+    /// For how many whole seconds.
+    seconds: u64,
+}
+
+async fn listed_now(session: &mut Session) -> Result<Vec<Listed>> {
+    let mut all = Vec::new();
+    for row in session.rows("SHOW PROCESSLIST").await? {
+        let user: String = session.optional(&row, "User")?.unwrap_or_default();
+        let command: String = session.optional(&row, "Command")?.unwrap_or_default();
+        let servers_own = matches!(user.as_str(), "system user" | "event_scheduler");
+        // An idle or young connection has a Time too; MariaDB's may be negative for a moment.
+        let seconds: i64 = session.optional(&row, "Time")?.unwrap_or(0);
+        all.push(Listed {
+            id: session.field(&row, "Id")?,
+            works: !servers_own && matches!(command.as_str(), "Query" | "Execute" | "Fetch"),
+            seconds: u64::try_from(seconds).unwrap_or(0),
+            user,
+        });
+    }
+    Ok(all)
+}
+
+/// How old a connection's statement is.
+#[derive(Debug, Clone, Copy)]
+enum Age {
+    Of(Duration),
+    /// None was under way.
+    Ended,
+    /// The server doesn't tell this account, or not of this connection.
+    Unknown,
+}
+
+/// For how long connections' statements have been running, more finely than the list of processes
+/// tells.
+struct Ages {
+    known: HashMap<u64, Age>,
+    /// Of a connection that isn't named: it has gone, or nothing is told.
+    other: Age,
+}
+
+impl Ages {
+    fn of(&self, id: u64) -> Age {
+        self.known.get(&id).copied().unwrap_or(self.other)
+    }
+}
+
+async fn ages(session: &mut Session) -> Result<Ages> {
+    let nothing = Ages { known: HashMap::new(), other: Age::Unknown };
     let sql = if session.dialect().is_mariadb() {
-        "SELECT ID AS id, CAST(TIME_MS AS SIGNED) AS millis FROM information_schema.PROCESSLIST"
+        "SELECT ID AS id, COMMAND IN ('Query', 'Execute', 'Fetch') AS running, \
+         CAST(TIME_MS AS SIGNED) AS millis, 1 AS told FROM information_schema.PROCESSLIST"
     } else {
-        // TIMER_WAIT is in picoseconds; that of a statement under way goes on.
-        "SELECT threads.PROCESSLIST_ID AS id, CAST(MAX(statements.TIMER_WAIT) DIV 1000000000 AS SIGNED) AS millis \
+        // TIMER_WAIT is in picoseconds; that of a statement under way goes on. Which statements are
+        // counted can be configured, for all and for each connection.
+        "SELECT threads.PROCESSLIST_ID AS id, MAX(statements.EVENT_ID IS NOT NULL) AS running, \
+         CAST(MAX(statements.TIMER_WAIT) DIV 1000000000 AS SIGNED) AS millis, \
+         MAX(threads.INSTRUMENTED = 'YES') AND NOT EXISTS (SELECT 1 FROM performance_schema.setup_instruments \
+         WHERE NAME LIKE 'statement/%' AND (ENABLED = 'NO' OR TIMED = 'NO')) AS told \
          FROM performance_schema.threads \
-         JOIN performance_schema.events_statements_current AS statements USING (THREAD_ID) \
-         WHERE threads.PROCESSLIST_ID IS NOT NULL AND statements.TIMER_WAIT IS NOT NULL \
-         AND statements.END_EVENT_ID IS NULL GROUP BY threads.PROCESSLIST_ID"
+         LEFT JOIN performance_schema.events_statements_current AS statements \
+         ON statements.THREAD_ID = threads.THREAD_ID AND statements.END_EVENT_ID IS NULL \
+         WHERE threads.PROCESSLIST_ID IS NOT NULL GROUP BY threads.PROCESSLIST_ID"
     };
     let rows = match session.rows(sql).await {
         Ok(rows) => rows,
-        Err(error) if error.kind() == Kind::Privilege => Vec::new(),
+        Err(error) if error.kind() == Kind::Privilege => return Ok(nothing),
         Err(error) => return Err(error),
     };
-    let mut ages = HashMap::with_capacity(rows.len());
+    let mut known = HashMap::with_capacity(rows.len());
     for row in rows {
-        let millis: i64 = session.field(&row, "millis")?;
-        let millis = u64::try_from(millis).unwrap_or(0);
-        ages.insert(session.field(&row, "id")?, Duration::from_millis(millis));
+        let running = session.field::<i64>(&row, "running")? == 1;
+        let told = session.field::<i64>(&row, "told")? == 1;
+        let age = match (session.optional::<i64>(&row, "millis")?, running, told) {
+            (Some(millis), true, _) => {
+                Age::Of(Duration::from_millis(u64::try_from(millis).unwrap_or(0)))
+            }
+            (_, false, true) => Age::Ended,
+            _ => Age::Unknown,
+        };
+        known.insert(session.field(&row, "id")?, age);
     }
-    Ok(ages)
+    // This very statement is under way: who isn't told so is told nothing.
+    Ok(match known.get(&u64::from(session.id())) {
+        Some(Age::Of(_)) => Ages { known, other: Age::Ended },
+        _ => nothing,
+    })
 }

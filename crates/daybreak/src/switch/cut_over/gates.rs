@@ -12,6 +12,7 @@ use crate::{
     },
     error::{Error, Kind, Result},
     mysql::{Coordinates, Session},
+    source::grants::{END_STATEMENTS, Grants, Scope},
     sync::{heartbeat, replicate, verify},
 };
 
@@ -239,7 +240,7 @@ async fn source_open(source: &mut Session) -> Result<Gate> {
 /// Whether the account may close the source for good.
 async fn closable(source: &mut Session) -> Result<Gate> {
     const NAME: &str = "the source can be closed";
-    let grants = global_privileges(source).await?;
+    let grants = Grants::read(source).await?;
     Ok(if may_close(source, &grants) {
         Gate::holds(NAME, super::open::closing_statement(source))
     } else {
@@ -256,52 +257,19 @@ async fn closable(source: &mut Session) -> Result<Gate> {
     })
 }
 
-fn may_close(source: &Session, privileges: &[String]) -> bool {
-    let has = |name: &str| privileges.iter().any(|privilege| privilege == name);
+fn may_close(source: &Session, grants: &Grants) -> bool {
     let dialect = source.dialect();
-    if has("ALL PRIVILEGES") || has("ALL") {
-        return true;
-    }
     if dialect.is_mariadb() {
         // MariaDB 10.11 took READ_ONLY ADMIN out of SUPER.
-        return has("READ_ONLY ADMIN") || (has("SUPER") && dialect.version < (10, 11, 0));
+        return grants.has("READ_ONLY ADMIN", Scope::Server)
+            || (grants.has("SUPER", Scope::Server) && dialect.version < (10, 11, 0));
     }
-    has("SUPER") || has("SYSTEM_VARIABLES_ADMIN")
+    grants.has_any(&["SUPER", "SYSTEM_VARIABLES_ADMIN"], Scope::Server)
 }
 
 /// Whether the account may end other accounts' statements, which closing needs under table locks.
 pub(super) async fn may_kill(source: &mut Session) -> Result<bool> {
-    let privileges = global_privileges(source).await?;
-    let wanted = ["ALL PRIVILEGES", "ALL", "SUPER", "CONNECTION_ADMIN", "CONNECTION ADMIN"];
-    Ok(privileges.iter().any(|privilege| wanted.contains(&privilege.as_str())))
-}
-
-/// The account's privileges on `*.*`, in upper case, those of its active roles included.
-async fn global_privileges(session: &mut Session) -> Result<Vec<String>> {
-    let mut sql = "SHOW GRANTS FOR CURRENT_USER()".to_string();
-    if session.dialect().mysql_from(8, 0, 0) {
-        let roles: Option<String> = session.scalar("SELECT CURRENT_ROLE()").await?;
-        if let Some(roles) = roles.filter(|roles| roles != "NONE") {
-            sql = format!("{sql} USING {roles}");
-        }
-    }
-    let mut privileges = Vec::new();
-    for row in session.rows(sql).await? {
-        let line: String = session.column(&row, 0)?.unwrap_or_default();
-        privileges.extend(on_everything(&line));
-    }
-    Ok(privileges)
-}
-
-fn on_everything(line: &str) -> Vec<String> {
-    let Some(list) = line
-        .strip_prefix("GRANT ")
-        .and_then(|rest| rest.split_once(" ON *.* TO "))
-        .map(|(list, _)| list)
-    else {
-        return Vec::new();
-    };
-    list.split(',').map(|privilege| privilege.trim().to_ascii_uppercase()).collect()
+    Ok(Grants::read(source).await?.has_any(&END_STATEMENTS, Scope::Server))
 }
 
 /// Whether `read_only` would keep everybody out. Without `super_read_only` it doesn't bind accounts
@@ -410,7 +378,7 @@ async fn target_opens(context: &Context, target: &mut Session) -> Result<Gate> {
     if control.has("rds_set_read_only") {
         return Ok(Gate::holds(NAME, "CALL mysql.rds_set_read_only(0)"));
     }
-    let grants = global_privileges(target).await?;
+    let grants = Grants::read(target).await?;
     Ok(if may_close(target, &grants) {
         Gate::holds(NAME, "SET GLOBAL read_only = OFF")
     } else {
@@ -523,23 +491,4 @@ pub async fn dry_run(context: &Context) -> Result<DryRun> {
     }
     lines.push("would: switch on the events of the target".into());
     Ok(DryRun { blocked, lines })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn grants_are_read_by_the_line() {
-        assert_eq!(
-            on_everything("GRANT SELECT, SYSTEM_VARIABLES_ADMIN ON *.* TO `a`@`%`"),
-            ["SELECT", "SYSTEM_VARIABLES_ADMIN"]
-        );
-        assert_eq!(
-            on_everything("GRANT ALL PRIVILEGES ON *.* TO 'root'@'localhost' WITH GRANT OPTION"),
-            ["ALL PRIVILEGES"]
-        );
-        assert!(on_everything("GRANT ALL PRIVILEGES ON `d`.* TO `a`@`%`").is_empty());
-        assert!(on_everything("GRANT `role`@`%` TO `a`@`%`").is_empty());
-    }
 }

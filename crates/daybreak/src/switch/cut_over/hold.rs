@@ -160,6 +160,7 @@ async fn last_look(
         target: Coordinates::read(&mut target).await?,
         target_uuid: target.server_uuid().await?,
         before,
+        target_before: Some(ReadOnly::read(&mut target).await?),
     };
     context.journal.record(ID, "fence", &fence)?;
     context.journal.append(Entry::PointOfNoReturn { step: ID.to_string() })?;
@@ -201,7 +202,7 @@ fn closable(lock: &WriteLock, may_kill: bool) -> Result<()> {
 }
 
 /// A failed cutover isn't begun again by itself: another write stop is for a person to ask for.
-fn final_attempt(error: Error) -> Error {
+pub(super) fn final_attempt(error: Error) -> Error {
     if error.kind().retry() == Retry::No {
         return error;
     }
@@ -256,10 +257,18 @@ async fn hold(
         target: Coordinates::read(target).await?,
         target_uuid: target.server_uuid().await?,
         before,
+        target_before: Some(ReadOnly::read(target).await?),
     };
     stage.set("stopped replicating");
     context.journal.record(ID, "fence", &fence)?;
-    detach(context, target).await?;
+    if let Some(control) = ours(context, target).await? {
+        // The place that the reset forgets is the fence only if nothing came after it: the source
+        // stands there when the applier has ended. Else it is only started again.
+        control.stop(target).await?;
+        replicate::confirm_stopped(target).await?;
+        still(lock, &fence.position).await?;
+        control.detach(target).await?;
+    }
     still(lock, &fence.position).await?;
     // The procedures may have written to the target's own log.
     let now = Coordinates::read(target).await?;
@@ -302,12 +311,19 @@ async fn told_to_open(
 
 /// Stops replication and makes the target forget the source, if that is ours.
 pub(super) async fn detach(context: &Context, target: &mut Session) -> Result<()> {
-    if let Some(status) = replicate::status(target).await?
-        && !replicate::is_ours(context, &status)?
-    {
+    match ours(context, target).await? {
+        Some(control) => control.detach(target).await,
+        None => Ok(()),
+    }
+}
+
+/// How a target is controlled that replicates by this migration's doing; none if it is no replica.
+async fn ours(context: &Context, target: &mut Session) -> Result<Option<replicate::Control>> {
+    let Some(status) = replicate::status(target).await? else { return Ok(None) };
+    if !replicate::is_ours(context, &status)? {
         return Err(replicate::foreign(target, &status));
     }
-    replicate::Control::find(target, context.config.target_kind).await?.detach(target).await
+    replicate::Control::find(target, context.config.target_kind).await.map(Some)
 }
 
 /// Proves by the lock's own connection that the lock is held and that nothing was written.
@@ -421,4 +437,14 @@ pub(super) async fn put_replication_back(context: &Context) -> Result<()> {
         replicate::ensure(context, &mut target, ID, plan.position, &fence.position).await?;
     }
     forget_fence(context)
+}
+
+/// The refusal to set replication again from the fence, if that is what would come of it.
+pub(super) async fn vanished(context: &Context) -> Result<Option<Error>> {
+    let plan = context.plan()?;
+    if fence(context)?.is_none() || plan.replication != crate::engine::ReplicationMode::Native {
+        return Ok(None);
+    }
+    let mut target = context.target().await?;
+    replicate::vanished(context, &mut target, ID, plan.position).await
 }

@@ -28,6 +28,9 @@ const LOOK_FOR_WAITERS: Duration = Duration::from_millis(50);
 /// For how long a closed source is watched where some accounts aren't bound by `read_only`.
 const WATCH: Duration = Duration::from_millis(300);
 
+/// How a source stands that has its writes back.
+const TAKES_WRITES: &str = "the source takes writes again";
+
 /// The statement that closes the source for good.
 pub(super) fn closing_statement(source: &Session) -> &'static str {
     if source.dialect().has_super_read_only() {
@@ -199,17 +202,22 @@ async fn give_up(context: &Context, lock: Option<WriteLock>, error: Error) -> Er
             Err(held) => context.events.warn(held.to_string()),
         }
     }
+    let asking = async { is_closed(&mut context.source().await?).await };
+    let source = match tokio::time::timeout(SWITCH, asking).await {
+        Ok(Ok(true)) => "the source is closed",
+        Ok(Ok(false)) => TAKES_WRITES,
+        _ => "the source doesn't answer",
+    };
+    if source == TAKES_WRITES
+        && let Err(unsettled) = hook::settle(context, error.what()).await
+    {
+        context.events.warn(unsettled.to_string());
+    }
     // What was found out says itself what to do.
     if matches!(error.kind(), Kind::State | Kind::Blocked) {
         return error;
     }
-    let asking = async { is_closed(&mut context.source().await?).await };
-    let source = match tokio::time::timeout(SWITCH, asking).await {
-        Ok(Ok(true)) => "the source is closed",
-        Ok(Ok(false)) => "the source takes writes again",
-        _ => "the source doesn't answer",
-    };
-    error.next(format!(
+    hold::final_attempt(error).next(format!(
         "{source}, and the target may be open already: let nobody write to the target, then `daybreak resume` looks \
          at both and goes on"
     ))
@@ -234,6 +242,38 @@ async fn open_target(context: &Context, target: &mut Session) -> Result<()> {
             .next("switch its read_only off, then `daybreak resume`; the source takes writes meanwhile"));
     }
     Ok(())
+}
+
+/// Closes a target that was closed before the cutover opened it.
+pub(super) async fn close_target(
+    context: &Context,
+    target: &mut Session,
+    fence: &Fence,
+) -> Result<()> {
+    let (now, Some(before)) = (ReadOnly::read(target).await?, fence.target_before) else {
+        return Ok(());
+    };
+    if (now.read_only || !before.read_only) && (now.super_read_only || !before.super_read_only) {
+        return Ok(());
+    }
+    target.execute(format!("SET SESSION lock_wait_timeout = {CLOSE_WAIT}")).await?;
+    let control = replicate::Control::find(target, context.config.target_kind).await?;
+    if control.has("rds_set_read_only") {
+        target.execute("CALL mysql.rds_set_read_only(1)").await?;
+    } else if before.super_read_only {
+        target.execute("SET GLOBAL super_read_only = ON").await?;
+    } else {
+        target.execute("SET GLOBAL read_only = ON").await?;
+    }
+    if ReadOnly::read(target).await?.read_only {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::State,
+        "the target, which was read only before the cutover, still takes writes",
+    )
+    .at(target.place())
+    .next("switch its read_only on, then `daybreak resume`"))
 }
 
 /// Closes the source by its own switch while the lock still holds.
@@ -372,6 +412,7 @@ async fn moved_after_close(
     if wrote(target, fence).await? != Wrote::Nothing {
         return Ok(two_histories(fence, &now, source, target).await);
     }
+    close_target(context, target, fence).await?;
     reopen_source(source, fence.before).await?;
     context.events.send(Event::WritesResumed {
         why: "cutover".into(),
@@ -401,10 +442,12 @@ async fn watch(source: &mut Session, fence: &Fence) -> Result<()> {
                 ),
             )
             .at(source.place())
-            .next(
-                "end the connections of accounts with SUPER on the source, bring what they wrote to the target by \
-                 hand or let nobody write to the target, then `daybreak resume`",
-            ));
+            .next(format!(
+                "end the connections of accounts with SUPER on the source. Then bring what they wrote after {} to the \
+                 target by hand (mysqlbinlog) and run `daybreak cutover --target-is-the-truth`, which completes it; or, if \
+                 nobody has written to the target, `daybreak resume` follows the source and cuts over again",
+                fence.position
+            )));
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -458,9 +501,8 @@ pub(super) async fn two_histories(
     .at(format!("{}, {}", source.place(), target.place()))
     .next(format!(
         "decide which side's writes stay. If the target's: bring the source's writes after {} to it by hand \
-         (mysqlbinlog), run {} on the source and begin anew with the target as the truth. If the source's: drop the \
-         migrated databases on the target, and begin a new migration in a new directory",
-        fence.position,
-        closing_statement(source)
+         (mysqlbinlog), then `daybreak cutover --target-is-the-truth` closes the source and completes the migration. If \
+         the source's: drop the migrated databases on the target, and begin a new migration in a new directory",
+        fence.position
     ))
 }

@@ -1,7 +1,8 @@
 //! Waiting for a replica: until it has caught up, and until it has executed a given point.
 //!
 //! Positions decide. A target counts as caught up when it has executed everything that the source
-//! had committed at most `max_lag` ago; the heartbeat's age must agree where there is one.
+//! had committed at most `max_lag` ago. The heartbeat tells people the lag: its first beat is waited
+//! for while one may come, and never longer than [`FIRST_BEAT`].
 
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,9 @@ const CATCH_UP_POLL: Duration = Duration::from_millis(100);
 /// again every 60 s (the server's default, which the procedures of Aurora don't change).
 const OUTAGE: Duration = Duration::from_secs(90);
 
+/// How long the first heartbeat to arrive may keep a target waiting that has caught up by its position.
+const FIRST_BEAT: Duration = Duration::from_secs(30);
+
 /// Waits until the target is no further behind than the configured lag, telling the lag about once a
 /// second. Takes as long as it takes, as long as it moves.
 ///
@@ -31,18 +35,63 @@ const OUTAGE: Duration = Duration::from_secs(90);
 /// `Replication` with the replica's own error, or when nothing moved for `stalled_after`.
 pub async fn catch_up(context: &Context, by: PositionBy) -> Result<()> {
     let beat = Heartbeat::start(context);
-    let caught_up = follow(context, by).await;
+    let caught_up = follow(context, by, &beat).await;
     beat.stop().await;
     caught_up
 }
 
-async fn follow(context: &Context, by: PositionBy) -> Result<()> {
+/// The lag as the heartbeat tells it: for people, and nothing is decided by it.
+struct Lag<'a> {
+    /// None where the configuration wants no heartbeat.
+    beat: Option<&'a Heartbeat>,
+    since: Instant,
+    /// What the row was when it was first looked at, which says nothing of today.
+    first: Option<Option<u64>>,
+    arrives: bool,
+}
+
+impl Lag<'_> {
+    /// How far behind the target is, as long as heartbeats are written and arrive.
+    async fn look(
+        &mut self,
+        source: &mut Session,
+        target: &mut Session,
+    ) -> Result<Option<Duration>> {
+        let Some(beat) = self.beat else { return Ok(None) };
+        let written = heartbeat::row(target).await?.map(|(_, seq)| seq);
+        self.arrives |= *self.first.get_or_insert(written) != written;
+        if !self.arrives || beat.trouble().is_some() {
+            return Ok(None);
+        }
+        heartbeat::lag(source, target).await
+    }
+
+    /// Whether the first may still come.
+    fn is_awaited(&self) -> bool {
+        self.beat.is_some_and(|beat| !self.arrives && beat.trouble().is_none())
+            && self.since.elapsed() < FIRST_BEAT
+    }
+
+    /// Why nobody knows the lag, if somebody should.
+    fn unknown(&self) -> Option<String> {
+        let beat = self.beat?;
+        match beat.trouble() {
+            Some(why) => Some(format!("the heartbeat can't be written at the source: {why}")),
+            None if !self.arrives => Some("no heartbeat arrives at the target".into()),
+            None => None,
+        }
+    }
+}
+
+async fn follow(context: &Context, by: PositionBy, beat: &Heartbeat) -> Result<()> {
     let settings = &context.config.replication;
     let (mut source, mut target) = (context.source().await?, context.target().await?);
     let mut goal: Option<(Coordinates, Instant)> = None;
     let mut told: Option<Instant> = None;
     let mut outage: Option<Instant> = None;
     let mut last: Option<(ReplicaStatus, Instant)> = None;
+    let beat = settings.heartbeat.then_some(beat);
+    let mut beats = Lag { beat, since: Instant::now(), first: None, arrives: false };
     loop {
         context.stop.check()?;
         let status = configured(&mut target).await?.ok_or_else(|| not_a_replica(&target))?;
@@ -59,17 +108,19 @@ async fn follow(context: &Context, by: PositionBy) -> Result<()> {
         };
         let reached = status.reached(&point, by);
         let behind = asked.elapsed();
-        let lag = match settings.heartbeat {
-            true => heartbeat::lag(&mut source, &mut target).await?,
-            false => None,
-        };
-        let near = lag.is_none_or(|lag| lag <= settings.max_lag) && status.running();
-        let caught_up = reached && behind <= settings.max_lag && near;
+        let lag = beats.look(&mut source, &mut target).await?;
+        let near = reached && behind <= settings.max_lag && status.running();
+        let caught_up = near && !beats.is_awaited();
         if caught_up || told.is_none_or(|told| told.elapsed() >= Duration::from_secs(1)) {
             told = Some(Instant::now());
             tell(context, lag, caught_up)?;
         }
         if caught_up {
+            if let Some(why) = beats.unknown() {
+                context.events.warn(format!(
+                    "{why}. The lag isn't known; by its position the target has caught up"
+                ));
+            }
             return Ok(());
         }
         match &last {

@@ -247,10 +247,6 @@ impl Planner {
                 return Ok(false);
             }
         }
-        self.reader
-            .execute(format!("ROLLBACK TO SAVEPOINT {SAVEPOINT}"))
-            .await
-            .map_err(source_lost)?;
         work.done(0, 0, &self.journal)?;
         Ok(true)
     }
@@ -299,10 +295,17 @@ impl Planner {
         let mut rest = gap.clone();
         for n in 1.. {
             let cut = match &work.key {
-                Some(key) => key
-                    .walk(&mut self.reader, &work.table, &rest, rows)
-                    .await
-                    .map_err(source_lost)?,
+                Some(key) => {
+                    let cut = key.walk(&mut self.reader, &work.table, &rest, rows).await;
+                    let cut = cut.map_err(source_lost)?;
+                    // Handing out may take as long as the table does: no DDL of the source may wait
+                    // for that.
+                    self.reader
+                        .execute(format!("ROLLBACK TO SAVEPOINT {SAVEPOINT}"))
+                        .await
+                        .map_err(source_lost)?;
+                    cut
+                }
                 None => None,
             };
             let range = match cut.filter(|cut| Some(cut) != rest.up_to.as_ref()) {

@@ -10,7 +10,7 @@ use crate::{
     engine::{ReplicationMode, Severity},
     mysql::{Dialect, Side, quote},
     select::OWN_DATABASE,
-    source::grants::{Grants, Scope},
+    source::grants::{END_STATEMENTS, Grants, Scope},
 };
 
 /// Where a privilege is needed.
@@ -79,12 +79,34 @@ fn moves_writes(survey: &Survey) -> bool {
     survey.wishes.mode != ReplicationMode::CopyOnly
 }
 
-use Severity::{Blocker, Note};
+/// MariaDB 10.11 took READ_ONLY ADMIN out of SUPER.
+fn closes_without_super(survey: &Survey) -> bool {
+    let dialect = &survey.source.facts.dialect;
+    moves_writes(survey) && dialect.is_mariadb() && dialect.version >= (10, 11, 0)
+}
+
+fn closes_by_super(survey: &Survey) -> bool {
+    moves_writes(survey) && !closes_without_super(survey)
+}
+
+/// Each lets an account take the global read lock.
+const GLOBAL_LOCK: [&str; 2] = ["RELOAD", "FLUSH_TABLES"];
+
+fn stops_by_global_lock(survey: &Survey) -> bool {
+    moves_writes(survey) && survey.source.grants.has_any(&GLOBAL_LOCK, Scope::Server)
+}
+
+/// An account without either is told of the one that does best.
+fn stops_by_table_locks(survey: &Survey) -> bool {
+    moves_writes(survey) && survey.source.grants.has_any(&END_STATEMENTS, Scope::Server)
+}
+
+use Severity::{Blocker, Note, Warning};
 use Side::{Source, Target};
 use Where::{Databases, Own, Server, System, With};
 
 #[rustfmt::skip]
-const NEEDS: [Need; 41] = [
+const NEEDS: [Need; 44] = [
     Need { side: Source, id: "select", any_of: &["SELECT"], at: Databases, severity: Blocker, why: "to read rows and definitions", when: always },
     Need { side: Source, id: "trigger", any_of: &["TRIGGER"], at: Databases, severity: Blocker, why: "to see triggers: without it they would be missed", when: always },
     Need { side: Source, id: "event", any_of: &["EVENT"], at: Databases, severity: Blocker, why: "to see events: without it they would be missed", when: always },
@@ -102,8 +124,11 @@ const NEEDS: [Need; 41] = [
     Need { side: Source, id: "heartbeat", any_of: &["UPDATE"], at: Own, severity: Blocker, why: "to write the heartbeat (or heartbeat = false in [replication])", when: heartbeat },
     Need { side: Source, id: "heartbeat", any_of: &["DELETE"], at: Own, severity: Blocker, why: "to write the heartbeat (or heartbeat = false in [replication])", when: heartbeat },
     Need { side: Source, id: "heartbeat", any_of: &["DROP"], at: Own, severity: Blocker, why: "to write the heartbeat (or heartbeat = false in [replication])", when: heartbeat },
-    Need { side: Source, id: "read_only", any_of: &["SYSTEM_VARIABLES_ADMIN", "READ_ONLY ADMIN", "SUPER"], at: Server, severity: Blocker, why: "to close the source for writes at the cutover", when: moves_writes },
+    Need { side: Source, id: "read_only", any_of: &["SYSTEM_VARIABLES_ADMIN", "READ_ONLY ADMIN", "SUPER"], at: Server, severity: Blocker, why: "to close the source for writes at the cutover", when: closes_by_super },
+    Need { side: Source, id: "read_only", any_of: &["READ_ONLY ADMIN"], at: Server, severity: Blocker, why: "to close the source for writes at the cutover", when: closes_without_super },
     Need { side: Source, id: "write_stop", any_of: &["RELOAD", "FLUSH_TABLES", "CONNECTION_ADMIN", "CONNECTION ADMIN", "SUPER"], at: Server, severity: Blocker, why: "to stop the server's writes at the cutover, or to end those that wait for table locks", when: moves_writes },
+    Need { side: Source, id: "end_statements", any_of: &END_STATEMENTS, at: Server, severity: Warning, why: "to end the statements that wait for table locks; without it a cutover is put back each time that the global read lock isn't to be had, because of long statements", when: stops_by_global_lock },
+    Need { side: Source, id: "global_lock", any_of: &GLOBAL_LOCK, at: Server, severity: Note, why: "to stop the server as a whole at the cutover; table locks, which do instead, let DDL and other tables be written, and a cutover that sees that is put back", when: stops_by_table_locks },
     Need { side: Target, id: "select", any_of: &["SELECT"], at: Databases, severity: Blocker, why: "to verify rows", when: always },
     Need { side: Target, id: "create", any_of: &["CREATE"], at: Databases, severity: Blocker, why: "to create databases and tables", when: always },
     Need { side: Target, id: "insert", any_of: &["INSERT"], at: Databases, severity: Blocker, why: "to load rows", when: always },
