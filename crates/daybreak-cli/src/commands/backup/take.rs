@@ -1,8 +1,8 @@
 //! `daybreak backup take`.
 
 use std::{
-    os::unix::fs::OpenOptionsExt as _,
-    path::{Path, PathBuf},
+    os::{fd::AsFd as _, unix::fs::OpenOptionsExt as _},
+    path::Path,
 };
 
 use daybreak::{
@@ -12,7 +12,7 @@ use daybreak::{
     event::Events,
     source::backup::{self, Request, StreamFormat, TakenBackup, Wanted},
 };
-use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{Session, list};
 use crate::{
@@ -88,25 +88,19 @@ async fn stream(
 ) -> Result<TakenBackup> {
     let to_file = file != Path::new("-");
     // Made before the tool starts: a file that can't be written to must not cost a backup.
-    let output: (Box<dyn AsyncWrite + Unpin + Send>, Option<(PathBuf, std::fs::File)>) = if to_file
-    {
-        let opened = std::fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(file)
-            .map_err(|error| {
+    let opened = if to_file {
+        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).map_err(
+            |error| {
                 Error::new(Kind::Io, "the stream's file can't be made")
                     .because(error)
                     .at(file.display())
                     .next("name a file that isn't there yet")
-            })?;
-        let other = opened.try_clone()?;
-        (Box::new(tokio::fs::File::from_std(opened)), Some((file.to_path_buf(), other)))
+            },
+        )?
     } else {
-        (Box::new(tokio::io::stdout()), None)
+        std::fs::File::from(std::io::stdout().as_fd().try_clone_to_owned()?)
     };
-    let (mut output, kept) = output;
+    let mut output = tokio::fs::File::from_std(opened);
     let done = async {
         let mut stream = backup::take_stream(request, format, stop, events).await?;
         let mut buffer = vec![0; BLOCK];
@@ -123,17 +117,15 @@ async fn stream(
             bytes += read as u64;
         }
         output.flush().await.map_err(failed)?;
-        if let Some((_, file)) = &kept {
-            file.sync_all()?;
+        if to_file {
+            output.sync_all().await.map_err(failed)?;
         }
         stream.handle.finish(bytes).await
     }
     .await;
-    if done.is_err()
-        && let Some((path, _)) = &kept
-    {
+    if done.is_err() && to_file {
         // Half a stream looks like a whole one.
-        std::fs::remove_file(path)?;
+        std::fs::remove_file(file)?;
     }
     done
 }

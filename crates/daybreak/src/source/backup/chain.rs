@@ -71,7 +71,8 @@ pub struct TakenBackup {
     /// Whether no checkpoint lies between its base and it. Its place in a chain can't be told by LSNs
     /// then, and Aurora tells by them: merge the chain before the upload, or take it again.
     pub same_lsn_as_base: bool,
-    /// Where replication goes on from it; none where the server writes no binary log.
+    /// Where replication goes on from it (once it is prepared: from the last one that was merged into
+    /// it); none where the server writes no binary log.
     pub coordinates: Option<Coordinates>,
     /// The GTIDs as the server writes them (MariaDB's have a form of their own).
     pub gtids: Option<String>,

@@ -348,7 +348,10 @@ fn left_out(name: &OsStr, log_bin: Option<&OsStr>) -> bool {
             .iter()
             .any(|end| ends(end))
         || log_bin.is_some_and(|log| {
-            name.strip_prefix(log.as_bytes()).is_some_and(|rest| rest.starts_with(b"."))
+            // A table may have the log's name; numbers alone follow the log's.
+            name.strip_prefix(log.as_bytes())
+                .and_then(|rest| rest.strip_prefix(b"."))
+                .is_some_and(|number| number.iter().all(u8::is_ascii_digit))
         })
 }
 

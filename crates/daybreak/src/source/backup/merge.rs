@@ -127,7 +127,6 @@ pub async fn prepare(
                 backup.state = BackupState::Prepared { merged: prepared.of[1..].to_vec() };
                 backup.coordinates = prepared.coordinates.clone();
                 backup.gtids = prepared.gtids.clone();
-                (backup.to_lsn, backup.last_lsn) = (newest.to_lsn, newest.last_lsn);
             })?;
         }
     }
@@ -151,12 +150,14 @@ fn prepared_before(held: &Held, name: Option<&str>) -> Option<Prepared> {
         BackupState::Prepared { merged } => {
             let mut of = vec![backup.name.clone()];
             of.extend(merged.iter().cloned());
+            // Its own LSNs stay as they were taken: what else is based on it is told by them.
+            let last = of.last().and_then(|last| held.chain.get(last).ok());
             Some(Prepared {
                 place: held.place(&backup.name),
                 of,
                 coordinates: backup.coordinates.clone(),
                 gtids: backup.gtids.clone(),
-                to_lsn: backup.to_lsn,
+                to_lsn: last.map_or(backup.to_lsn, |last| last.to_lsn),
             })
         }
         _ => None,

@@ -413,7 +413,7 @@ async fn finish(
         events.warn(format!(
             "{} has the LSNs of its base {}: the server made no checkpoint between them. Aurora orders backups by LSN and \
              could apply them in the wrong order: merge the chain first (`daybreak backup prepare`), or take it again after a \
-             checkpoint",
+             checkpoint (an account with SUPER lets daybreak ask for one)",
             backup.name, base.name
         ));
     }

@@ -49,14 +49,14 @@ fn full_to_a_directory() {
     let mut asked = options(Pages::All, Destination::Directory("/b/full".into()));
     asked.throttle = Some(100);
     asked.data_directory = Some("/mnt/data".into());
-    insta::assert_snapshot!(all(|tool| Some(backup(tool, &asked))), @r"");
+    insta::assert_snapshot!(all(|tool| Some(backup(tool, &asked))));
 }
 
 #[test]
 fn incremental_to_a_directory() {
     let asked =
         options(Pages::SinceDirectory("/b/full".into()), Destination::Directory("/b/inc1".into()));
-    insta::assert_snapshot!(all(|tool| Some(backup(tool, &asked))), @r"");
+    insta::assert_snapshot!(all(|tool| Some(backup(tool, &asked))));
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn streams_of_all_kinds() {
         all(|tool| line(tool, StreamFormat::Tar, Pages::All)),
         all(|tool| line(tool, StreamFormat::Tar, Pages::SinceLsn(44760))),
     ];
-    insta::assert_snapshot!(text.join("\n"), @r"");
+    insta::assert_snapshot!(text.join("\n"));
 }
 
 #[test]
@@ -89,5 +89,5 @@ fn preparing_a_chain() {
     };
     let text = [step(None, false), step(Some("/b/inc1"), false), step(Some("/b/inc2"), true)]
         .map(|step| all(|tool| Some(prepare(tool, &step))));
-    insta::assert_snapshot!(text.join("\n"), @r"");
+    insta::assert_snapshot!(text.join("\n"));
 }
