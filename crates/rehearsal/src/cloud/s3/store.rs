@@ -132,7 +132,7 @@ impl Store {
     pub(super) fn slow_down(&self) -> S3Result<()> {
         let every = self.faults().slow_down_every;
         let count = self.count.fetch_add(1, Ordering::SeqCst) + 1;
-        if every.is_some_and(|every| count % every == 0) {
+        if every.is_some_and(|every| count.is_multiple_of(every)) {
             self.refused.fetch_add(1, Ordering::SeqCst);
             return Err(s3_error!(SlowDown, "Please reduce your request rate."));
         }
