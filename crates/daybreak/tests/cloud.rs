@@ -117,7 +117,7 @@ async fn damaged_parts_are_refused_and_lists_have_pages() {
     }
     let parts = store.parts(BUCKET, &begun).await.unwrap().unwrap();
     assert_eq!(parts.iter().map(|part| part.number).collect::<Vec<_>>(), [1, 2]);
-    assert_eq!(store.uploads(BUCKET, "y").await.unwrap(), [begun.clone()]);
+    assert!(store.uploads(BUCKET, "y").await.unwrap().iter().eq([&begun]));
     // A part that is too small and isn't the last.
     assert_eq!(store.complete(BUCKET, &begun, &parts).await.unwrap_err().kind(), Kind::Aws);
     store.abort(BUCKET, &begun).await.unwrap();
