@@ -321,8 +321,13 @@ impl S3 for Operations {
             ssekms_key_id: about.kms_key.clone(),
             ..Default::default()
         };
-        let upload =
-            Upload { bucket: input.bucket, key: input.key, about, parts: Default::default() };
+        let upload = Upload {
+            bucket: input.bucket,
+            key: input.key,
+            about,
+            parts: Default::default(),
+            completing: false,
+        };
         self.0.uploads().insert(id, upload);
         Ok(S3Response::new(output))
     }
@@ -455,7 +460,7 @@ impl S3 for Operations {
         &self,
         request: S3Request<CompleteMultipartUploadInput>,
     ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
-        let _work = self.0.work();
+        let work = self.0.work();
         self.enter(&request, &request.input.bucket)?;
         let input = request.input;
         let named = input.multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();
@@ -486,8 +491,14 @@ impl S3 for Operations {
         if numbers.is_empty() {
             return Err(s3_error!(MalformedXML));
         }
-        // From here on it is known no more: a second request finds nothing.
-        self.0.uploads().remove(&input.upload_id);
+        {
+            let mut uploads = self.0.uploads();
+            let upload =
+                uploads.get_mut(&input.upload_id).ok_or_else(|| s3_error!(NoSuchUpload))?;
+            if std::mem::replace(&mut upload.completing, true) {
+                return Err(s3_error!(OperationAborted, "A conflicting operation is in progress"));
+            }
+        }
         let digest: [u8; 32] = digests.finalize().into();
         let mut about = upload.about;
         about.sha256 = Some(format!("{}-{}", base64(&digest), numbers.len()));
@@ -495,9 +506,13 @@ impl S3 for Operations {
         let store = self.0.clone();
         let (id, bucket, key) = (input.upload_id, input.bucket.clone(), input.key.clone());
         let kept = about.clone();
+        // It goes on when the client goes away, as in S3; the upload is there until the object is.
         let joined = tokio::task::spawn_blocking(move || {
             let whole = store.join(&id, &numbers)?;
-            store.publish(&bucket, &key, &whole, kept)
+            store.publish(&bucket, &key, &whole, kept)?;
+            store.uploads().remove(&id);
+            drop(work);
+            Ok::<_, S3Error>(())
         });
         joined.await.map_err(S3Error::internal_error)??;
         Ok(S3Response::new(CompleteMultipartUploadOutput {

@@ -6,7 +6,7 @@ use std::{
     io::{self, Write as _},
     path::{Path, PathBuf},
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
@@ -41,6 +41,8 @@ pub(super) struct Upload {
     pub key: String,
     pub about: About,
     pub parts: BTreeMap<i32, Part>,
+    /// It is being made an object.
+    pub completing: bool,
 }
 
 /// The endpoint's state.
@@ -62,11 +64,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// A request that is being worked on.
-pub(super) struct AtWork<'a>(&'a AtomicUsize);
+pub(super) struct AtWork(Arc<Store>);
 
-impl Drop for AtWork<'_> {
+impl Drop for AtWork {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
+        self.0.at_work.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -117,9 +119,9 @@ impl Store {
             .collect()
     }
 
-    pub(super) fn work(&self) -> AtWork<'_> {
+    pub(super) fn work(self: &Arc<Self>) -> AtWork {
         self.at_work.fetch_add(1, Ordering::SeqCst);
-        AtWork(&self.at_work)
+        AtWork(self.clone())
     }
 
     pub(super) fn count_received(&self, received: Received) {
@@ -130,7 +132,7 @@ impl Store {
     pub(super) fn slow_down(&self) -> S3Result<()> {
         let every = self.faults().slow_down_every;
         let count = self.count.fetch_add(1, Ordering::SeqCst) + 1;
-        if every.is_some_and(|every| count % every == 0) {
+        if every.is_some_and(|every| count.is_multiple_of(every)) {
             self.refused.fetch_add(1, Ordering::SeqCst);
             return Err(s3_error!(SlowDown, "Please reduce your request rate."));
         }

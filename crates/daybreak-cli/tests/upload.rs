@@ -1,0 +1,10 @@
+//! `daybreak upload`, the real program, to the S3 endpoint on loopback.
+
+#[path = "upload/faults.rs"]
+mod faults;
+#[path = "upload/forms.rs"]
+mod forms;
+#[path = "upload/killed.rs"]
+mod killed;
+#[path = "upload/stage.rs"]
+mod stage;

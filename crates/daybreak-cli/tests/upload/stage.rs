@@ -1,0 +1,227 @@
+//! An endpoint, a directory that looks like a backup, and the program between them.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::{Output, Stdio},
+    time::Duration,
+};
+
+use rand::{Rng as _, RngCore as _, SeedableRng as _, rngs::StdRng};
+use rehearsal::cloud::Cloud;
+use tokio::process::{Child, Command};
+
+pub const BUCKET: &str = "backups";
+pub const PLACE: &str = "s3://backups/shop/full";
+
+/// The longest that a test waits for anything.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+pub struct Stage {
+    pub cloud: Cloud,
+    /// The migration's directory, apart from the backup.
+    pub work: tempfile::TempDir,
+    pub backup: PathBuf,
+    _root: tempfile::TempDir,
+}
+
+impl Stage {
+    pub async fn new() -> Stage {
+        let root = tempfile::tempdir().unwrap();
+        let work = tempfile::tempdir().unwrap();
+        let cloud = Cloud::start(root.path().join("s3")).await.unwrap();
+        cloud.make_bucket(BUCKET).unwrap();
+        let backup = root.path().join("backup");
+        fs::create_dir(&backup).unwrap();
+        Stage { cloud, work, backup, _root: root }
+    }
+
+    /// Writes a backup of about so many MiB: one large file, some small ones, an empty directory.
+    pub fn write_backup(&self, mib: usize, seed: u64) {
+        let mut random = StdRng::seed_from_u64(seed);
+        for directory in ["shop", "empty", "full/nested"] {
+            fs::create_dir_all(self.backup.join(directory)).unwrap();
+        }
+        let mut large = vec![0; mib << 20];
+        random.fill_bytes(&mut large);
+        // A part of it that can be compressed.
+        let third = large.len() / 3;
+        large[..third].fill(b'x');
+        fs::write(self.backup.join("ibdata1"), &large).unwrap();
+        for number in 0..12 {
+            let mut bytes = vec![0; random.random_range(0..200_000)];
+            random.fill_bytes(&mut bytes);
+            fs::write(self.backup.join(format!("shop/t{number}.ibd")), bytes).unwrap();
+        }
+        fs::write(self.backup.join("full/nested/xtrabackup_checkpoints"), "backup_type = full\n")
+            .unwrap();
+        fs::write(self.backup.join("empty.frm"), "").unwrap();
+    }
+
+    /// The command, for this endpoint.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_daybreak"));
+        command
+            .arg("upload")
+            .args(arguments)
+            .args(["--endpoint-s3", &self.cloud.s3_endpoint, "--region", &self.cloud.region])
+            .args(["--part-mib", "5", "--log-level", "trace"])
+            .arg("--log-file")
+            .arg(self.log())
+            .current_dir(self.work.path())
+            .env_clear()
+            .env("HOME", self.work.path())
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env("AWS_ACCESS_KEY_ID", &self.cloud.access_key)
+            .env("AWS_SECRET_ACCESS_KEY", &self.cloud.secret_key)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        command
+    }
+
+    pub fn start(&self, arguments: &[&str]) -> Child {
+        self.command(arguments).spawn().unwrap()
+    }
+
+    /// Runs it to its end.
+    pub async fn run(&self, arguments: &[&str]) -> Output {
+        self.end(self.start(arguments)).await
+    }
+
+    /// Waits for its end, and looks for secrets in what it left.
+    pub async fn end(&self, child: Child) -> Output {
+        let output = tokio::time::timeout(PATIENCE, child.wait_with_output())
+            .await
+            .expect("the upload ends")
+            .unwrap();
+        let log = fs::read_to_string(self.log()).unwrap_or_default();
+        let manifest = fs::read_to_string(self.backup.join(".daybreak-upload.json"));
+        for (name, text) in
+            [("output", said(&output)), ("log", log), ("manifest", manifest.unwrap_or_default())]
+        {
+            for secret in [&self.cloud.secret_key, &self.cloud.access_key] {
+                assert!(!text.contains(secret), "a secret is in the {name}: {text}");
+            }
+        }
+        output
+    }
+
+    pub async fn done(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments).await;
+        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+        said(&output)
+    }
+
+    fn log(&self) -> PathBuf {
+        self.work.path().join("log")
+    }
+
+    /// Until the endpoint has taken so many parts, or the program has ended.
+    pub async fn until_received(&self, child: &mut Child, count: usize) {
+        let reached = async {
+            while self.cloud.received().len() < count && child.try_wait().unwrap().is_none() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, reached).await.expect("parts arrive");
+    }
+
+    /// Until the endpoint works on nothing: what a killed client sent has been taken or dropped.
+    pub async fn until_quiet(&self) {
+        let quiet = async {
+            while self.cloud.at_work() > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, quiet).await.expect("the endpoint ends what it does");
+    }
+
+    /// What lies below the prefix.
+    pub fn objects(&self) -> PathBuf {
+        self.cloud.bucket(BUCKET).join("shop/full")
+    }
+
+    /// The objects of a stream, one after the other.
+    pub fn joined(&self, stream: &str) -> Vec<u8> {
+        let mut names: Vec<String> = files(&self.objects()).into_keys().collect();
+        names.sort();
+        assert!(
+            !names.is_empty() && names.iter().all(|name| name.starts_with(stream)),
+            "{names:?}"
+        );
+        names.iter().flat_map(|name| fs::read(self.objects().join(name)).unwrap()).collect()
+    }
+
+    /// The objects are one gzip that holds a tar of the backup, by the system's own tools.
+    pub fn assert_tar_is_backup(&self) {
+        let packed = self.work.path().join("packed.tar.gz");
+        fs::write(&packed, self.joined("backup.tar.gz")).unwrap();
+        let tool = |program: &str, arguments: &[&str]| {
+            let status = std::process::Command::new(program)
+                .args(arguments)
+                .arg(&packed)
+                .stdout(Stdio::null())
+                .status()
+                .unwrap();
+            assert!(status.success(), "{program} {arguments:?}");
+        };
+        tool("gzip", &["-t"]);
+        tool("tar", &["-tzf"]);
+        let unpacked = self.work.path().join("unpacked");
+        let _gone = fs::remove_dir_all(&unpacked);
+        fs::create_dir(&unpacked).unwrap();
+        tool("tar", &["-C", unpacked.to_str().unwrap(), "-xzf"]);
+        assert!(unpacked.join("empty").is_dir());
+        assert!(files(&unpacked) == self.backup_files(), "tar holds something else");
+    }
+
+    pub fn assert_tree_is_backup(&self) {
+        assert!(files(&self.objects()) == self.backup_files(), "the bucket holds something else");
+    }
+
+    /// The files of the backup, without daybreak's own.
+    pub fn backup_files(&self) -> BTreeMap<String, Vec<u8>> {
+        let mut all = files(&self.backup);
+        all.retain(|name, _| !name.contains(".daybreak"));
+        all
+    }
+}
+
+/// All files below a directory with their bytes.
+pub fn files(root: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut left = vec![root.to_path_buf()];
+    while let Some(directory) = left.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => left.push(path),
+                false => {
+                    let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_string();
+                    found.insert(name, fs::read(&path).unwrap());
+                }
+            }
+        }
+    }
+    found
+}
+
+pub fn said(output: &Output) -> String {
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+/// The seed of a test: given, or any; printed either way.
+pub fn seed() -> u64 {
+    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = seed.unwrap_or_else(rand::random);
+    println!("SEED={seed}");
+    seed
+}
