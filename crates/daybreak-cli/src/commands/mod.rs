@@ -1,6 +1,7 @@
 //! One file a verb (or a family of them); here only the way to it.
 
 mod assess;
+mod backup;
 mod copy;
 mod cutover;
 mod explain;
@@ -82,6 +83,7 @@ async fn verb(session: &Session<'_>, verb: Verb) -> Result<Exit> {
         Verb::Verify { servers, select, mode, threads } => {
             verify::verify(session, &servers, &select, mode, threads).await
         }
+        Verb::Backup { verb } => backup::backup(session, verb).await,
         Verb::Replicate { verb } => replicate::replicate(session, verb).await,
         Verb::Cutover { directory, go: true, .. } => cutover::go(session, &directory.dir),
         Verb::Cutover { directory, servers, dry_run, go: false, switch } => {

@@ -215,7 +215,13 @@ fn checksum_holds(head: &[u8]) -> bool {
         .enumerate()
         .map(|(at, byte)| if (148..156).contains(&at) { 32 } else { u64::from(*byte) })
         .sum();
-    number(&head[148..156]) == Some(sum)
+    // All tools pad it with zeros and end it in one of these ways; else a bit fell over.
+    let ended = match &head[154..156] {
+        [0, b' '] | [b' ', 0] => true,
+        [digit, 0 | b' '] => digit.is_ascii_digit(),
+        _ => false,
+    };
+    ended && head[148] != b' ' && number(&head[148..156]) == Some(sum)
 }
 
 /// A number: octal digits between blanks, ended by zero or blank; or, with the high bit set, 256-based.

@@ -234,7 +234,8 @@ impl Scan {
 
 /// The binary log position that a commit leaves on the page of the transaction system (5.x).
 fn binlog(page: &[u8]) -> Option<(String, u64)> {
-    let at = page.len().checked_sub(1000)?;
+    // 1000 bytes before the page's end, counted from behind its head of 38.
+    let at = page.len().checked_sub(962)?;
     if u32_at(page, at) != BINLOG_MAGIC {
         return None;
     }
