@@ -8,10 +8,11 @@ SEED ?= 1
 RATE ?= 300
 KILLS ?= 100
 ROUNDS ?= 3
+FUZZ_SECONDS ?= 600
 # `make bench` has a default of its own.
 BENCH_ROWS = $(if $(filter file,$(origin ROWS)),1000000,$(ROWS))
 
-.PHONY: help tools servers build demo test test-long soak bench lint
+.PHONY: help tools servers build demo test test-long soak fuzz bench lint
 
 help: ## Says what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -42,11 +43,14 @@ test: servers ## Runs every test, on real servers
 
 test-long: servers ## Runs every test, those that take long (marked "slow: make test-long") included
 	cargo test --locked --workspace --no-fail-fast -- --include-ignored \
-	  --skip killed_at_random_moments
+	  --skip killed_at_random_moments --skip fuzz_for_long
 
 soak: servers ## Kills program and servers at random moments of whole runs: KILLS=100 SEED=n
 	KILLS=$(KILLS) $(if $(filter command environment,$(firstword $(origin SEED))),SEED=$(SEED)) \
 	  cargo test --locked -p daybreak-cli --test soak -- --ignored --nocapture
+
+fuzz: tools ## Feeds hostile backups to the readers, FUZZ_SECONDS=600 each: SEED=n
+	FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test --locked -p daybreak --test inspect fuzz_for_long -- --ignored --nocapture
 
 bench: build ## Measures against mysqldump, mydumper, pt-table-checksum's queries: ROWS=1000000 ROUNDS=3
 	@scripts/get-servers mysql-9.7 mydumper

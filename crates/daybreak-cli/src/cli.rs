@@ -240,6 +240,11 @@ pub enum Verb {
         #[command(subcommand)]
         verb: Replicate,
     },
+    /// Physical backups: what is in them.
+    Backup {
+        #[command(subcommand)]
+        verb: BackupVerb,
+    },
     /// Moves the writes: stops them at the source, waits for the target, opens it.
     Cutover {
         #[command(flatten)]
@@ -431,6 +436,37 @@ pub enum UploadForm {
 pub enum Definer {
     Keep,
     Current,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum BackupVerb {
+    /// Says what a physical backup is, whether it is whole, and whether Aurora takes it.
+    Inspect(InspectBackup),
+}
+
+/// Reads a backup of XtraBackup or mariadb-backup (a directory, a tree of full and incrementals, tar,
+/// tar.gz, xbstream, or the parts of one) with nothing but daybreak. Exit code 3 on blockers.
+#[derive(Debug, Args)]
+pub struct InspectBackup {
+    /// The backup's directory, its archive, or one of the archive's parts; or s3://bucket/prefix.
+    #[arg(value_name = "PATH|s3://...")]
+    pub place: String,
+    /// By whose rules it is judged: Amazon Aurora's, or only whether it is whole.
+    #[arg(long, value_enum, default_value = "aurora")]
+    pub r#for: BackupFor,
+    /// List the files too.
+    #[arg(long)]
+    pub list: bool,
+    /// Write the files into a directory that is empty or doesn't exist; nothing stays there if the
+    /// backup isn't whole.
+    #[arg(long, value_name = "DIR")]
+    pub extract: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BackupFor {
+    Aurora,
+    Any,
 }
 
 #[derive(Debug, Subcommand)]

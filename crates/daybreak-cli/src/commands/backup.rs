@@ -1,5 +1,6 @@
 //! `daybreak backup`: physical backups, one file a verb.
 
+mod inspect;
 mod list;
 mod prepare;
 mod take;
@@ -17,5 +18,6 @@ pub async fn backup(session: &Session<'_>, verb: BackupVerb) -> Result<Exit> {
             prepare::prepare(session, directory, to, name, program).await
         }
         BackupVerb::List { directory } => list::list(session, &directory),
+        BackupVerb::Inspect(options) => inspect::inspect(session, options).await,
     }
 }

@@ -86,6 +86,7 @@ async fn verb(session: &Session<'_>, verb: Verb) -> Result<Exit> {
         Verb::Verify { directory, servers, select, mode, threads } => {
             verify::verify(session, &directory.dir, &servers, &select, mode, threads).await
         }
+        Verb::Backup { verb } => backup::backup(session, verb).await,
         Verb::Replicate { verb } => replicate::replicate(session, verb).await,
         Verb::Cutover { directory, go: true, .. } => cutover::go(session, &directory.dir),
         Verb::Cutover { directory, servers, dry_run, go: false, target_is_the_truth, switch } => {

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{engine::Finding, mysql::Coordinates};
+use crate::{
+    engine::{Finding, Severity},
+    mysql::Coordinates,
+};
 
 /// By whose rules a backup is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,6 +119,41 @@ pub struct Inspection {
     pub files: u64,
     /// How many bytes they hold, unpacked.
     pub bytes: u64,
-    /// What was found, by the rules of the profile.
+    /// What was found, by the rules of the profile, the heaviest first.
     pub findings: Vec<Finding>,
+    /// Each rule that was held against it, for Amazon Aurora.
+    #[serde(default)]
+    pub checks: Vec<Check>,
+}
+
+impl Inspection {
+    /// The findings that stand in the way.
+    pub fn blockers(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| finding.severity == Severity::Blocker)
+    }
+}
+
+/// A rule and how the backup stands to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// The rule's name; a broken one has a finding of the same name.
+    pub id: String,
+    /// How it came out.
+    pub outcome: Outcome,
+    /// What breaking it means.
+    pub severity: Severity,
+    /// Who makes the rule.
+    pub source: String,
+}
+
+/// How a rule came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The backup keeps to it.
+    Passed,
+    /// It doesn't.
+    Failed,
+    /// What would tell isn't there.
+    Unknown,
 }

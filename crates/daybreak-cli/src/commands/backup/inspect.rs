@@ -1,0 +1,178 @@
+//! `daybreak backup inspect`.
+
+use daybreak::{
+    engine::Severity,
+    error::{Error, Exit, Kind, Result},
+    report::figures::{bytes, count, things},
+    transit::{
+        archive::{Blob, blobs_of_path},
+        inspect::{Listed, Survey},
+        inspection::{BackupKind, Form, Inspection, Outcome, Profile},
+    },
+};
+use serde::Serialize;
+
+use crate::{
+    cli::{BackupFor, InspectBackup},
+    commands::{Session, log_to},
+};
+
+/// What `--json` prints: the inspection, and with `--list` the files.
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(flatten)]
+    inspection: &'a Inspection,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    list: Option<Vec<Listed>>,
+}
+
+/// Looks at a backup and prints what it is. Exit code 3 when there are blockers.
+pub async fn inspect(session: &Session<'_>, options: InspectBackup) -> Result<Exit> {
+    log_to(session, None)?;
+    let profile = match options.r#for {
+        BackupFor::Aurora => Profile::Aurora,
+        BackupFor::Any => Profile::Any,
+    };
+    let (place, extract) = (options.place.clone(), options.extract.clone());
+    let events = session.ui.events();
+    let read = tokio::task::spawn_blocking(move || {
+        let blobs = blobs_of_place(&place)?;
+        match &extract {
+            Some(to) => Survey::extract(blobs, to, &events),
+            None => Survey::read(blobs, &events),
+        }
+    });
+    let survey = read
+        .await
+        .map_err(|error| Error::new(Kind::Bug, "looking at the backup failed").because(error))??;
+    let found = survey.judge(profile);
+    if session.global.json.is_some() {
+        let list = options.list.then(|| survey.files().collect());
+        session.ui.document(&Document { inspection: &found, list });
+    } else {
+        if options.list {
+            for file in survey.files() {
+                session.ui.line(&format!("{:>15}  {}", count(file.bytes), file.name));
+            }
+            session.ui.line("");
+        }
+        print(session, &options.place, &found);
+    }
+    if let Some(to) = &options.extract {
+        if survey.judge(Profile::Any).whole {
+            session.ui.events().info(format!(
+                "extracted to {}: {}, {}",
+                to.display(),
+                things(found.files, "file", "files"),
+                bytes(found.bytes)
+            ));
+        } else {
+            session.ui.warn("nothing was extracted: the backup isn't whole");
+        }
+    }
+    Ok(if found.blockers().next().is_some() { Exit::Found } else { Exit::Done })
+}
+
+/// The blobs of a path or of a place in S3.
+fn blobs_of_place(place: &str) -> Result<Vec<Blob>> {
+    if place.starts_with("s3://") {
+        return Err(Error::new(Kind::Unsupported, "backups in S3 can't be inspected yet")
+            .at(place)
+            .next("inspect the backup where it lies before it is uploaded"));
+    }
+    blobs_of_path(std::path::Path::new(place))
+}
+
+fn kind(kind: BackupKind) -> &'static str {
+    match kind {
+        BackupKind::Full => "full",
+        BackupKind::Incremental => "incremental",
+        BackupKind::LogApplied => "log applied",
+        BackupKind::Prepared => "prepared",
+    }
+}
+
+fn form(form: Form) -> &'static str {
+    match form {
+        Form::Directory => "directory",
+        Form::Tar => "tar",
+        Form::TarGz => "tar.gz",
+        Form::Xbstream => "xbstream",
+        Form::XbstreamGz => "gzipped xbstream",
+    }
+}
+
+fn print(session: &Session<'_>, place: &str, found: &Inspection) {
+    let line = |text: &str| session.ui.line(text);
+    let or_unknown = |text: &Option<String>| text.clone().unwrap_or_else(|| "unknown".into());
+    let yes = |is: bool| if is { "yes" } else { "no" };
+    line(&format!("backup   {place}: {}", if found.whole { "whole" } else { "NOT WHOLE" }));
+    line(&format!(
+        "server   {} {}",
+        found.product.map_or_else(String::new, |product| format!("{product:?}")),
+        or_unknown(&found.server_version)
+    ));
+    line(&format!("tool     {} {}", or_unknown(&found.tool), or_unknown(&found.tool_version)));
+    line(&format!(
+        "holds    {}, {}; partial {}, compressed {}, encrypted {}",
+        things(found.files, "file", "files"),
+        bytes(found.bytes),
+        yes(found.partial),
+        yes(found.compressed),
+        yes(found.encrypted)
+    ));
+    line(&format!(
+        "innodb   pages of {} bytes, {}",
+        found.page_size.map_or_else(|| "unknown".into(), |size| size.to_string()),
+        or_unknown(&found.data_file_path)
+    ));
+    for (at, link) in found.chain.iter().enumerate() {
+        let label = if at == 0 { "chain    " } else { "         " };
+        let position = link.coordinates.as_ref().and_then(|at| at.file.as_ref());
+        line(&format!(
+            "{label}{} {} ({}, {}): LSN {} to {}, redo to {}{}",
+            at + 1,
+            link.name,
+            kind(link.kind),
+            form(link.form),
+            link.from_lsn,
+            link.to_lsn,
+            link.last_lsn,
+            position.map_or_else(String::new, |at| format!(", binary log {at}"))
+        ));
+    }
+    let begins = found.coordinates.as_ref().map(|at| {
+        let file = at.file.as_ref().map(ToString::to_string);
+        let gtids = (!at.gtids.is_empty()).then(|| format!("GTIDs {}", at.gtids));
+        [file, gtids].into_iter().flatten().collect::<Vec<_>>().join(", ")
+    });
+    line(&format!("replicate from {}", begins.unwrap_or_else(|| "unknown".into())));
+    for finding in &found.findings {
+        let word = match finding.severity {
+            Severity::Blocker => "BLOCKER",
+            Severity::Warning => "warning",
+            Severity::Note => "note",
+        };
+        line("");
+        line(&format!("{word}  {}", finding.id));
+        line(&format!("  {}", finding.why));
+        line(&format!("  remedy: {}", finding.remedy));
+    }
+    line("");
+    if !found.checks.is_empty() {
+        let of = |outcome| found.checks.iter().filter(|check| check.outcome == outcome).count();
+        line(&format!(
+            "rules of Amazon Aurora: {} passed, {} failed, {} unknown",
+            of(Outcome::Passed),
+            of(Outcome::Failed),
+            of(Outcome::Unknown)
+        ));
+    }
+    let of = |severity| found.findings.iter().filter(|one| one.severity == severity).count();
+    line(&format!(
+        "{} blockers, {} warnings, {} notes",
+        of(Severity::Blocker),
+        of(Severity::Warning),
+        of(Severity::Note)
+    ));
+}

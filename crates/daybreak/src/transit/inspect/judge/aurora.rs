@@ -1,0 +1,197 @@
+//! What Amazon Aurora takes and refuses.
+
+use super::{Findings, content, few, product};
+use crate::transit::{
+    inspect::{
+        Source, files,
+        links::{Backup, version},
+        probe::{Content, unpacked_name},
+        rules,
+    },
+    inspection::{BackupKind, Form, Inspection, Product},
+};
+
+pub(super) fn judge(
+    sources: &[Source],
+    backups: &[Backup<'_>],
+    inspection: &Inspection,
+    found: &mut Findings,
+) {
+    forms(sources, backups, inspection, found);
+    for backup in backups {
+        server(backup, found);
+        settings(backup, found);
+        tables(backup, found);
+        let name = || vec![backup.name.clone()];
+        if content::is_compressed(backup) {
+            found.each("backup.compressed", name());
+        }
+        if content::is_tool_encrypted(backup) {
+            found.each("backup.encrypted", name());
+        }
+    }
+    if !backups.is_empty() {
+        found.add("backup.not_migrated", Vec::new(), "beside the tables");
+    }
+}
+
+fn forms(
+    sources: &[Source],
+    backups: &[Backup<'_>],
+    inspection: &Inspection,
+    found: &mut Findings,
+) {
+    for source in sources {
+        let Some(names) = &source.names else { continue };
+        let name = || vec![source.name.clone()];
+        match (source.form, names.ending) {
+            (Form::XbstreamGz, _) => found.each("backup.gzipped_xbstream", name()),
+            (Form::TarGz, ".tar.gz" | ".gz")
+            | (Form::Tar, ".tar")
+            | (Form::Xbstream, ".xbstream")
+            | (Form::Directory, _) => {}
+            _ => found.each("backup.name", name()),
+        }
+        if names.dotted || !names.even {
+            found.each("backup.part_names", name());
+        }
+    }
+    let mut kinds: Vec<Form> = backups.iter().map(|backup| backup.form).collect();
+    kinds.dedup();
+    if kinds.len() > 1 {
+        let names: Vec<String> = backups.iter().map(|backup| backup.name.clone()).collect();
+        found.each("backup.mixed_forms", names);
+    }
+    let packed: Vec<String> = inspection
+        .chain
+        .iter()
+        .filter(|link| link.kind == BackupKind::Incremental && link.form != Form::Directory)
+        .map(|link| link.name.clone())
+        .collect();
+    found.each("backup.incremental_form", packed);
+    let plain = backups.iter().filter(|backup| backup.form == Form::Directory);
+    let files: u64 = plain.map(|backup| backup.files.len() as u64).sum();
+    if files > rules::MOST_FILES {
+        found.add("backup.files", Vec::new(), format!("{files} files"));
+    }
+    if inspection.bytes > rules::MOST_BYTES {
+        found.add("backup.size", Vec::new(), format!("{} bytes", inspection.bytes));
+    }
+}
+
+fn server(backup: &Backup<'_>, found: &mut Findings) {
+    let Some(info) = &backup.info else { return };
+    let said = info.get("server_version").unwrap_or("unknown");
+    let objects = || vec![backup.name.clone()];
+    match product(backup) {
+        Some(Product::Mysql) => {}
+        Some(Product::Mariadb) => {
+            return found.add("backup.product", objects(), format!("MariaDB {said}"));
+        }
+        Some(Product::Percona) => {
+            found.add("backup.product", objects(), format!("Percona Server {said}"));
+        }
+        None => return found.add("backup.product", objects(), "the server isn't named"),
+    }
+    let Some(server) = version(said) else {
+        let what = format!("the version {said:?} can't be read");
+        return found.add("backup.server_version", objects(), what);
+    };
+    let series = (server.0, server.1);
+    let Some(accepted) = rules::ACCEPTED.iter().find(|one| one.server == series) else {
+        return found.add("backup.server_version", objects(), format!("MySQL {said}"));
+    };
+    if rules::REFUSED_RELEASES.contains(&server) {
+        found.add("backup.server_release", objects(), format!("MySQL {said}"));
+    }
+    let tool = info.get("tool_version").unwrap_or("unknown");
+    let fits = version(tool).is_some_and(|(major, minor, release)| {
+        (major, minor) == accepted.tool && (!accepted.not_older || release >= server.2)
+    });
+    if !fits {
+        found.add("backup.tool", objects(), format!("XtraBackup {tool} of MySQL {said}"));
+    }
+}
+
+fn settings(backup: &Backup<'_>, found: &mut Findings) {
+    let objects = || vec![backup.name.clone()];
+    if let Some(size) = content::page_size(backup)
+        && size != 16384
+    {
+        found.add("backup.page_size", objects(), format!("pages of {size} bytes"));
+    }
+    let path = backup.settings.get("innodb_data_file_path");
+    if let Some(path) = path {
+        let plain = path.trim_matches(['"', '\'']).to_ascii_lowercase().replace(' ', "");
+        if plain.trim_start_matches("./") != rules::DATA_FILE_PATH {
+            found.add("backup.data_files", objects(), format!("innodb_data_file_path = {path}"));
+        }
+    }
+    let logs = backup.settings.get("innodb_log_files_in_group");
+    if let Some(logs) = logs.filter(|logs| *logs != "2")
+        && backup.server().is_none_or(|server| server < (8, 0, 0))
+    {
+        let what = format!("innodb_log_files_in_group = {logs}");
+        found.add("backup.log_files", objects(), what);
+    }
+}
+
+/// A file's table, as `db.table`.
+fn table(name: &str) -> String {
+    let base = name.rsplit_once('.').map_or(name, |(base, _)| base);
+    base.replacen('/', ".", 1)
+}
+
+fn tables(backup: &Backup<'_>, found: &mut Findings) {
+    let spaces = |is: &dyn Fn(&crate::transit::inspect::pages::Space) -> bool| -> Vec<String> {
+        backup.spaces().filter(|(_, _, space)| is(space)).map(|(name, ..)| table(name)).collect()
+    };
+    found.each("backup.tablespace_encrypted", spaces(&|space| space.encrypted));
+    found.each("backup.row_format", spaces(&|space| space.row_compressed));
+    found.each("backup.page_compression", spaces(&|space| space.page_compressed));
+    let mut elsewhere = spaces(&|space| space.elsewhere);
+    let (mut myisam, mut engines, mut own) = (Vec::new(), Vec::new(), Vec::new());
+    for (name, seen) in &backup.files {
+        let name = unpacked_name(name).0;
+        let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
+        if ending == "isl" {
+            elsewhere.push(table(name));
+        }
+        let Some((database, file)) = name.split_once('/') else { continue };
+        if database == "mysql" {
+            let base = file.split('.').next().unwrap_or_default();
+            let defines = ["frm", "ibd", "sdi"].contains(&ending);
+            if defines && !files::is_system_table(base) && !matches!(seen.content, Content::View) {
+                own.push(table(name));
+            }
+            continue;
+        }
+        if ["performance_schema", "sys"].contains(&database) {
+            continue;
+        }
+        match (&seen.content, ending) {
+            (Content::Frm(12), _) => {}
+            (Content::Frm(9), _) | (_, "MYD") => myisam.push(table(name)),
+            (Content::Frm(number), _) => {
+                let engine = files::engine(*number)
+                    .map_or_else(|| format!("engine {number}"), str::to_string);
+                engines.push(format!("{} ({engine})", table(name)));
+            }
+            (_, "ARZ" | "CSV" | "MRG") if !backup.has_frm() => {
+                engines.push(format!("{} ({ending})", table(name)));
+            }
+            _ => {}
+        }
+    }
+    for list in [&mut elsewhere, &mut myisam, &mut engines, &mut own] {
+        list.sort_unstable();
+        list.dedup();
+    }
+    found.each("backup.data_directory", elsewhere);
+    if !myisam.is_empty() {
+        let what = few(&myisam);
+        found.add("backup.myisam", myisam, what);
+    }
+    found.each("backup.engine", engines);
+    found.each("backup.mysql_tables", own);
+}

@@ -1,0 +1,188 @@
+//! What the files of a backup tell: damage, what was left out, what is packed or encrypted.
+
+use super::{Findings, few};
+use crate::transit::{
+    inspect::{
+        files,
+        links::Backup,
+        metadata,
+        probe::{Content, Packed, unpacked_name},
+    },
+    inspection::BackupKind,
+};
+
+/// Files that are damaged, missing or unknown.
+pub(super) fn judge(backup: &Backup<'_>, found: &mut Findings) {
+    let mut damaged = Vec::new();
+    for (name, seen) in &backup.files {
+        let flaw = seen.flaw.clone().or_else(|| flaw_of(backup, name, &seen.content, seen));
+        if let Some(flaw) = flaw {
+            damaged.push(format!("{name}: {flaw}"));
+        }
+    }
+    found.each("backup.file_damaged", damaged);
+    let mut missing = files::missing(&backup.files, backup.has_frm());
+    missing.extend(system_files(backup));
+    found.each("backup.file_missing", missing);
+    let unknown =
+        backup.files.keys().filter(|name| !files::is_known(name)).map(ToString::to_string);
+    found.each("backup.unknown_file", unknown.collect());
+    let unread: Vec<String> = backup
+        .files
+        .keys()
+        .filter(|name| matches!(unpacked_name(name).1, Packed::Other | Packed::Encrypted))
+        .map(ToString::to_string)
+        .collect();
+    if !unread.is_empty() {
+        let what = few(&unread);
+        found.add("backup.unread", unread, what);
+    }
+}
+
+fn flaw_of(
+    backup: &Backup<'_>,
+    name: &str,
+    content: &Content,
+    seen: &crate::transit::inspect::probe::Seen,
+) -> Option<String> {
+    match content {
+        Content::Space(space) => {
+            if let Some(flaw) = &space.flaw {
+                return Some(flaw.clone());
+            }
+            let stored = u64::from(space.stored).max(1);
+            let size = seen.unpacked.unwrap_or(seen.size);
+            let path = backup.settings.get("innodb_data_file_path");
+            let whole_space =
+                unpacked_name(name).0 != "ibdata1" || !path.is_some_and(|path| path.contains(';'));
+            if size % stored != 0 {
+                return Some(format!("{size} bytes are no whole pages of {stored}"));
+            }
+            (whole_space && size / stored < u64::from(space.pages)).then(|| {
+                format!("{} pages of {}, by its own first page", size / stored, space.pages)
+            })
+        }
+        Content::Delta(by_size) => {
+            let meta = format!("{}.meta", unpacked_name(name).0.strip_suffix(".delta")?);
+            let packed = format!("{meta}.qp");
+            let about =
+                backup.files.get(meta.as_str()).or_else(|| backup.files.get(packed.as_str()))?;
+            let Content::Text(text) = &about.content else { return None };
+            match metadata::delta_page_size(text) {
+                Ok(size) => match by_size.get(&size) {
+                    Some(flaw) => flaw.clone(),
+                    None => Some(format!("pages of {size} bytes")),
+                },
+                Err(what) => Some(format!("its .meta: {what}")),
+            }
+        }
+        _ => None,
+    }
+}
+
+/// Files without which no server starts on the backup.
+fn system_files(backup: &Backup<'_>) -> Vec<String> {
+    let mut missing = Vec::new();
+    let has = |wanted: &str| {
+        let changed = format!("{wanted}.delta");
+        backup.files.keys().any(|name| {
+            let name = unpacked_name(name).0;
+            name == wanted || name == changed
+        })
+    };
+    let path = backup.settings.get("innodb_data_file_path").map_or("ibdata1", String::as_str);
+    for file in path.split(';') {
+        let file = file.trim_matches(['"', '\'', ' ']).split(':').next().unwrap_or_default();
+        let file = file.rsplit('/').next().unwrap_or(file);
+        if !file.is_empty() && !has(file) {
+            missing.push(file.to_string());
+        }
+    }
+    if backup.server().is_some_and(|version| version >= (8, 0, 0))
+        && !backup.has_frm()
+        && !has("mysql.ibd")
+    {
+        missing.push("mysql.ibd".into());
+    }
+    let raw = backup
+        .checkpoints
+        .as_ref()
+        .is_some_and(|found| matches!(found.kind, BackupKind::Full | BackupKind::Incremental));
+    if raw && !has("xtrabackup_logfile") && !has("ib_logfile0") {
+        missing.push("xtrabackup_logfile".into());
+    }
+    missing
+}
+
+/// Whether databases or tables were left out.
+pub(super) fn is_partial(backup: &Backup<'_>, found: &mut Findings) -> bool {
+    let mut signs = Vec::new();
+    if let Some(info) = &backup.info {
+        if info.is_on("partial") {
+            signs.push("partial = Y".to_string());
+        }
+        signs.extend(info.narrowing());
+    }
+    // A stream that was cut lacks much; that is said already.
+    if backup.absent.is_empty() {
+        for database in ["mysql", "performance_schema"] {
+            let space = format!("{database}.ibd");
+            let whole_space = backup.files.keys().any(|name| unpacked_name(name).0 == space);
+            if !backup.has_database(database) && !whole_space {
+                signs.push(format!("no {database}/"));
+            }
+        }
+        let lacking = lacking_tables(backup);
+        if !lacking.is_empty() {
+            signs.push(format!("tables that InnoDB's dictionary names: {}", few(&lacking)));
+        }
+    }
+    if signs.is_empty() {
+        return false;
+    }
+    let what = format!("{}: {}", backup.name, signs.join("; "));
+    found.add("backup.partial", signs, what);
+    true
+}
+
+/// Tables that the dictionary in the system tablespace names and that have no file (5.x).
+fn lacking_tables(backup: &Backup<'_>) -> Vec<String> {
+    let Some(system) = backup.system() else { return Vec::new() };
+    let there: std::collections::BTreeSet<&str> =
+        backup.files.keys().filter_map(|name| unpacked_name(name).0.strip_suffix(".ibd")).collect();
+    system
+        .tables()
+        .into_iter()
+        // What an ALTER TABLE in mid-way leaves isn't anybody's table.
+        .filter(|table| !table.contains("#sql") && !there.contains(table.as_str()))
+        .collect()
+}
+
+/// Whether the tool compressed files.
+pub(super) fn is_compressed(backup: &Backup<'_>) -> bool {
+    let packed = |name: &&str| {
+        let inner = name.strip_suffix(".xbcrypt").unwrap_or(name);
+        matches!(unpacked_name(inner).1, Packed::Qpress | Packed::Other)
+    };
+    backup.files.keys().any(packed)
+        || backup.info.as_ref().is_some_and(|info| info.is_on("compressed"))
+}
+
+/// Whether the tool encrypted files.
+pub(super) fn is_tool_encrypted(backup: &Backup<'_>) -> bool {
+    backup.files.keys().any(|name| unpacked_name(name).1 == Packed::Encrypted)
+        || backup.info.as_ref().is_some_and(|info| info.is_on("encrypted"))
+}
+
+/// Whether files are encrypted, by the tool or by the server.
+pub(super) fn is_encrypted(backup: &Backup<'_>) -> bool {
+    is_tool_encrypted(backup)
+        || backup.files.contains_key("xtrabackup_keys")
+        || backup.spaces().any(|(_, _, space)| space.encrypted)
+}
+
+/// The page size.
+pub(super) fn page_size(backup: &Backup<'_>) -> Option<u32> {
+    let pages = || backup.spaces().find_map(|(_, _, space)| space.page_size);
+    backup.settings.get("innodb_page_size").and_then(|size| size.parse().ok()).or_else(pages)
+}

@@ -1,0 +1,313 @@
+//! What the pages of InnoDB's files tell: page size, encryption, compression, where the file's data should
+//! end; in the system tablespace also which tables there are and the binary log position of the last commit.
+//!
+//! Sources: MySQL's `fil0types.h`, `fsp0types.h`, `trx0sys.h`, `dict0boot.h`, `page0types.h`; MariaDB's
+//! `fsp0types.h` for its own flags.
+
+use std::collections::BTreeMap;
+
+/// Bytes of a page that are looked at, but for the system tablespace.
+const HEAD: usize = 64;
+const LARGEST_PAGE: usize = 65536;
+
+const TYPE_TRX_SYS: u16 = 7;
+const TYPE_FSP_HEADER: u16 = 8;
+const TYPE_INDEX: u16 = 17855;
+/// Page compression and encryption: MySQL's 14 to 16, MariaDB's 34354 and 37401.
+const TYPES_COMPRESSED: [u16; 4] = [14, 16, 34354, 37401];
+const TYPES_ENCRYPTED: [u16; 3] = [15, 16, 37401];
+/// The index of SYS_TABLES.
+const DICT_TABLES_ID: u64 = 1;
+const NO_PAGE: u32 = u32::MAX;
+const BINLOG_MAGIC: u32 = 873_422_344;
+
+/// What a tablespace's pages tell.
+#[derive(Debug, Clone, Default)]
+pub struct Space {
+    /// The page size in bytes, unpacked; none if the first page can't be understood.
+    pub page_size: Option<u32>,
+    /// How many bytes a page takes in the file.
+    pub stored: u32,
+    /// How many pages the space has, by its own first page.
+    pub pages: u32,
+    /// Whether it is, or was being, encrypted.
+    pub encrypted: bool,
+    /// ROW_FORMAT=COMPRESSED.
+    pub row_compressed: bool,
+    /// Page compression.
+    pub page_compressed: bool,
+    /// DATA DIRECTORY.
+    pub elsewhere: bool,
+    /// Why the first page can't be understood.
+    pub flaw: Option<String>,
+    /// Of the system tablespace: the last commit's place in the binary log.
+    pub binlog: Option<(String, u64)>,
+    /// Leaves of SYS_TABLES by page number.
+    leaves: BTreeMap<u32, Leaf>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Leaf {
+    previous: u32,
+    next: u32,
+    tables: Vec<String>,
+}
+
+impl Space {
+    /// The tables with a file of their own that InnoDB's dictionary names (5.x), as `db/table`.
+    ///
+    /// A page that was given up keeps its content: it counts only if its neighbours know it.
+    pub fn tables(&self) -> Vec<String> {
+        let known = |number: u32, leaf: &Leaf| {
+            let by = |other: u32, points: fn(&Leaf) -> u32| {
+                other == NO_PAGE
+                    || self.leaves.get(&other).is_some_and(|other| points(other) == number)
+            };
+            by(leaf.previous, |leaf| leaf.next) && by(leaf.next, |leaf| leaf.previous)
+        };
+        let mut tables: Vec<String> = self
+            .leaves
+            .iter()
+            .filter(|(number, leaf)| known(**number, leaf))
+            .flat_map(|(_, leaf)| leaf.tables.iter().cloned())
+            .collect();
+        tables.sort_unstable();
+        tables.dedup();
+        tables
+    }
+}
+
+/// Looks at a tablespace's pages as they come by.
+#[derive(Debug)]
+pub struct Scan {
+    space: Space,
+    system: bool,
+    /// How many bytes came.
+    at: u64,
+    page: Vec<u8>,
+    number: u32,
+}
+
+impl Scan {
+    /// For a tablespace, or for the first file of the system tablespace.
+    pub fn new(system: bool) -> Scan {
+        Scan { space: Space::default(), system, at: 0, page: Vec::new(), number: 0 }
+    }
+
+    /// Takes the next bytes.
+    pub fn push(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() && self.space.flaw.is_none() {
+            if self.space.page_size.is_none() {
+                let (now, rest) = bytes.split_at(bytes.len().min(HEAD - self.page.len()));
+                self.page.extend_from_slice(now);
+                bytes = rest;
+                self.at += now.len() as u64;
+                if self.page.len() == HEAD {
+                    self.first();
+                }
+                continue;
+            }
+            let size = u64::from(self.space.stored);
+            let wanted = if self.system { size as usize } else { HEAD };
+            let within = (self.at % size) as usize;
+            let left = (size as usize) - within;
+            let (now, rest) = bytes.split_at(bytes.len().min(left));
+            if within < wanted {
+                let part = &now[..now.len().min(wanted - within)];
+                self.page.extend_from_slice(part);
+            }
+            self.at += now.len() as u64;
+            bytes = rest;
+            if now.len() == left {
+                self.whole_page();
+            }
+        }
+    }
+
+    /// A hole: zeros that aren't there.
+    pub fn skip(&mut self, mut count: u64) {
+        let zeros = [0; 4096];
+        // Only the pages at its two ends matter.
+        let size = u64::from(self.space.stored.max(512));
+        if self.space.page_size.is_some() && count > 4 * size {
+            let whole = (count - 3 * size) / size;
+            let to_boundary = (size - self.at % size) % size;
+            self.push(&vec![0; to_boundary as usize]);
+            count -= to_boundary;
+            let jump = whole.min(count / size);
+            self.at += jump * size;
+            self.number = self.number.saturating_add(u32::try_from(jump).unwrap_or(u32::MAX));
+            count -= jump * size;
+        }
+        while count > 0 {
+            let now = count.min(zeros.len() as u64);
+            self.push(&zeros[..now as usize]);
+            count -= now;
+            if self.space.flaw.is_some() {
+                return;
+            }
+        }
+    }
+
+    /// What was seen, when the file ended at this size.
+    pub fn finish(mut self, size: u64) -> Space {
+        if self.space.page_size.is_none() && self.space.flaw.is_none() {
+            self.space.flaw = Some(match size {
+                0 => "it is empty".into(),
+                _ => "it is shorter than a page's head".into(),
+            });
+        }
+        self.space
+    }
+
+    fn first(&mut self) {
+        let page = &self.page;
+        let (kind, flags) = (u16_at(page, 24), u32_at(page, 54));
+        let (space, again) = (u32_at(page, 34), u32_at(page, 38));
+        if kind != TYPE_FSP_HEADER || u32_at(page, 4) != 0 || space != again {
+            self.space.flaw =
+                Some(format!("its first page is of type {kind}, not the head of a tablespace"));
+            return;
+        }
+        let found = &mut self.space;
+        found.pages = u32_at(page, 46);
+        let mut stored = 0;
+        let size = if flags & 0x10 != 0 {
+            // MariaDB's full_crc32 format.
+            found.page_compressed = flags & 0xe0 != 0;
+            512_u32.checked_shl(flags & 0xf)
+        } else {
+            let zip = (flags >> 1) & 0xf;
+            if zip > 0 {
+                found.row_compressed = true;
+                stored = 512 << zip.min(15);
+            }
+            found.elsewhere = flags & (1 << 10) != 0 && flags & (1 << 16) == 0;
+            found.encrypted = flags & (1 << 13) != 0 && flags & 1 != 0;
+            // MariaDB's flag of page compression.
+            found.page_compressed = flags & (1 << 16) != 0;
+            match (flags >> 6) & 0xf {
+                0 => Some(16384),
+                shift => 512_u32.checked_shl(shift),
+            }
+        };
+        match size.filter(|size| (1024..=LARGEST_PAGE as u32).contains(size)) {
+            Some(size) if stored <= size => {
+                found.page_size = Some(size);
+                found.stored = if stored == 0 { size } else { stored };
+            }
+            _ => found.flaw = Some(format!("the flags {flags:#x} of its first page are unknown")),
+        }
+        // The flags of the system tablespace say nothing about these.
+        if self.system {
+            (found.elsewhere, found.encrypted) = (false, found.encrypted);
+        }
+    }
+
+    fn whole_page(&mut self) {
+        let page = std::mem::take(&mut self.page);
+        let number = self.number;
+        self.number = self.number.saturating_add(1);
+        let kind = u16_at(&page, 24);
+        if !self.system {
+            self.space.page_compressed |= TYPES_COMPRESSED.contains(&kind);
+            self.space.encrypted |= TYPES_ENCRYPTED.contains(&kind);
+        } else if u32_at(&page, 4) == number {
+            // Elsewhere it would be a copy in the doublewrite buffer.
+            if number == 5 && kind == TYPE_TRX_SYS {
+                self.space.binlog = binlog(&page);
+            }
+            if kind == TYPE_INDEX
+                && u64_at(&page, 66) == DICT_TABLES_ID
+                && u16_at(&page, 64) == 0
+                && let Some(tables) = sys_tables(&page)
+            {
+                let leaf = Leaf { previous: u32_at(&page, 8), next: u32_at(&page, 12), tables };
+                self.space.leaves.insert(number, leaf);
+            }
+        }
+        // Keeps what was allocated.
+        self.page = page;
+        self.page.clear();
+    }
+}
+
+/// The binary log position that a commit leaves on the page of the transaction system (5.x).
+fn binlog(page: &[u8]) -> Option<(String, u64)> {
+    // 1000 bytes before the page's end, counted from behind its head of 38.
+    let at = page.len().checked_sub(962)?;
+    if u32_at(page, at) != BINLOG_MAGIC {
+        return None;
+    }
+    let offset = u64::from(u32_at(page, at + 4)) << 32 | u64::from(u32_at(page, at + 8));
+    let name = page.get(at + 12..at + 12 + 512)?;
+    let name = name.split(|byte| *byte == 0).next()?;
+    // A path is kept as log_bin has it; the name is what a replica asks for.
+    let name = std::str::from_utf8(name).ok()?.rsplit('/').next()?.to_string();
+    (!name.is_empty()).then_some((name, offset))
+}
+
+/// The names in a leaf of SYS_TABLES whose tables have a file of their own. Records are of the oldest
+/// format: offsets of the fields' ends before the record, backwards.
+fn sys_tables(page: &[u8]) -> Option<Vec<String>> {
+    const INFIMUM: usize = 101;
+    const SUPREMUM: usize = 116;
+    const FIELDS: usize = 10;
+    let mut tables = Vec::new();
+    let mut at = INFIMUM;
+    // No page holds more records than this; a ring ends here.
+    for _ in 0..page.len() / 16 {
+        at = usize::from(u16_at(page, at.checked_sub(2)?));
+        if at == SUPREMUM {
+            return Some(tables);
+        }
+        if at < SUPREMUM || at >= page.len() {
+            return None;
+        }
+        let info = page[at - 6];
+        let fields = usize::from((u16_at(page, at - 4) >> 1) & 0x3ff);
+        let short = page[at - 3] & 1 == 1;
+        if fields != FIELDS {
+            return None;
+        }
+        let end = |field: usize| -> Option<usize> {
+            Some(if short {
+                usize::from(*page.get(at.checked_sub(7 + field)?)? & 0x7f)
+            } else {
+                usize::from(u16_at(page, at.checked_sub(8 + 2 * field)?) & 0x3fff)
+            })
+        };
+        let field = |field: usize| -> Option<&[u8]> {
+            let from = if field == 0 { 0 } else { end(field - 1)? };
+            page.get(at + from..at + end(field)?)
+        };
+        // Marked as deleted.
+        if info & 0x20 != 0 {
+            continue;
+        }
+        let space = field(9)?;
+        if space.len() == 4
+            && u32_at(space, 0) != 0
+            && let Ok(name) = std::str::from_utf8(field(0)?)
+            && name.contains('/')
+        {
+            tables.push(name.to_string());
+        }
+    }
+    None
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    match bytes.get(at..at + 2) {
+        Some(two) => u16::from_be_bytes([two[0], two[1]]),
+        None => 0,
+    }
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from(u16_at(bytes, at)) << 16 | u32::from(u16_at(bytes, at + 2))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from(u32_at(bytes, at)) << 32 | u64::from(u32_at(bytes, at + 4))
+}

@@ -1,0 +1,16 @@
+//! Looking at real backups, whole and damaged: what they are, whether they are whole, what Aurora says.
+
+#[path = "inspect/chains.rs"]
+mod chains;
+#[path = "inspect/damage.rs"]
+mod damage;
+#[path = "inspect/fuzz.rs"]
+mod fuzz;
+#[path = "inspect/restored.rs"]
+mod restored;
+#[path = "inspect/samples.rs"]
+mod samples;
+#[path = "inspect/streams.rs"]
+mod streams;
+#[path = "inspect/told_apart.rs"]
+mod told_apart;

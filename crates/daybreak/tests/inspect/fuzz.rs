@@ -1,0 +1,215 @@
+//! Hostile bytes: nothing panics, nothing takes memory that isn't there, nothing hangs.
+//!
+//! A short run is part of the tests. `make fuzz` runs each target for `FUZZ_SECONDS` (600).
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use daybreak::transit::{
+    archive::{Blob, qpress::Unpack},
+    inspect::{Checkpoints, Info, Position, inspect},
+    inspection::Profile,
+};
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+
+use crate::{
+    samples::seed,
+    streams::{head, payload},
+};
+
+/// How far a run goes: so many rounds, or so long.
+enum Until {
+    Rounds(u32),
+    Time(Duration),
+}
+
+fn long() -> Until {
+    let seconds = std::env::var("FUZZ_SECONDS").ok().and_then(|text| text.parse().ok());
+    Until::Time(Duration::from_secs(seconds.unwrap_or(600)))
+}
+
+fn run(name: &str, until: Until, corpus: &[Vec<u8>], target: &dyn Fn(&[u8])) {
+    let seed = match until {
+        Until::Rounds(_) => 1,
+        Until::Time(_) => seed(name),
+    };
+    let mut random = StdRng::seed_from_u64(seed);
+    let (begin, mut rounds) = (Instant::now(), 0_u32);
+    loop {
+        let done = match until {
+            Until::Rounds(most) => rounds >= most,
+            Until::Time(time) => begin.elapsed() >= time,
+        };
+        if done {
+            break;
+        }
+        let mut input = corpus[random.random_range(0..corpus.len())].clone();
+        for _ in 0..random.random_range(0..6) {
+            mutate(&mut input, corpus, &mut random);
+        }
+        target(&input);
+        rounds += 1;
+    }
+    println!("{name}: {rounds} inputs in {:.1} s", begin.elapsed().as_secs_f64());
+}
+
+fn mutate(input: &mut Vec<u8>, corpus: &[Vec<u8>], random: &mut StdRng) {
+    const ODD: [u64; 8] = [0, 1, 255, 511, 512, 0x7fff_ffff, u32::MAX as u64, u64::MAX];
+    if input.is_empty() {
+        input.push(random.random());
+        return;
+    }
+    let at = random.random_range(0..input.len());
+    match random.random_range(0..7) {
+        0 => input[at] ^= 1 << random.random_range(0..8),
+        1 => input[at] = random.random(),
+        2 => input.truncate(at),
+        3 => {
+            let odd = ODD[random.random_range(0..ODD.len())].to_le_bytes();
+            let end = (at + random.random_range(1..=8)).min(input.len());
+            input[at..end].copy_from_slice(&odd[..end - at]);
+        }
+        4 => {
+            let end = (at + random.random_range(1..64)).min(input.len());
+            input.drain(at..end);
+        }
+        5 => {
+            let end = (at + random.random_range(1..64)).min(input.len());
+            let copy = input[at..end].to_vec();
+            let to = random.random_range(0..=input.len());
+            input.splice(to..to, copy);
+        }
+        _ => {
+            let other = &corpus[random.random_range(0..corpus.len())];
+            if !other.is_empty() {
+                let from = random.random_range(0..other.len());
+                input.truncate(at);
+                input.extend_from_slice(&other[from..]);
+            }
+        }
+    }
+    input.truncate(64 * 1024);
+}
+
+fn archives(name: &'static str) -> impl Fn(&[u8]) {
+    move |bytes| {
+        let blob = Blob::of_bytes(name, bytes.to_vec());
+        let found = inspect(vec![blob], Profile::Aurora).unwrap();
+        assert!(!found.whole || found.files > 0);
+    }
+}
+
+const CHECKPOINTS: &str =
+    "backup_type = full-backuped\nfrom_lsn = 0\nto_lsn = 10\nlast_lsn = 12\ncompact = 0\n";
+const INFO: &str = "tool_name = xtrabackup\ntool_version = 2.4.29\nserver_version = 5.7.40\n\
+    tool_command = --backup --password=x\nbinlog_pos = filename 'b.000001', position '4', \
+    GTID of the last change '3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5'\nincremental = N\n";
+
+fn xbstreams() -> Vec<Vec<u8>> {
+    let file =
+        |name: &str, bytes: &[u8]| [payload(0, name, 0, bytes), head(0, b'E', name)].concat();
+    let mut page = vec![0; 16384];
+    page[24..26].copy_from_slice(&8_u16.to_be_bytes());
+    page[46..50].copy_from_slice(&1_u32.to_be_bytes());
+    let mut frm = vec![0; 100];
+    frm[..4].copy_from_slice(&[0xfe, 1, 9, 9]);
+    let whole = [
+        file("ibdata1", &page),
+        file("db/t.ibd", &page),
+        file("db/t.frm", &frm),
+        file("xtrabackup_logfile", b"log"),
+        file("xtrabackup_checkpoints", CHECKPOINTS.as_bytes()),
+        file("xtrabackup_info", INFO.as_bytes()),
+        head(0, b'E', "db/t.MYD"),
+    ];
+    let mut sparse = head(0, b'S', "db/s.ibd");
+    sparse.extend(1_u32.to_le_bytes());
+    sparse.extend([0; 28]);
+    let mut rename = head(0, b'R', "db/t.ibd");
+    rename.extend(8_u32.to_le_bytes());
+    rename.extend(b"db/u.ibd");
+    vec![whole.concat(), [whole.concat(), sparse, rename].concat(), whole[3..].concat()]
+}
+
+fn tars() -> Vec<Vec<u8>> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (name, bytes) in [
+        ("xtrabackup_checkpoints", CHECKPOINTS.as_bytes()),
+        ("xtrabackup_info", INFO.as_bytes()),
+        ("db/t.MYD", b"".as_slice()),
+    ] {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o600);
+        builder.append_data(&mut header, Path::new(name), bytes).unwrap();
+    }
+    let mut header = tar::Header::new_gnu();
+    header.set_size(0);
+    builder.append_data(&mut header, format!("db/{}", "n".repeat(150)), &b""[..]).unwrap();
+    vec![builder.into_inner().unwrap()]
+}
+
+fn packed() -> Vec<Vec<u8>> {
+    let mut small = b"qpress10\0\0\x01\0\0\0\0\0F\x16\0\0\0xtrabackup_binlog_info\0".to_vec();
+    small.extend(b"NEWBNEWB\0\0\0\0\0\0\0\0\x6b\x07\xfc\x79\x45\x1f\x18\0\0\0\x80");
+    small.extend(b"mysql-bin.000003\t6862477ENDSENDS\0\0\0\0\0\0\0\0");
+    // Without the checksum, so that what is below it is reached.
+    vec![small]
+}
+
+fn texts(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(found) = Checkpoints::parse(text) {
+        let _ = found.contradiction();
+    }
+    if let Ok(info) = Info::parse(text) {
+        let _ = (info.position(), info.tells_secret(), info.narrowing());
+    }
+    let _ = Position::parse(text);
+}
+
+fn unpack(bytes: &[u8]) {
+    let mut unpack = Unpack::default();
+    let mut size = 0;
+    let _ = unpack.push(bytes, &mut |plain| size += plain.len());
+    let _ = unpack.finish();
+    // The block alone, as no checksum stands before it here.
+    if bytes.len() > 67 {
+        let _ = daybreak::transit::archive::quicklz::unpack(&bytes[67..], 1 << 16);
+    }
+    let _ = daybreak::transit::archive::quicklz::unpack(bytes, 1 << 16);
+    assert!(size <= 64 << 20);
+}
+
+#[test]
+fn the_unpacker_reads_what_the_tool_wrote() {
+    let mut unpack = Unpack::default();
+    let mut plain = Vec::new();
+    // Byte by byte, as pieces may come.
+    for byte in &packed()[0] {
+        unpack.push(&[*byte], &mut |bytes| plain.extend_from_slice(bytes)).unwrap();
+    }
+    unpack.finish().unwrap();
+    assert_eq!(plain, b"mysql-bin.000003\t6862477");
+}
+
+fn all(until: fn() -> Until) {
+    let text = vec![CHECKPOINTS.as_bytes().to_vec(), INFO.as_bytes().to_vec(), b"b.1\t4".to_vec()];
+    run("xbstream", until(), &xbstreams(), &archives("b.xbstream"));
+    run("tar", until(), &tars(), &archives("b.tar"));
+    run("texts", until(), &text, &texts);
+    run("qpress", until(), &packed(), &unpack);
+}
+
+#[test]
+fn a_short_corpus() {
+    all(|| Until::Rounds(1_500));
+}
+
+#[test]
+#[ignore = "slow: make fuzz"]
+fn fuzz_for_long() {
+    all(long);
+}
