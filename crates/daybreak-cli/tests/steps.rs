@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use daybreak::{
     config::{Config, Overrides},
-    engine::{Context, Entry, Journal, Severity, Step, StepPhase, StopSignal},
+    engine::{Context, Entry, Journal, Route, Severity, Step, StepPhase, StopSignal},
     event::Events,
     route,
 };
@@ -88,7 +88,7 @@ async fn every_step(gtid: bool, settings: &str) {
     let directory = pair.directory(settings);
     let config = Config::load(directory.path(), &Overrides::default()).unwrap();
     let journal = Arc::new(Journal::open(directory.path()).unwrap());
-    let (plan, _) = route::make_plan(&config, &Events::nowhere()).await.unwrap();
+    let (plan, _) = route::make_plan(&config, Route::Logical, &Events::nowhere()).await.unwrap();
     let steps = route::steps(&plan);
     journal.append(Entry::Planned { plan: Box::new(plan), consent: false }).unwrap();
     let harness = Harness {

@@ -386,7 +386,10 @@ impl Config {
         let (path, text) = read_file(directory)?;
         let read = || {
             let raw = parse_raw(&text)?;
-            Ok((raw.aws.under(overrides).read()?, raw.staging.under(overrides).read(directory)?))
+            Ok((
+                raw.aws.under(overrides).read(directory)?,
+                raw.staging.under(overrides).read(directory)?,
+            ))
         };
         read().map_err(|error: Error| match text.is_empty() {
             true => error,
@@ -524,11 +527,33 @@ impl Config {
                 after_target_open: hook("after_target_open", raw.hooks.after_target_open)?,
                 on_abort: hook("on_abort", raw.hooks.on_abort)?,
             },
-            aws: raw.aws.read()?,
+            aws: raw.aws.read(directory)?,
             backup: raw.backup.read(directory)?,
             staging: raw.staging.read(directory)?,
             restore: raw.restore.read()?,
         })
+    }
+
+    /// What a restore by itself needs of `daybreak.toml`, if there is one: no server has to be named.
+    ///
+    /// # Errors
+    /// `Config`.
+    pub fn load_for_restore(directory: &Path) -> Result<(AwsConfig, StagingConfig, RestoreConfig)> {
+        let path = directory.join(FILE);
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => {
+                return Err(Error::new(Kind::Config, "the configuration can't be read")
+                    .because(error)
+                    .at(path.display()));
+            }
+        };
+        let read = || {
+            let raw = parse_raw(&text)?;
+            Ok((raw.aws.read(directory)?, raw.staging.read(directory)?, raw.restore.read()?))
+        };
+        read().map_err(|error: Error| error.at(path.display()))
     }
 
     /// A configuration from flags alone, with every setting at its default.

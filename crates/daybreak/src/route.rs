@@ -5,19 +5,28 @@
 use crate::{
     config::Config,
     engine::{
-        Fingerprint, Journal, Plan, PlannedStep, PositionBy, ReplicationMode, Step, target_of,
+        Fingerprint, Journal, Plan, PlannedStep, PositionBy, ReplicationMode, Route, Step,
+        target_of,
     },
     error::{Error, Kind, Result},
     event::Events,
     mysql::{Session, Side},
     source::{
         assess::{Assessment, NO_REPLICATION, Survey, TargetSpec, Wishes},
+        backup::step::TakeBackup,
         preflight::Preflight,
         prepare::PrepareSource,
     },
     switch::{clean_up::CleanUp, cut_over::CutOver},
     sync::{replicate::Replicate, verify::Verify},
-    target::{indexes::BuildIndexes, objects::CreateObjects, rows::CopyRows, schema::CreateSchema},
+    target::{
+        indexes::BuildIndexes,
+        objects::{CreateLeftOut, CreateObjects},
+        restore::step::RestoreCluster,
+        rows::CopyRows,
+        schema::CreateSchema,
+    },
+    transit::step::Upload,
 };
 
 /// Looks at both servers and makes the plan. Blockers are in the assessment; whoever runs the plan
@@ -25,14 +34,29 @@ use crate::{
 ///
 /// # Errors
 /// When a server can't be reached.
-pub async fn make_plan(config: &Config, events: &Events) -> Result<(Plan, Assessment)> {
+pub async fn make_plan(
+    config: &Config,
+    route: Route,
+    events: &Events,
+) -> Result<(Plan, Assessment)> {
     events.detail(format!("looking at {} and {}", config.source, config.target));
     let wishes = Wishes::of(config);
-    let survey =
-        Survey::take(&config.source, &TargetSpec::Url(Box::new(config.target.clone())), wishes)
-            .await?;
+    let target = match route {
+        Route::Logical => TargetSpec::Url(Box::new(config.target.clone())),
+        // It is made on the way.
+        Route::Physical => TargetSpec::None,
+    };
+    let survey = Survey::take(&config.source, &target, wishes).await?;
     let assessment = survey.judge();
     refuse_impossible(&assessment)?;
+    if route == Route::Physical && config.replication.mode != ReplicationMode::Native {
+        return Err(Error::new(
+            Kind::Config,
+            "the physical route replicates from the backup's coordinates: it has no other mode",
+        )
+        .at("replication.mode")
+        .next("mode = \"native\", or --route logical"));
+    }
     let catalog = survey.catalog();
     let mut tables: Vec<(String, u64, u64)> = catalog
         .tables
@@ -45,6 +69,7 @@ pub async fn make_plan(config: &Config, events: &Events) -> Result<(Plan, Assess
         .target
         .as_ref()
         .map(|target| target.server_uuid.clone())
+        .or_else(|| (route == Route::Physical).then(String::new))
         .ok_or_else(|| Error::new(Kind::Bug, "a target that was asked left no facts"))?;
     let (position, because) = match &assessment.position {
         Some(position) => (position.by, format!("; {}", position.reason)),
@@ -53,8 +78,12 @@ pub async fn make_plan(config: &Config, events: &Events) -> Result<(Plan, Assess
     };
     let mut plan = Plan {
         migration: format!("{:08x}", rand::random::<u32>()),
-        route: assessment.route.route,
-        reason: format!("{}{because}", assessment.route.reason),
+        route,
+        reason: match route {
+            Route::Logical => format!("{}{because}", assessment.route.reason),
+            Route::Physical => "asked for: a physical backup is restored as a new cluster; replication begins at the backup's file and position".into(),
+        },
+        streamed: route == Route::Physical && config.backup.stream,
         replication: config.replication.mode,
         position,
         source: config.source.to_string(),
@@ -93,6 +122,29 @@ fn refuse_impossible(assessment: &Assessment) -> Result<()> {
 
 /// The steps of a plan, in order.
 pub fn steps(plan: &Plan) -> Vec<Box<dyn Step>> {
+    match plan.route {
+        Route::Logical => logical(plan),
+        Route::Physical => physical(plan),
+    }
+}
+
+fn physical(plan: &Plan) -> Vec<Box<dyn Step>> {
+    let steps: [(bool, Box<dyn Step>); 10] = [
+        (true, Box::new(Preflight)),
+        (true, Box::new(PrepareSource)),
+        (!plan.streamed, Box::new(TakeBackup)),
+        (true, Box::new(Upload)),
+        (true, Box::new(RestoreCluster)),
+        (true, Box::new(CreateLeftOut)),
+        (true, Box::new(Replicate)),
+        (true, Box::new(Verify)),
+        (true, Box::new(CutOver)),
+        (true, Box::new(CleanUp)),
+    ];
+    steps.into_iter().filter_map(|(wanted, step)| wanted.then_some(step)).collect()
+}
+
+fn logical(plan: &Plan) -> Vec<Box<dyn Step>> {
     let native = plan.replication == ReplicationMode::Native;
     let moves_writes = plan.replication != ReplicationMode::CopyOnly;
     let steps: [(bool, Box<dyn Step>); 10] = [

@@ -10,8 +10,8 @@ use std::{
 use daybreak::{
     config::{Config, Definer, Overrides},
     engine::{
-        Context, Entry, Finding, Journal, Plan, PositionBy, ReplicationMode, Runner, Severity,
-        Standing, Step, StopSignal,
+        Context, Entry, Finding, Journal, Plan, PositionBy, ReplicationMode, Route, Runner,
+        Severity, Standing, Step, StopSignal,
     },
     error::Kind,
     event::Events,
@@ -189,7 +189,7 @@ async fn a_sound_pair_needs_only_its_privileges() {
 async fn the_plan(source: &Server, target: &Server) {
     let mut config = config(&source.root_url(), &target.admin_url());
     config.copy.definer = Definer::Current;
-    let (plan, _) = route::make_plan(&config, &Events::nowhere()).await.unwrap();
+    let (plan, _) = route::make_plan(&config, Route::Logical, &Events::nowhere()).await.unwrap();
     assert_eq!(plan.migration.len(), 8);
     assert_eq!((plan.position, plan.replication), (PositionBy::Gtid, ReplicationMode::Native));
     assert!(plan.tables.windows(2).all(|pair| pair[0].2 >= pair[1].2), "largest first");
@@ -420,7 +420,8 @@ async fn every_trouble_is_found() {
 
     // The step stops, and names every blocker.
     let config = config(&source.root_url(), &target.admin_url());
-    let (plan, assessment) = route::make_plan(&config, &Events::nowhere()).await.unwrap();
+    let (plan, assessment) =
+        route::make_plan(&config, Route::Logical, &Events::nowhere()).await.unwrap();
     let expected: Vec<String> = assessment.blockers().map(|finding| finding.id.clone()).collect();
     assert!(expected.len() > 5);
     let plan = only_preflight(plan);

@@ -39,6 +39,7 @@ fn plan(steps: &[&str]) -> Plan {
         target_uuid: "t".into(),
         selection: Selection::default(),
         definer: Default::default(),
+        streamed: false,
         tables: Vec::new(),
         steps: steps
             .iter()

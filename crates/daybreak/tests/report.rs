@@ -46,6 +46,7 @@ fn plan() -> Plan {
         target_uuid: "4e11fa47-71ca-11e1-9e33-c80aa9429562".into(),
         selection: Selection::default(),
         definer: Default::default(),
+        streamed: false,
         tables: vec![("shop.orders".into(), 1000, 65_536), (EVIL.into(), 10, 16_384)],
         steps: STEPS
             .iter()

@@ -202,6 +202,7 @@ impl Migration {
                     target_uuid: "t".into(),
                     selection: config.select.clone(),
                     definer: Default::default(),
+                    streamed: false,
                     tables: Vec::new(),
                     steps,
                 }),

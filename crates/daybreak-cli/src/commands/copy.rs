@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use daybreak::{
     config::{self, Config, Definer},
-    engine::{Context, Entry, Journal, ReplicationMode, Runner, Standing, StopSignal},
+    engine::{Context, Entry, Journal, ReplicationMode, Route, Runner, Standing, StopSignal},
     error::{Error, Exit, Kind, Result},
     route,
     select::Selection,
@@ -51,7 +51,7 @@ pub async fn copy(session: &Session<'_>, options: cli::Copy) -> Result<Exit> {
         config.select = plan.selection;
         config.copy.definer = plan.definer;
     } else {
-        let (mut plan, _) = route::make_plan(&config, &events).await?;
+        let (mut plan, _) = route::make_plan(&config, Route::Logical, &events).await?;
         if options.no_data {
             plan.steps.retain(|step| step.id != "rows");
         }

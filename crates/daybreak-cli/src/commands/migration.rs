@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use daybreak::{
     config::{self, Config, Overrides},
-    engine::{Context, Entry, Journal, Plan, Runner, StopReason, StopSignal, SwitchOptions},
+    engine::{Context, Entry, Journal, Plan, Route, Runner, StopReason, StopSignal, SwitchOptions},
     error::{Error, Kind, Result},
     event::{Event, Events, Level},
     mysql::ServerUrl,
@@ -39,9 +39,14 @@ pub enum Planning {
     IfMissing {
         /// `--yes`.
         consent: bool,
+        /// By this route.
+        route: Route,
     },
     /// A new one, in place of one that nothing was done of.
-    Anew,
+    Anew {
+        /// By this route.
+        route: Route,
+    },
 }
 
 /// Opens a migration: holds its directory, reads its configuration and journal, and makes sure that
@@ -73,18 +78,20 @@ pub async fn open(
         None => Journal::open(directory)?,
     });
     let events = logged(session);
-    if planning == Planning::Anew && !journal.state().may_be_planned() {
+    if matches!(planning, Planning::Anew { .. }) && !journal.state().may_be_planned() {
         return Err(Error::new(Kind::State, "the migration has begun, its plan stands")
             .at(directory.display())
             .next("`daybreak resume` goes on; `daybreak undo` takes it back, then `daybreak plan` makes another plan"));
     }
     let wanted = match planning {
         Planning::Never | Planning::Back => None,
-        Planning::IfMissing { consent } => journal.plan().is_err().then_some(consent),
-        Planning::Anew => Some(false),
+        Planning::IfMissing { consent, route } => {
+            journal.plan().is_err().then_some((consent, route))
+        }
+        Planning::Anew { route } => Some((false, route)),
     };
-    if let Some(consent) = wanted {
-        let (plan, _) = route::make_plan(&config, &events).await?;
+    if let Some((consent, route)) = wanted {
+        let (plan, _) = route::make_plan(&config, route, &events).await?;
         if let Some(until) = until
             && !plan.steps.iter().any(|step| step.id == until)
         {

@@ -10,6 +10,7 @@ mod migration;
 mod rehearse;
 mod replicate;
 mod report;
+mod restore;
 mod run;
 mod status;
 mod upload;
@@ -64,8 +65,8 @@ async fn verb(session: &Session<'_>, verb: Verb) -> Result<Exit> {
         Verb::Assess { directory, servers, select, target_version } => {
             assess::assess(session, &directory.dir, &servers, &select, target_version).await
         }
-        Verb::Plan { directory, servers, route: _, markdown } => {
-            run::plan(session, &directory.dir, &servers, markdown.as_deref()).await
+        Verb::Plan { directory, servers, route, markdown } => {
+            run::plan(session, &directory.dir, &servers, route.into(), markdown.as_deref()).await
         }
         Verb::Run { directory, servers, until, yes, switch } => {
             run::run(session, &directory.dir, &servers, &switch, until.as_deref(), yes, true).await
@@ -82,11 +83,11 @@ async fn verb(session: &Session<'_>, verb: Verb) -> Result<Exit> {
         Verb::Abort { directory, servers } => run::abort(session, &directory.dir, &servers).await,
         Verb::Rehearse(options) => rehearse::rehearse(session, options).await,
         Verb::Copy(options) => copy::copy(session, options).await,
+        Verb::Restore(options) => restore::restore(session, *options).await,
         Verb::Upload(options) => upload::upload(session, options).await,
         Verb::Verify { directory, servers, select, mode, threads } => {
             verify::verify(session, &directory.dir, &servers, &select, mode, threads).await
         }
-        Verb::Backup { verb } => backup::backup(session, verb).await,
         Verb::Replicate { verb } => replicate::replicate(session, verb).await,
         Verb::Cutover { directory, go: true, .. } => cutover::go(session, &directory.dir),
         Verb::Cutover { directory, servers, dry_run, go: false, target_is_the_truth, switch } => {

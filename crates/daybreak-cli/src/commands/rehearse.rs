@@ -8,12 +8,16 @@ use std::{
     io::Write as _,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
 use daybreak::{
     config,
+    engine::{
+        Endpoint,
+        context::{ENDPOINT, RESTORE},
+    },
     error::{Error, Exit, Kind, Result},
     event::{Event, Events, Unit},
     mysql::{ServerUrl, Session as Connection, Side},
@@ -32,7 +36,10 @@ use super::{
     migration::{self, Planning},
     run,
 };
-use crate::cli::{Position, Rehearse, Servers};
+use crate::cli::{Position, Rehearse, Route, Servers};
+use cloud::Loopback;
+
+mod cloud;
 
 const DATABASE: &str = "shop";
 const WORKERS: u32 = 4;
@@ -64,6 +71,11 @@ pub async fn rehearse(session: &Session<'_>, options: Rehearse) -> Result<Exit> 
     }
     let events = session.ui.events();
     let stage = Stage::set(&options, &directory, &events).await?;
+    if options.route == Route::Physical {
+        events.warn(
+            "mariadb-backup and a MariaDB source stand in for XtraBackup and MySQL: real Aurora restores from MySQL only",
+        );
+    }
     let application = Arc::new(stage.start_writer(&options, &directory)?);
     wait_for_writer(&application, "commits on the source", |status| status.committed >= 200)
         .await?;
@@ -73,14 +85,14 @@ pub async fn rehearse(session: &Session<'_>, options: Rehearse) -> Result<Exit> 
         global: session.global,
         ui: session.ui,
         one_document: false,
-        observer: Some(move_writer(application.clone(), stage.target_app.clone())),
+        observer: Some(move_writer(application.clone(), stage.destination(&directory))),
     };
     let servers = Servers::default();
     let migration = migration::open(
         &observing,
         &directory,
         &servers,
-        Planning::IfMissing { consent: true },
+        Planning::IfMissing { consent: true, route: options.route.into() },
         None,
         |overrides| {
             // Exported passwords are those of other servers.
@@ -95,14 +107,15 @@ pub async fn rehearse(session: &Session<'_>, options: Rehearse) -> Result<Exit> 
     }
 
     events.info("the writer has moved; waiting for its commits on the target");
-    let target = format!("127.0.0.1:{}", stage.target.port());
+    let url = migration.context.target_url()?;
+    let target = format!("127.0.0.1:{}", url.port);
     let moved = wait_for_writer(&application, "commits on the target", |status| {
         status.by_endpoint.get(&target).is_some_and(|commits| *commits >= COMMITS_AFTER)
     })
     .await?;
     application.stop().await.map_err(failed)?;
     let proof =
-        writer::check(&stage.target.root_url(), &application.ledger()).await.map_err(failed)?;
+        writer::check(&stage.target_root().await?, &application.ledger()).await.map_err(failed)?;
     let closed = stage.source_is_closed().await?;
 
     let value = json!({
@@ -149,12 +162,38 @@ pub async fn rehearse(session: &Session<'_>, options: Rehearse) -> Result<Exit> 
     Ok(Exit::Done)
 }
 
+/// Where the migration goes.
+enum Target {
+    /// A server that is there.
+    Server(Box<Server>),
+    /// S3 and RDS, which make one.
+    Cloud(Box<Loopback>),
+}
+
+/// Where the application is sent at the cutover. A restored cluster is known by then.
+struct Destination {
+    known: OnceLock<String>,
+    directory: PathBuf,
+    password: String,
+}
+
+impl Destination {
+    fn url(&self) -> Option<String> {
+        if let Some(known) = self.known.get() {
+            return Some(known.clone());
+        }
+        let journal = daybreak::engine::Journal::open(&self.directory).ok()?;
+        let endpoint: Option<Endpoint> = journal.recall(RESTORE, ENDPOINT).ok()?;
+        endpoint.map(|endpoint| app_url(&self.password, endpoint.port))
+    }
+}
+
 /// Two servers, filled and ready.
 struct Stage {
     source: Server,
-    target: Server,
+    target: Target,
     source_app: String,
-    target_app: String,
+    app_password: String,
     rows: u64,
     /// Taken away with the stage, unless kept.
     _servers: Option<tempfile::TempDir>,
@@ -169,8 +208,11 @@ impl Stage {
             (temporary.path().to_path_buf(), Some(temporary))
         };
         let gtid = options.position != Position::File;
+        let physical = options.route == Route::Physical;
+        // What takes physical backups everywhere is MariaDB's tool.
+        let product = if physical { Product::Mariadb1011 } else { Product::Mysql97 };
         let wish = |role: Role, name: &str| {
-            let mut wish = ServerOptions::new(Product::Mysql97, role)
+            let mut wish = ServerOptions::new(product, role)
                 .gtid(gtid)
                 .buffer_pool_mib(if options.rows > 500_000 { 1024 } else { 256 })
                 .redo_log_mib(if options.rows > 500_000 { 1024 } else { 128 })
@@ -180,18 +222,30 @@ impl Stage {
             }
             wish
         };
-        events.info("starting a source and an Aurora stand-in");
+        events.info(match physical {
+            true => "starting a source, and S3 and RDS on loopback",
+            false => "starting a source and an Aurora stand-in",
+        });
         std::fs::create_dir_all(&place)?;
         let source = Server::start(wish(Role::Source, "source")).await.map_err(failed)?;
-        let target = Server::start(wish(Role::AuroraStandin, "target")).await.map_err(failed)?;
+        let target = match physical {
+            true => Target::Cloud(Box::new(Loopback::start(&place).await?)),
+            false => Target::Server(Box::new(
+                Server::start(wish(Role::AuroraStandin, "target")).await.map_err(failed)?,
+            )),
+        };
 
         // The application's account: no more than it needs, the same on both sides (accounts aren't
         // migrated), and bound by read_only.
         let password: String =
             (0..4).map(|_| format!("{:08x}", rand_u32())).collect::<String>() + "-Aa";
-        let app = |server: &Server| format!("mysql://app:{password}@127.0.0.1:{}/", server.port());
-        let (source_app, target_app) = (app(&source), app(&target));
-        for (server, side) in [(&source, Side::Source), (&target, Side::Target)] {
+        let source_app = app_url(&password, source.port());
+        // A restored cluster gets its accounts from the source.
+        let mut servers = vec![(&source, Side::Source)];
+        if let Target::Server(target) = &target {
+            servers.push((target, Side::Target));
+        }
+        for (server, side) in servers {
             let mut root = connect(&server.root_url(), side).await?;
             root.execute("SET sql_log_bin = 0").await?;
             // By the client itself: what a session runs may be traced, and this holds a password.
@@ -234,10 +288,36 @@ impl Stage {
         events.info(format!("{} rows in {:.0} s", shop.rows, shop.seconds));
 
         // Closed until the cutover opens it.
-        let mut admin = connect(&target.admin_url(), Side::Target).await?;
-        admin.execute("CALL mysql.rds_set_read_only(1)").await?;
-        admin.close().await;
-        Ok(Stage { source, target, source_app, target_app, rows: shop.rows, _servers: taken_away })
+        if let Target::Server(target) = &target {
+            let mut admin = connect(&target.admin_url(), Side::Target).await?;
+            admin.execute("CALL mysql.rds_set_read_only(1)").await?;
+            admin.close().await;
+        }
+        Ok(Stage {
+            source,
+            target,
+            source_app,
+            app_password: password,
+            rows: shop.rows,
+            _servers: taken_away,
+        })
+    }
+
+    /// Root's URL on the target, past everything that the migration goes through.
+    async fn target_root(&self) -> Result<String> {
+        match &self.target {
+            Target::Server(server) => Ok(server.root_url()),
+            Target::Cloud(cloud) => cloud.root_url().await,
+        }
+    }
+
+    /// Where the application is sent at the cutover.
+    fn destination(&self, directory: &Path) -> Destination {
+        let known = OnceLock::new();
+        if let Target::Server(server) = &self.target {
+            known.get_or_init(|| app_url(&self.app_password, server.port()));
+        }
+        Destination { known, directory: directory.into(), password: self.app_password.clone() }
     }
 
     fn start_writer(&self, options: &Rehearse, directory: &Path) -> Result<WriterHandle> {
@@ -259,9 +339,11 @@ impl Stage {
     /// Writes `daybreak.toml` and the password files, as an operator would.
     fn write_configuration(&self, options: &Rehearse, directory: &Path) -> Result<()> {
         let mut text = String::new();
-        for (section, url) in
-            [("source", self.source.root_url()), ("target", self.target.admin_url())]
-        {
+        let target = match &self.target {
+            Target::Server(server) => server.admin_url(),
+            Target::Cloud(cloud) => cloud.master_url(),
+        };
+        for (section, url) in [("source", self.source.root_url()), ("target", target)] {
             let parsed = ServerUrl::parse(&url)?;
             let file = format!("{section}.password");
             if let Some(secret) = &parsed.password {
@@ -277,6 +359,9 @@ impl Stage {
         };
         let mode = if options.downtime { "none" } else { "native" };
         text += &format!("[replication]\nmode = \"{mode}\"\nposition = \"{position}\"\n");
+        if let Target::Cloud(cloud) = &self.target {
+            text += &cloud.configuration(options, directory)?;
+        }
         if directory.join(config::FILE).exists() {
             return Ok(());
         }
@@ -291,6 +376,10 @@ impl Stage {
         app.close().await;
         Ok(matches!(refused, Err(error) if error.code() == Some(1290)))
     }
+}
+
+fn app_url(password: &str, port: u16) -> String {
+    format!("mysql://app:{password}@127.0.0.1:{port}/")
 }
 
 async fn connect(url: &str, side: Side) -> Result<Connection> {
@@ -316,13 +405,16 @@ fn write_private(path: &Path, text: &str) -> Result<()> {
 }
 
 /// What an operator's switch does: at the cutover the application is sent to the target.
-fn move_writer(application: Arc<WriterHandle>, target: String) -> Events {
+fn move_writer(application: Arc<WriterHandle>, destination: Destination) -> Events {
     Events::to(move |event| {
         let moved = match event {
             // Well before writes stop: a mark that the writer reads when the gap is over would miss it.
             Event::StepStarted { step, .. } if step == "verify" => application.mark_gap().map(drop),
             Event::WritesResumed { why, on_target: true, .. } if why == "cutover" => {
-                application.set_url(&target)
+                match destination.url() {
+                    Some(target) => application.set_url(&target),
+                    None => return,
+                }
             }
             _ => return,
         };

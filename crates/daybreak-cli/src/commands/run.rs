@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use daybreak::{
-    engine::{Entry, Journal, Standing},
+    engine::{Entry, Journal, Route, Standing},
     error::{Error, Exit, Kind, Result},
     report::{self, Report},
     source::activity,
@@ -23,10 +23,12 @@ pub async fn plan(
     session: &Session<'_>,
     directory: &Path,
     servers: &Servers,
+    route: Route,
     markdown: Option<&Path>,
 ) -> Result<Exit> {
     let migration =
-        migration::open(session, directory, servers, Planning::Anew, None, |_| Ok(())).await?;
+        migration::open(session, directory, servers, Planning::Anew { route }, None, |_| Ok(()))
+            .await?;
     let plan = migration.plan()?;
     if let Some(file) = markdown {
         std::fs::write(file, plan.markdown())
@@ -51,7 +53,11 @@ pub async fn run(
     yes: bool,
     begin: bool,
 ) -> Result<Exit> {
-    let planning = if begin { Planning::IfMissing { consent: yes } } else { Planning::Never };
+    let planning = if begin {
+        Planning::IfMissing { consent: yes, route: Route::Logical }
+    } else {
+        Planning::Never
+    };
     let migration = migration::open(session, directory, servers, planning, until, |overrides| {
         switch.add(overrides)
     })

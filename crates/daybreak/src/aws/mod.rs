@@ -9,10 +9,12 @@ pub mod s3;
 
 use std::time::Duration;
 
+pub use aws_config::SdkConfig;
 use aws_config::{
-    BehaviorVersion, Region, SdkConfig, retry::RetryConfig,
+    BehaviorVersion, Region, retry::RetryConfig,
     stalled_stream_protection::StalledStreamProtectionConfig, timeout::TimeoutConfig,
 };
+use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
 use crate::{
@@ -49,6 +51,14 @@ pub async fn sdk(config: &AwsConfig) -> Result<SdkConfig> {
         );
     if let Some(region) = &config.region {
         loader = loader.region(Region::new(region.clone()));
+    }
+    if let Some(file) = &config.credentials_file {
+        loader = loader.profile_files(
+            EnvConfigFiles::builder()
+                .include_default_config_file(true)
+                .with_file(EnvConfigFileKind::Credentials, file)
+                .build(),
+        );
     }
     if let Some(profile) = &config.profile {
         loader = loader.profile_name(profile);

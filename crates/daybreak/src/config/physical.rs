@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    transit::inspection::Profile,
+};
 
 /// Where AWS is, and as whom it is asked. What isn't said is as the AWS SDK finds it: environment,
 /// profile, instance role.
@@ -18,6 +21,8 @@ pub struct AwsConfig {
     pub endpoint_s3: Option<String>,
     /// Another RDS endpoint than the Region's, as a URL.
     pub endpoint_rds: Option<String>,
+    /// Another file of credentials than the SDK's own.
+    pub credentials_file: Option<PathBuf>,
 }
 
 /// A program that takes physical backups.
@@ -61,6 +66,8 @@ pub struct BackupConfig {
     pub based_on: Incremental,
     /// Whether the backup goes to S3 while it is being taken, with nothing on disk.
     pub stream: bool,
+    /// By whose rules it is judged. Aurora's, but for a stand-in that takes what Aurora doesn't.
+    pub rules: Profile,
 }
 
 /// A bucket and a prefix in it.
@@ -126,7 +133,8 @@ pub struct RestoreConfig {
     pub reader: bool,
 }
 
-pub(super) const AWS_KEYS: &[&str] = &["region", "profile", "endpoint_s3", "endpoint_rds"];
+pub(super) const AWS_KEYS: &[&str] =
+    &["region", "profile", "endpoint_s3", "endpoint_rds", "credentials_file"];
 pub(super) const BACKUP_KEYS: &[&str] = &[
     "tool",
     "program",
@@ -136,6 +144,7 @@ pub(super) const BACKUP_KEYS: &[&str] = &[
     "incrementals",
     "based_on",
     "stream",
+    "rules",
 ];
 pub(super) const STAGING_KEYS: &[&str] =
     &["directory", "s3", "split_mib", "part_mib", "uploads", "bandwidth_mib", "encryption"];
@@ -179,6 +188,7 @@ pub(super) struct RawAws {
     profile: Option<String>,
     endpoint_s3: Option<String>,
     endpoint_rds: Option<String>,
+    credentials_file: Option<PathBuf>,
 }
 
 impl RawAws {
@@ -191,7 +201,7 @@ impl RawAws {
         }
     }
 
-    pub(super) fn read(self) -> Result<AwsConfig> {
+    pub(super) fn read(self, directory: &Path) -> Result<AwsConfig> {
         for (key, given) in
             [("endpoint_s3", &self.endpoint_s3), ("endpoint_rds", &self.endpoint_rds)]
         {
@@ -210,6 +220,7 @@ impl RawAws {
             profile: self.profile,
             endpoint_s3: self.endpoint_s3,
             endpoint_rds: self.endpoint_rds,
+            credentials_file: self.credentials_file.map(|path| directory.join(path)),
         })
     }
 }
@@ -225,6 +236,7 @@ pub(super) struct RawBackup {
     incrementals: Option<u32>,
     based_on: Option<Incremental>,
     stream: bool,
+    rules: Option<Profile>,
 }
 
 impl RawBackup {
@@ -242,6 +254,7 @@ impl RawBackup {
             incrementals: self.incrementals.unwrap_or(0),
             based_on: self.based_on.unwrap_or(Incremental::Previous),
             stream: self.stream,
+            rules: self.rules.unwrap_or(Profile::Aurora),
         })
     }
 }

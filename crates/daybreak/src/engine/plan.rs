@@ -89,6 +89,9 @@ pub struct Plan {
     pub definer: Definer,
     /// The tables and the source's estimate of rows and bytes, largest first.
     pub tables: Vec<(String, u64, u64)>,
+    /// Whether the backup of the physical route goes to S3 while it is taken.
+    #[serde(default)]
+    pub streamed: bool,
     /// The steps in order.
     pub steps: Vec<PlannedStep>,
 }

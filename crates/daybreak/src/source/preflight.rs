@@ -5,7 +5,7 @@ use async_trait::async_trait;
 
 use super::assess::{Assessment, TargetSpec, Wishes, assess};
 use crate::{
-    engine::{Context, Finding, Step},
+    engine::{Context, Finding, Route, Step},
     error::{Error, Kind, Result},
     mysql::{Catalog, Session},
     route,
@@ -19,7 +19,11 @@ pub const STEP: &str = "preflight";
 pub struct Preflight;
 
 async fn look(context: &Context) -> Result<Assessment> {
-    let target = TargetSpec::Url(Box::new(context.target_url()?));
+    let plan = context.plan()?;
+    let target = match plan.route {
+        Route::Physical => TargetSpec::None,
+        Route::Logical => TargetSpec::Url(Box::new(context.target_url()?)),
+    };
     assess(&context.config.source, &target, &Wishes::of(&context.config)).await
 }
 

@@ -24,10 +24,10 @@ use crate::{
     mysql::{Session, TableName},
 };
 
+pub(crate) use aside::Aside;
 use create::Maker;
 pub use definition::{ObjectKind, ObjectName, count_by_kind};
 pub use events::enable_events;
-pub(crate) use aside::Aside;
 pub(crate) use memory::remember;
 pub use restored::CreateLeftOut;
 

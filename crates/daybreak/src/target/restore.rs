@@ -10,6 +10,7 @@ mod coordinates;
 mod follow;
 mod parameters;
 pub mod policy;
+pub mod step;
 mod undo;
 mod version;
 

@@ -83,8 +83,10 @@ impl Step for Upload {
                 id: "upload.stream".into(),
                 severity: Severity::Blocker,
                 objects: Vec::new(),
-                why: "a stream holds one full backup: incremental ones need their base on disk".into(),
-                remedy: "incrementals = 0 in [backup], or stream = false and a staging directory".into(),
+                why: "a stream holds one full backup: incremental ones need their base on disk"
+                    .into(),
+                remedy: "incrementals = 0 in [backup], or stream = false and a staging directory"
+                    .into(),
             });
         }
         place(context)?;
@@ -103,8 +105,11 @@ impl Step for Upload {
         } else {
             Source::Tree { directory: directory(context)? }
         };
-        upload::upload(&target, source, &context.events, &context.stop).await?;
-        Ok(())
+        let (events, stop) = (context.events.clone(), context.stop.clone());
+        apart(
+            move || async move { upload::upload(&target, source, &events, &stop).await.map(drop) },
+        )
+        .await
     }
 
     async fn verify(&self, context: &Context) -> Result<()> {
@@ -115,7 +120,8 @@ impl Step for Upload {
                 .at(target.manifest.display())
                 .next("`daybreak resume` goes on with it")
         })?;
-        upload::verify(&target, &manifest, &context.events, &context.stop).await
+        let (events, stop) = (context.events.clone(), context.stop.clone());
+        apart(move || async move { upload::verify(&target, &manifest, &events, &stop).await }).await
     }
 
     async fn undo(&self, context: &Context) -> Result<()> {
@@ -124,12 +130,23 @@ impl Step for Upload {
             true => None,
             false => Some(directory(context)?),
         };
-        upload::undo(&target, directory.as_deref(), &context.events, &context.stop).await?;
+        let (events, stop) = (context.events.clone(), context.stop.clone());
+        apart(move || async move { upload::undo(&target, directory.as_deref(), &events, &stop).await }).await?;
         if context.config.backup.stream {
             backup::step::TakeBackup.undo(context).await?;
         }
         Ok(())
     }
+}
+
+/// Runs work of an upload on a thread of its own: what it reads may block, and can't be shared.
+async fn apart<F: Future<Output = Result<()>>>(
+    make: impl FnOnce() -> F + Send + 'static,
+) -> Result<()> {
+    let runtime = tokio::runtime::Handle::current();
+    tokio::task::spawn_blocking(move || runtime.block_on(make()))
+        .await
+        .map_err(|error| Error::new(Kind::Bug, "the upload's thread is gone").because(error))?
 }
 
 /// A backup that goes up while it is being taken.
@@ -145,13 +162,9 @@ async fn stream(context: &Context) -> Result<Source> {
     std::fs::create_dir_all(&directory)
         .map_err(|error| Error::from(error).at(directory.display()))?;
     let request = request(context, &directory, "full", Wanted::Full);
-    let taken = backup::take_stream(
-        &request,
-        StreamFormat::Xbstream,
-        &context.stop,
-        &context.events,
-    )
-    .await?;
+    let taken =
+        backup::take_stream(&request, StreamFormat::Xbstream, &context.stop, &context.events)
+            .await?;
     let read = Arc::new(AtomicU64::new(0));
     let input = Counted { inner: SyncIoBridge::new(taken.reader), read: read.clone() };
     let (journal, handle) = (context.journal.clone(), taken.handle);

@@ -213,6 +213,7 @@ fn plan(config: &Config) -> Plan {
         target_uuid: String::new(),
         selection: config.select.clone(),
         definer: Default::default(),
+        streamed: false,
         tables: Vec::new(),
         steps: vec![step("rows"), step("objects"), step("verify")],
     }

@@ -177,6 +177,7 @@ pub fn context_of(
             target_uuid: String::new(),
             selection: Selection::default(),
             definer: Default::default(),
+            streamed: false,
             tables: Vec::new(),
             steps: planned,
         };

@@ -12,9 +12,10 @@ use super::{
 };
 use crate::{
     config::Incremental,
-    engine::{Context, Finding, Step},
+    engine::{Context, Finding, Severity, Step},
     error::{Error, Kind, Result},
     target::objects::Aside,
+    transit::{archive::tree::blobs_of_path, inspect::inspect},
 };
 
 /// The step's name.
@@ -105,6 +106,28 @@ impl Step for TakeBackup {
     }
 
     async fn verify(&self, context: &Context) -> Result<()> {
+        let (place, rules) = (directory(context)?, context.config.backup.rules);
+        let found = tokio::task::spawn_blocking(move || inspect(blobs_of_path(&place)?, rules))
+            .await
+            .map_err(|error| {
+                Error::new(Kind::Bug, "the inspection's thread is gone").because(error)
+            })??;
+        for finding in &found.findings {
+            match finding.severity {
+                Severity::Blocker => {
+                    return Err(Error::new(Kind::Blocked, finding.why.clone())
+                        .at(directory(context)?.display())
+                        .next(finding.remedy.clone()));
+                }
+                Severity::Warning => context.events.warn(finding.why.clone()),
+                Severity::Note => context.events.detail(finding.why.clone()),
+            }
+        }
+        if !found.whole {
+            return Err(Error::new(Kind::Backup, "the backup isn't whole")
+                .at(directory(context)?.display())
+                .next("`daybreak backup inspect` says what is missing; `daybreak undo --to prepare_source`, then `daybreak resume` takes it again"));
+        }
         let taken = taken(context)?;
         for (name, _) in wanted(context) {
             if !taken.iter().any(|backup| backup.name == name) {

@@ -1,16 +1,18 @@
 //! The step `objects` of the physical route: what a restore leaves out.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 
-use super::{
-    Aside, CreateObjects, ObjectKind, STEP, create_all, kept, memory,
-    settle_reader,
-};
+use super::{Aside, CreateObjects, ObjectKind, STEP, create_all, kept, memory, settle_reader};
 use crate::{
-    engine::{Context, Finding, Severity, Step},
+    engine::{Context, Finding, Step},
     error::{Error, Kind, Result},
-    mysql::Session,
+    target::accounts::{self, AccountName},
 };
+
+/// The checkpoint that names the accounts that were made.
+const ACCOUNTS: &str = "accounts";
 
 /// Makes accounts, routines and events, which a restore from S3 leaves out, and looks whether named time
 /// zones work. Tables, views and triggers came with the backup.
@@ -36,15 +38,7 @@ impl Step for CreateLeftOut {
     async fn check(&self, context: &Context) -> Result<Vec<Finding>> {
         let mut target = context.target().await?;
         let mut findings = Vec::new();
-        if !has_time_zones(&mut target).await? {
-            findings.push(Finding {
-                id: "target.time_zones".into(),
-                severity: Severity::Warning,
-                objects: vec![target.place().to_string()],
-                why: "the target knows no named time zones: CONVERT_TZ yields NULL there".into(),
-                remedy: "load the time zone tables (mysql_tzinfo_to_sql) on the target where its account may".into(),
-            });
-        }
+        findings.extend(accounts::time_zones(&mut target).await?);
         target.close().await;
         Ok(findings)
     }
@@ -53,10 +47,28 @@ impl Step for CreateLeftOut {
         let mut target = context.target().await?;
         settle_reader(&mut target).await?;
         let aside = Aside::load(&context.directory)?.ok_or_else(|| {
-            Error::new(Kind::State, "what the source's routines were at the backup isn't known any more")
-                .at(context.directory.display())
-                .next("`daybreak undo`, then `daybreak run`: the backup is taken anew")
+            Error::new(
+                Kind::State,
+                "what the source's routines were at the backup isn't known any more",
+            )
+            .at(context.directory.display())
+            .next("`daybreak undo`, then `daybreak run`: the backup is taken anew")
         })?;
+        let mut source = context.source().await?;
+        let ours: BTreeSet<AccountName> =
+            context.journal.recall(STEP, ACCOUNTS)?.unwrap_or_default();
+        let record = |made: &BTreeSet<AccountName>| context.journal.record(STEP, ACCOUNTS, made);
+        let (events, stop) = (&context.events, &context.stop);
+        let moved =
+            accounts::migrate(&mut source, &mut target, ours, &record, events, stop).await?;
+        source.close().await;
+        context.journal.record(STEP, "accounts_moved", &moved)?;
+        for left in &moved.left_out {
+            context.events.detail(format!(
+                "left out: {} {}: {}; {}",
+                left.account, left.what, left.why, left.remedy
+            ));
+        }
         memory::keep(&mut target, &aside.0).await?;
         let (mut objects, mut unreadable) = kept(context, &mut target).await?;
         objects.retain(|object| left_out(object.name.kind));
@@ -69,7 +81,10 @@ impl Step for CreateLeftOut {
     }
 
     async fn undo(&self, context: &Context) -> Result<()> {
-        CreateObjects.drop_made(context, false).await
+        CreateObjects.drop_made(context, false).await?;
+        let made: Option<BTreeSet<AccountName>> = context.journal.recall(STEP, ACCOUNTS)?;
+        let Some(made) = made else { return Ok(()) };
+        accounts::undo(&mut context.target().await?, &made).await
     }
 }
 
@@ -78,10 +93,4 @@ fn left_out(kind: ObjectKind) -> bool {
         ObjectKind::Table | ObjectKind::View | ObjectKind::Trigger => false,
         ObjectKind::Function | ObjectKind::Procedure | ObjectKind::Event => true,
     }
-}
-
-async fn has_time_zones(target: &mut Session) -> Result<bool> {
-    let there: Option<String> =
-        target.scalar("SELECT CONVERT_TZ('2020-01-01 00:00:00', 'UTC', 'Europe/Berlin')").await?;
-    Ok(there.is_some())
 }

@@ -1,0 +1,160 @@
+//! The step `restore`: the cluster is made from what lies in the bucket.
+
+use async_trait::async_trait;
+
+use super::{Asked, BackupFacts, BucketFacts, Pace, Restore, Restored, Wanted, settings};
+use crate::{
+    aws::{
+        self,
+        rds::SdkRds,
+        s3::{AtRest, ObjectStore, S3},
+    },
+    config::{AwsConfig, S3Place},
+    engine::{
+        Context, Endpoint, Finding, Step,
+        context::{ENDPOINT, RESTORE},
+    },
+    error::{Error, Kind, Result},
+    mysql::Secret,
+    source::backup,
+    sync::replicate::{COORDINATES, Recorded},
+    transit,
+};
+
+/// The step's name.
+pub const ID: &str = RESTORE;
+
+/// A stand-in answers at once; RDS is asked every 15 s.
+pub fn pace(aws: &AwsConfig, bytes: Option<u64>) -> Pace {
+    let mut pace = Pace::for_size(bytes.unwrap_or_default());
+    let local = |url: &String| url.contains("//127.0.0.1") || url.contains("//localhost");
+    if aws.endpoint_rds.as_ref().is_some_and(local) {
+        pace.look = std::time::Duration::from_millis(200);
+    }
+    pace
+}
+
+/// Makes the cluster.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RestoreCluster;
+
+impl BucketFacts {
+    /// Asks a bucket.
+    pub async fn read(store: &S3, place: &S3Place) -> Result<Self> {
+        let mut facts = BucketFacts::default();
+        let found = store.bucket(&place.bucket).await?;
+        facts.region = found.region;
+        if let Some(AtRest::Kms(Some(key))) = found.encryption {
+            facts.kms_key = Some(key);
+        }
+        let (mut objects, mut largest, mut page) = (0, 0, None);
+        loop {
+            let listed = store.list(&place.bucket, &format!("{}/", place.prefix), page).await?;
+            objects += listed.objects.len() as u64;
+            largest = listed.objects.iter().map(|object| object.size).fold(largest, u64::max);
+            page = listed.next;
+            if page.is_none() {
+                break;
+            }
+        }
+        (facts.objects, facts.largest) = (Some(objects), Some(largest));
+        Ok(facts)
+    }
+}
+
+/// RDS, and all that a restore is told by configuration, plan and backup.
+async fn wanted(context: &Context) -> Result<(SdkRds, Wanted)> {
+    let config = &context.config;
+    let plan = context.plan()?;
+    let sdk = aws::sdk(&config.aws).await?;
+    let place = transit::step::place(context)?;
+    let taken = backup::step::taken(context).unwrap_or_default();
+    let last = taken.last();
+    let mut source = context.source().await?;
+    let settings = settings(&mut source, plan.replication, plan.position).await?;
+    let version = source.dialect().text.clone();
+    source.close().await;
+    let bytes = last.map(|_| taken.iter().map(|backup| backup.bytes).sum());
+    let password = config.target.password.clone().unwrap_or_else(|| Secret::new(""));
+    let wanted = Wanted {
+        migration: plan.migration,
+        bucket: match last {
+            Some(_) => BucketFacts::read(&S3::new(&sdk, &config.aws, None), &place).await?,
+            None => BucketFacts::default(),
+        },
+        place,
+        backup: BackupFacts {
+            server_version: last.map_or(version, |backup| backup.server_version.clone()),
+            coordinates: last.map(|backup| backup.coordinates.clone()),
+            bytes,
+        },
+        config: config.restore.clone(),
+        region: sdk.region().map(ToString::to_string),
+        master_user: config.target.user.clone(),
+        master_password: password,
+        port: None,
+        settings,
+        decide: None,
+        pace: pace(&config.aws, bytes),
+    };
+    Ok((SdkRds::new(&sdk, &config.aws), wanted))
+}
+
+#[async_trait]
+impl Step for RestoreCluster {
+    fn id(&self) -> &'static str {
+        ID
+    }
+
+    fn title(&self) -> &'static str {
+        "restore a new cluster from S3"
+    }
+
+    fn rollback(&self) -> &'static str {
+        "delete the cluster, its instances and its parameter group"
+    }
+
+    async fn check(&self, context: &Context) -> Result<Vec<Finding>> {
+        let (rds, wanted) = wanted(context).await?;
+        let (events, stop) = (&context.events, &context.stop);
+        Restore { rds: &rds, wanted: &wanted, events, stop }.check().await
+    }
+
+    async fn run(&self, context: &Context) -> Result<()> {
+        let (rds, wanted) = wanted(context).await?;
+        let (events, stop) = (&context.events, &context.stop);
+        let restore = Restore { rds: &rds, wanted: &wanted, events, stop };
+        let asked: Asked = context.journal.recall(ID, "asked")?.unwrap_or_default();
+        let record = |asked: &Asked| context.journal.record(ID, "asked", asked);
+        let restored = restore.run(asked, &record).await?;
+        let coordinates = restored.coordinates.clone().ok_or_else(|| {
+            Error::new(Kind::State, "neither the backup nor RDS says where replication must begin")
+                .next("switch the binary log on at the source, `daybreak undo`, and begin again")
+        })?;
+        context.journal.record(ID, "restored", &restored)?;
+        context.journal.record(ID, COORDINATES, &Recorded { coordinates })?;
+        let url = restore.url(&restored);
+        let mut target = crate::mysql::Session::open(&url, crate::mysql::Side::Target).await?;
+        let server_uuid = target.server_uuid().await?;
+        target.close().await;
+        let endpoint = Endpoint { host: url.host, port: url.port, server_uuid };
+        context.journal.record(ID, ENDPOINT, &endpoint)
+    }
+
+    async fn verify(&self, context: &Context) -> Result<()> {
+        let restored: Option<Restored> = context.journal.recall(ID, "restored")?;
+        let restored = restored.ok_or_else(|| {
+            Error::new(Kind::State, "no cluster was restored yet").next("`daybreak resume`")
+        })?;
+        let (rds, wanted) = wanted(context).await?;
+        let (events, stop) = (&context.events, &context.stop);
+        Restore { rds: &rds, wanted: &wanted, events, stop }.verify(&restored).await
+    }
+
+    async fn undo(&self, context: &Context) -> Result<()> {
+        let Some(asked) = context.journal.recall::<Asked>(ID, "asked")? else { return Ok(()) };
+        let (rds, wanted) = wanted(context).await?;
+        let (events, stop) = (&context.events, &context.stop);
+        Restore { rds: &rds, wanted: &wanted, events, stop }.undo(&asked).await
+    }
+}
