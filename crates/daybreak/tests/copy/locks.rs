@@ -212,7 +212,7 @@ async fn short_statements_are_in_nobodys_way() {
     };
     let end = Arc::new(AtomicBool::new(false));
     let working = busy(&pair, 60, "DO SLEEP(0.002)", Duration::ZERO, &end).await;
-    let lock = acquire(10).await;
+    let lock = acquire(200).await;
     end.store(true, Ordering::SeqCst);
     for one in working {
         one.await.unwrap();
@@ -228,7 +228,7 @@ async fn short_statements_are_in_nobodys_way() {
     pair.on_source(&[&statements("NO")]).await;
     let end = Arc::new(AtomicBool::new(false));
     let working = busy(&pair, 40, "DO SLEEP(0.01)", Duration::from_millis(30), &end).await;
-    let lock = acquire(10).await;
+    let lock = acquire(200).await;
     end.store(true, Ordering::SeqCst);
     for one in working {
         one.await.unwrap();
