@@ -160,7 +160,7 @@ pub(super) fn judge(sources: &[Source], profile: Profile) -> Inspection {
     if profile == Profile::Aurora {
         inspection.checks = checks(&inspection, &found);
     }
-    found.list.sort_by(|a, b| b.severity.cmp(&a.severity));
+    found.list.sort_by_key(|one| std::cmp::Reverse(one.severity));
     inspection.findings = found.list;
     inspection
 }
