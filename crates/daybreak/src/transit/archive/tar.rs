@@ -221,9 +221,9 @@ fn checksum_holds(head: &[u8]) -> bool {
 /// A number: octal digits between blanks, ended by zero or blank; or, with the high bit set, 256-based.
 fn number(field: &[u8]) -> Option<u64> {
     if field[0] == 0x80 {
-        let (high, low) = field.split_at(field.len() - 8);
-        let clean = high[1..].iter().all(|byte| *byte == 0);
-        return clean.then(|| low.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)));
+        return field[1..]
+            .iter()
+            .try_fold(0_u64, |value, byte| Some(value.checked_mul(256)? | u64::from(*byte)));
     }
     let from = field.iter().position(|byte| *byte != b' ')?;
     let digits = field[from..].iter().take_while(|byte| (b'0'..=b'7').contains(byte)).count();
