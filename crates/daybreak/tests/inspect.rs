@@ -6,6 +6,8 @@ mod chains;
 mod damage;
 #[path = "inspect/fuzz.rs"]
 mod fuzz;
+#[path = "inspect/mariadb.rs"]
+mod mariadb;
 #[path = "inspect/restored.rs"]
 mod restored;
 #[path = "inspect/samples.rs"]

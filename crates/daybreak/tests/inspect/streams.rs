@@ -201,6 +201,40 @@ fn tars_that_lead_outside_are_cut_or_hold_links() {
     }
 }
 
+/// A hole of 2^60 bytes costs nothing, in a file that is looked at too.
+#[test]
+fn holes_that_are_claimed_take_no_time() {
+    for name in ["d/a.new", "d/a.ibd", "d/a.frm", "d/a.MYD", "d/a.ibd.delta", "xtrabackup_info"] {
+        let mut seek = head(0, b'S', name);
+        seek.extend((1_u64 << 60).to_le_bytes());
+        let end = [payload(0, name, 1 << 60, b"x"), head(0, b'E', name)].concat();
+        for first in [Vec::new(), payload(0, name, 0, &[0; 3])] {
+            let mut seek = seek.clone();
+            if first.is_empty() {
+                seek = [payload(0, name, 0, b""), seek].concat();
+            }
+            assert!(
+                !crate::samples::look_at("b.xbstream", &[first, seek, end.clone()].concat()).whole
+            );
+        }
+    }
+}
+
+#[test]
+fn numbers_in_tars_that_are_not_octal() {
+    // A checksum in base 256 is no checksum; a size in it is one. Found by `make fuzz`: a panic.
+    let mut block = entry("a", b'0', 0);
+    block[148] = 0x80;
+    assert!(read([block, vec![0; 1024]].concat()).is_err());
+    let mut block = entry("a", b'0', 0);
+    block[124..136].copy_from_slice(&[0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5]);
+    block[148..156].copy_from_slice(b"        ");
+    let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
+    block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    let stream = [block, b"hello".to_vec(), vec![0; 507], vec![0; 1024]].concat();
+    assert_eq!(read(stream).unwrap().files["a"], b"hello");
+}
+
 #[test]
 fn long_names_in_tars() {
     let name = format!("db/{}", "n".repeat(200));

@@ -33,6 +33,9 @@ struct Name<'a> {
     number: Option<(bool, &'a str)>,
 }
 
+/// Whether a dot stands before a part's number, the number, the part.
+type Part = (bool, String, Blob);
+
 /// Takes an archive's name apart: stem with ending, and the number after it.
 fn take_apart(name: &str) -> Option<Name<'_>> {
     let digits = name.bytes().rev().take_while(u8::is_ascii_digit).count();
@@ -55,8 +58,7 @@ pub fn is_archive(name: &str) -> bool {
 
 /// Puts files that are named as archives together.
 pub fn group(blobs: Vec<Blob>) -> Vec<Archive> {
-    let mut groups: BTreeMap<(String, bool), (&'static str, Vec<(bool, String, Blob)>)> =
-        BTreeMap::new();
+    let mut groups: BTreeMap<(String, bool), (&'static str, Vec<Part>)> = BTreeMap::new();
     for blob in blobs {
         let (stem, ending, number) = match take_apart(&blob.name) {
             Some(name) => (
@@ -76,12 +78,7 @@ pub fn group(blobs: Vec<Blob>) -> Vec<Archive> {
         .collect()
 }
 
-fn archive(
-    name: String,
-    numbered: bool,
-    ending: &'static str,
-    mut parts: Vec<(bool, String, Blob)>,
-) -> Archive {
+fn archive(name: String, numbered: bool, ending: &'static str, mut parts: Vec<Part>) -> Archive {
     let value = |digits: &str| digits.parse::<u64>().unwrap_or(u64::MAX);
     parts.sort_by(|a, b| value(&a.1).cmp(&value(&b.1)).then_with(|| a.1.cmp(&b.1)));
     let dotted = parts.iter().any(|(dotted, ..)| *dotted);

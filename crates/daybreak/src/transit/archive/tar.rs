@@ -91,7 +91,7 @@ pub fn read(stream: &mut dyn std::io::Read, visitor: &mut dyn Visitor) -> Result
                             at += bytes.len() as u64;
                             Ok(())
                         })?;
-                        padding(&mut input, size, &wrong)?;
+                        padding(&mut input, size)?;
                         visitor.end(id, size)?;
                         id += 1;
                     }
@@ -137,20 +137,14 @@ fn ending(input: &mut Input<'_>, buffer: &mut [u8]) -> Result<(), Fault> {
     }
 }
 
-fn padding(
-    input: &mut Input<'_>,
-    size: u64,
-    wrong: &impl Fn(String) -> Fault,
-) -> Result<(), Fault> {
+/// The rest of a file's last block. Some tools leave there what their buffer held; it means nothing.
+fn padding(input: &mut Input<'_>, size: u64) -> Result<(), Fault> {
     let over = (size % BLOCK as u64) as usize;
-    if over == 0 {
-        return Ok(());
-    }
     let mut rest = [0; BLOCK];
-    input.exact(&mut rest[over..], "the archive")?;
-    // Some tools leave there what their buffer held; it means nothing.
-    let _ = wrong;
-    Ok(())
+    match over {
+        0 => Ok(()),
+        over => input.exact(&mut rest[over..], "the archive"),
+    }
 }
 
 /// A name or attributes in the place of a file.
@@ -164,7 +158,7 @@ fn text(
     }
     let mut text = vec![0; size as usize];
     input.exact(&mut text, "a header")?;
-    padding(input, size, wrong)?;
+    padding(input, size)?;
     Ok(text)
 }
 
@@ -227,9 +221,9 @@ fn checksum_holds(head: &[u8]) -> bool {
 /// A number: octal digits between blanks, ended by zero or blank; or, with the high bit set, 256-based.
 fn number(field: &[u8]) -> Option<u64> {
     if field[0] == 0x80 {
-        let (high, low) = field.split_at(field.len() - 8);
-        let clean = high[1..].iter().all(|byte| *byte == 0);
-        return clean.then(|| low.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)));
+        return field[1..]
+            .iter()
+            .try_fold(0_u64, |value, byte| Some(value.checked_mul(256)? | u64::from(*byte)));
     }
     let from = field.iter().position(|byte| *byte != b' ')?;
     let digits = field[from..].iter().take_while(|byte| (b'0'..=b'7').contains(byte)).count();

@@ -11,6 +11,10 @@ const ENDINGS: &[&str] = &[
     "ARZ", "ARM", "MAD", "MAI", "TRN", "TRG", "delta", "meta",
 ];
 
+/// What mariadb-backup leaves for its preparation about tables that were created, renamed or dropped
+/// while it ran.
+const MARIADB: &[&str] = &["new", "ren", "del"];
+
 /// Other files at the root of a backup, as the server and the tools write them.
 const ROOT: &[&str] = &[
     "backup-my.cnf",
@@ -54,7 +58,9 @@ pub fn is_known(name: &str) -> bool {
         return true;
     }
     match name.split_once('/') {
-        Some((_, file)) => !file.contains('/') && ENDINGS.contains(&ending),
+        Some((_, file)) => {
+            !file.contains('/') && (ENDINGS.contains(&ending) || MARIADB.contains(&ending))
+        }
         None => {
             let binary_log = !ending.is_empty() && ending.bytes().all(|byte| byte.is_ascii_digit());
             ROOT_BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))

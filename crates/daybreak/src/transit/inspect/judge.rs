@@ -57,13 +57,16 @@ impl Findings {
             Profile::Any => rule.any,
         };
         let Some(severity) = severity else { return };
-        self.list.push(Finding {
-            id: id.into(),
-            severity,
-            objects,
-            why: format!("{}; {}", what.into(), rule.why),
-            remedy: rule.remedy.into(),
-        });
+        let why = format!("{}; {}", what.into(), rule.why);
+        // The same of another link is said once.
+        if let Some(same) = self.list.iter_mut().find(|one| one.id == id && one.why == why) {
+            let new: Vec<String> =
+                objects.into_iter().filter(|object| !same.objects.contains(object)).collect();
+            same.objects.extend(new);
+            return;
+        }
+        let remedy = rule.remedy.into();
+        self.list.push(Finding { id: id.into(), severity, objects, why, remedy });
     }
 
     /// The same for objects that are worth their names.
@@ -160,7 +163,7 @@ pub(super) fn judge(sources: &[Source], profile: Profile) -> Inspection {
     if profile == Profile::Aurora {
         inspection.checks = checks(&inspection, &found);
     }
-    found.list.sort_by(|a, b| b.severity.cmp(&a.severity));
+    found.list.sort_by_key(|one| std::cmp::Reverse(one.severity));
     inspection.findings = found.list;
     inspection
 }

@@ -40,6 +40,8 @@ pub struct Space {
     pub elsewhere: bool,
     /// Why the first page can't be understood.
     pub flaw: Option<String>,
+    /// Nothing was written into it yet: it is made from the redo log.
+    pub blank: bool,
     /// Of the system tablespace: the last commit's place in the binary log.
     pub binlog: Option<(String, u64)>,
     /// Leaves of SYS_TABLES by page number.
@@ -82,6 +84,8 @@ impl Space {
 pub struct Scan {
     space: Space,
     system: bool,
+    /// Whether it may be blank.
+    fresh: bool,
     /// How many bytes came.
     at: u64,
     page: Vec<u8>,
@@ -89,14 +93,14 @@ pub struct Scan {
 }
 
 impl Scan {
-    /// For a tablespace, or for the first file of the system tablespace.
-    pub fn new(system: bool) -> Scan {
-        Scan { space: Space::default(), system, at: 0, page: Vec::new(), number: 0 }
+    /// For a tablespace, the first file of the system tablespace, or a table that was just created.
+    pub fn new(system: bool, fresh: bool) -> Scan {
+        Scan { space: Space::default(), system, fresh, at: 0, page: Vec::new(), number: 0 }
     }
 
     /// Takes the next bytes.
     pub fn push(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() && self.space.flaw.is_none() {
+        while !bytes.is_empty() && self.space.flaw.is_none() && !self.space.blank {
             if self.space.page_size.is_none() {
                 let (now, rest) = bytes.split_at(bytes.len().min(HEAD - self.page.len()));
                 self.page.extend_from_slice(now);
@@ -143,7 +147,7 @@ impl Scan {
             let now = count.min(zeros.len() as u64);
             self.push(&zeros[..now as usize]);
             count -= now;
-            if self.space.flaw.is_some() {
+            if self.space.flaw.is_some() || self.space.blank {
                 return;
             }
         }
@@ -151,7 +155,7 @@ impl Scan {
 
     /// What was seen, when the file ended at this size.
     pub fn finish(mut self, size: u64) -> Space {
-        if self.space.page_size.is_none() && self.space.flaw.is_none() {
+        if self.space.page_size.is_none() && self.space.flaw.is_none() && !self.space.blank {
             self.space.flaw = Some(match size {
                 0 => "it is empty".into(),
                 _ => "it is shorter than a page's head".into(),
@@ -162,6 +166,10 @@ impl Scan {
 
     fn first(&mut self) {
         let page = &self.page;
+        if self.fresh && page.iter().all(|byte| *byte == 0) {
+            self.space.blank = true;
+            return;
+        }
         let (kind, flags) = (u16_at(page, 24), u32_at(page, 54));
         let (space, again) = (u32_at(page, 34), u32_at(page, 38));
         if kind != TYPE_FSP_HEADER || u32_at(page, 4) != 0 || space != again {

@@ -136,8 +136,11 @@ impl Eye {
             Eye::Text(Vec::new())
         } else if file.ends_with(".delta") {
             Eye::Delta(DELTA_SIZES.iter().map(|size| (*size, Delta::new(*size))).collect())
-        } else if file.ends_with(".ibd") || file.ends_with(".ibu") || is_system(file) {
-            Eye::Space(Box::new(Scan::new(is_system(file))))
+        } else if [".ibd", ".ibu", ".new"].iter().any(|ending| file.ends_with(ending))
+            || is_system(file)
+        {
+            // `.new`: a whole tablespace that was created while mariadb-backup ran.
+            Eye::Space(Box::new(Scan::new(is_system(file), file.ends_with(".new"))))
         } else if file.ends_with(".frm") {
             Eye::Frm(Vec::new())
         } else {

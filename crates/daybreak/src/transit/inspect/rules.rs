@@ -227,3 +227,26 @@ pub const ACCEPTED: &[Accepted] = &[
 pub fn rule(id: &str) -> Option<&'static Rule> {
     RULES.iter().find(|rule| rule.id == id)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No finding is lost because its rule isn't in the table, and no rule stands there without a use.
+    #[test]
+    fn every_rule_is_held_and_every_finding_has_one() {
+        let code = [
+            include_str!("mod.rs"),
+            include_str!("chain.rs"),
+            include_str!("judge.rs"),
+            include_str!("judge/aurora.rs"),
+            include_str!("judge/content.rs"),
+        ]
+        .concat();
+        let used: std::collections::BTreeSet<&str> =
+            code.split('"').filter(|text| text.starts_with("backup.")).collect();
+        let known: std::collections::BTreeSet<&str> = RULES.iter().map(|rule| rule.id).collect();
+        assert_eq!(known.len(), RULES.len(), "a name twice");
+        assert_eq!(used, known);
+    }
+}

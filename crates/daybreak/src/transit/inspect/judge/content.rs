@@ -6,7 +6,7 @@ use crate::transit::{
         files,
         links::Backup,
         metadata,
-        probe::{Content, Packed, unpacked_name},
+        probe::{Content, Packed, Seen, unpacked_name},
     },
     inspection::BackupKind,
 };
@@ -15,7 +15,7 @@ use crate::transit::{
 pub(super) fn judge(backup: &Backup<'_>, found: &mut Findings) {
     let mut damaged = Vec::new();
     for (name, seen) in &backup.files {
-        let flaw = seen.flaw.clone().or_else(|| flaw_of(backup, name, &seen.content, seen));
+        let flaw = seen.flaw.clone().or_else(|| flaw_of(backup, name, seen));
         if let Some(flaw) = flaw {
             damaged.push(format!("{name}: {flaw}"));
         }
@@ -39,13 +39,8 @@ pub(super) fn judge(backup: &Backup<'_>, found: &mut Findings) {
     }
 }
 
-fn flaw_of(
-    backup: &Backup<'_>,
-    name: &str,
-    content: &Content,
-    seen: &crate::transit::inspect::probe::Seen,
-) -> Option<String> {
-    match content {
+fn flaw_of(backup: &Backup<'_>, name: &str, seen: &Seen) -> Option<String> {
+    match &seen.content {
         Content::Space(space) => {
             if let Some(flaw) = &space.flaw {
                 return Some(flaw.clone());
@@ -55,7 +50,7 @@ fn flaw_of(
             let path = backup.settings.get("innodb_data_file_path");
             let whole_space =
                 unpacked_name(name).0 != "ibdata1" || !path.is_some_and(|path| path.contains(';'));
-            if size % stored != 0 {
+            if !size.is_multiple_of(stored) {
                 return Some(format!("{size} bytes are no whole pages of {stored}"));
             }
             (whole_space && size / stored < u64::from(space.pages)).then(|| {

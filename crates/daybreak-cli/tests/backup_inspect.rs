@@ -1,0 +1,86 @@
+//! `daybreak backup inspect` as its users run it: output, exit codes, extraction.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+fn samples() -> Option<PathBuf> {
+    let samples = match std::env::var_os("DAYBREAK_SAMPLES") {
+        Some(samples) => PathBuf::from(samples),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
+    };
+    let found = samples.join("xtrabackup");
+    if found.exists() {
+        return Some(found);
+    }
+    eprintln!("no backups at {}: left out", found.display());
+    None
+}
+
+fn inspect(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_daybreak"))
+        .args(["backup", "inspect"])
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn says_what_it_is_lists_and_extracts() {
+    let Some(samples) = samples() else { return };
+    let chain = samples.join("chain_dir.tar.gz");
+    let chain = chain.to_str().unwrap();
+    let run = inspect(&[chain, "--for", "any"]);
+    let text = String::from_utf8(run.stdout).unwrap();
+    assert_eq!(run.status.code(), Some(0), "{text}");
+    assert!(
+        text.contains(": whole") && text.contains("replicate from mysql-bin.000003:699306"),
+        "{text}"
+    );
+    // By Aurora's rules it has blockers.
+    let run = inspect(&[chain, "--json", "--list"]);
+    assert_eq!(run.status.code(), Some(3));
+    let json: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap();
+    for key in [
+        "whole",
+        "kind",
+        "partial",
+        "compressed",
+        "encrypted",
+        "server_version",
+        "chain",
+        "coordinates",
+        "findings",
+        "checks",
+        "list",
+    ] {
+        assert!(json.get(key).is_some(), "{key}");
+    }
+    assert_eq!(json["kind"], "full");
+    assert_eq!(json["chain"].as_array().unwrap().len(), 3);
+
+    let directory = tempfile::tempdir().unwrap();
+    let to = directory.path().join("new");
+    let run = inspect(&[chain, "--for", "any", "--extract", to.to_str().unwrap()]);
+    assert_eq!(run.status.code(), Some(0), "{}", String::from_utf8_lossy(&run.stderr));
+    assert!(to.join("inc2/ibdata1.delta").exists());
+    // What is there isn't touched.
+    let run = inspect(&[chain, "--extract", to.to_str().unwrap()]);
+    assert_eq!(run.status.code(), Some(2));
+    let bad = samples.join("bad_cut_between_chunks.xbstream.gz");
+    let other = directory.path().join("other");
+    let run =
+        inspect(&[bad.to_str().unwrap(), "--for", "any", "--extract", other.to_str().unwrap()]);
+    assert_eq!(run.status.code(), Some(3));
+    assert!(!other.exists());
+}
+
+#[test]
+fn places_that_are_none() {
+    assert_eq!(inspect(&["/nowhere/at/all"]).status.code(), Some(1));
+    let empty = tempfile::tempdir().unwrap();
+    assert_eq!(inspect(&[empty.path().to_str().unwrap()]).status.code(), Some(3));
+    let run = inspect(&["s3://bucket/prefix"]);
+    assert_eq!(run.status.code(), Some(1));
+}
