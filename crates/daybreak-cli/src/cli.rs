@@ -221,6 +221,16 @@ pub enum Verb {
         #[arg(long, value_name = "N")]
         threads: Option<usize>,
     },
+    /// Makes an Aurora cluster from a physical backup in S3, and waits until it is there.
+    ///
+    /// Everything that can be known is checked first. Killed or interrupted, the same command goes on:
+    /// what was asked for lies in restore.json in the directory, and carries the tag
+    /// daybreak:migration in RDS. A cluster of that name without the tag is left alone. With --source,
+    /// accounts and grants are made anew, which a restore leaves out.
+    ///
+    /// The master account's password comes from DAYBREAK_TARGET_PASSWORD or --master-password-file;
+    /// credentials are found as the AWS CLI finds them.
+    Restore(Box<Restore>),
     /// Replication of a migration: start, status, wait, stop.
     Replicate {
         #[command(subcommand)]
@@ -337,6 +347,98 @@ pub struct Copy {
     /// Go on with the copy whose journal is in --dir.
     #[arg(long, requires = "dir")]
     pub resume: bool,
+}
+
+/// What isn't given is as `[aws]`, `[staging]` and `[restore]` in daybreak.toml say.
+#[derive(Debug, Args)]
+pub struct Restore {
+    #[command(flatten)]
+    pub directory: Directory,
+    /// Where the backup lies, as s3://bucket/prefix.
+    #[arg(long, value_name = "S3-PLACE")]
+    pub from: Option<String>,
+    /// What `daybreak backup inspect --json` printed of it.
+    #[arg(long, value_name = "FILE")]
+    pub inspection: Option<PathBuf>,
+    /// The version of the server that was backed up. Default: the inspection's, else --source's.
+    #[arg(long, value_name = "V")]
+    pub server_version: Option<String>,
+    /// Where replication must begin by the backup, as FILE:POSITION. Default: the inspection's.
+    #[arg(long, value_name = "FILE:POSITION")]
+    pub expect: Option<String>,
+    /// Whose coordinates count when RDS's event and the backup disagree. Default: pause (exit 4).
+    #[arg(long, value_enum)]
+    pub coordinates: Option<Coordinates>,
+    /// The source server's URL: its settings go into the parameter group, its accounts to the cluster.
+    #[arg(long, value_name = "URL")]
+    pub source: Option<String>,
+    /// A file whose first line is the source's password.
+    #[arg(long, value_name = "FILE")]
+    pub source_password_file: Option<PathBuf>,
+    /// The new cluster's identifier.
+    #[arg(long, value_name = "ID")]
+    pub cluster: Option<String>,
+    /// The class of its instances. Default: db.r6g.large.
+    #[arg(long, value_name = "CLASS")]
+    pub instance_class: Option<String>,
+    /// Aurora's version. Default: the closest that isn't older than the source.
+    #[arg(long, value_name = "V")]
+    pub engine_version: Option<String>,
+    /// The DB subnet group, in two Availability Zones at least.
+    #[arg(long, value_name = "NAME")]
+    pub subnet_group: Option<String>,
+    /// A VPC security group; may be repeated.
+    #[arg(long, value_name = "ID")]
+    pub security_group: Vec<String>,
+    /// The ARN of the role by which RDS reads the bucket.
+    #[arg(long, value_name = "ARN")]
+    pub ingestion_role: Option<String>,
+    /// A cluster parameter group that is there. Default: one is made.
+    #[arg(long, value_name = "NAME")]
+    pub parameter_group: Option<String>,
+    /// The KMS key of the cluster's storage.
+    #[arg(long, value_name = "KEY")]
+    pub kms_key: Option<String>,
+    /// Make a reader as well.
+    #[arg(long)]
+    pub reader: bool,
+    /// The port that the cluster listens on. Default: 3306.
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
+    /// The master account's name.
+    #[arg(long, value_name = "NAME", default_value = "admin")]
+    pub master_user: String,
+    /// A file whose first line is the master account's password.
+    #[arg(long, value_name = "FILE")]
+    pub master_password_file: Option<PathBuf>,
+    /// Check only: what stands in the way, and what the parameter group would hold.
+    #[arg(long)]
+    pub check: bool,
+    /// Print the IAM policies that the ingestion role and the caller need; ask nobody.
+    #[arg(long, conflicts_with_all = ["check", "undo"])]
+    pub policies: bool,
+    /// Delete what the restore of this directory made: instances, cluster (without a snapshot),
+    /// parameter group. Nothing else.
+    #[arg(long, conflicts_with = "check")]
+    pub undo: bool,
+    /// The Region, such as eu-central-1.
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
+    /// The profile of the AWS configuration files.
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// Another RDS endpoint than the Region's.
+    #[arg(long, value_name = "URL")]
+    pub endpoint_rds: Option<String>,
+    /// Another S3 endpoint than the Region's.
+    #[arg(long, value_name = "URL")]
+    pub endpoint_s3: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Coordinates {
+    Event,
+    Backup,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -517,6 +517,28 @@ impl Config {
         })
     }
 
+    /// What a restore by itself needs of `daybreak.toml`, if there is one: no server has to be named.
+    ///
+    /// # Errors
+    /// `Config`.
+    pub fn load_for_restore(directory: &Path) -> Result<(AwsConfig, StagingConfig, RestoreConfig)> {
+        let path = directory.join(FILE);
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => {
+                return Err(Error::new(Kind::Config, "the configuration can't be read")
+                    .because(error)
+                    .at(path.display()));
+            }
+        };
+        let read = || {
+            let raw = parse_raw(&text)?;
+            Ok((raw.aws.read()?, raw.staging.read(directory)?, raw.restore.read()?))
+        };
+        read().map_err(|error: Error| error.at(path.display()))
+    }
+
     /// A configuration from flags alone, with every setting at its default.
     pub fn from_overrides(overrides: &Overrides) -> Result<Self> {
         Self::parse("", overrides, Path::new("."), false)

@@ -9,6 +9,7 @@ mod migration;
 mod rehearse;
 mod replicate;
 mod report;
+mod restore;
 mod run;
 mod status;
 mod verify;
@@ -79,6 +80,7 @@ async fn verb(session: &Session<'_>, verb: Verb) -> Result<Exit> {
         Verb::Abort { directory, servers } => run::abort(session, &directory.dir, &servers).await,
         Verb::Rehearse(options) => rehearse::rehearse(session, options).await,
         Verb::Copy(options) => copy::copy(session, options).await,
+        Verb::Restore(options) => restore::restore(session, *options).await,
         Verb::Verify { servers, select, mode, threads } => {
             verify::verify(session, &servers, &select, mode, threads).await
         }

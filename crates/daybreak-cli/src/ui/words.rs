@@ -156,6 +156,8 @@ fn words(unit: Unit) -> (&'static str, &'static str) {
         Unit::Rows => ("row", "rows"),
         Unit::Tables => ("table", "tables"),
         Unit::Objects => ("object", "objects"),
+        Unit::Bytes => ("byte", "bytes"),
+        Unit::Files => ("file", "files"),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Where the data go: definitions, rows, indexes, objects.
 
+pub mod accounts;
 pub mod ddl;
 pub mod indexes;
 pub mod ledger;

@@ -5,7 +5,7 @@ use aws_sdk_rds::{
     error::{ProvideErrorMetadata, SdkError},
 };
 
-use crate::error::{Error, Kind};
+use crate::{aws::error::failure, error::Error};
 
 /// The code of an error that RDS answered with.
 pub(super) fn code<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Option<&str> {
@@ -17,61 +17,20 @@ pub(super) fn map<E>(error: SdkError<E, HttpResponse>, doing: &str, place: &str)
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    if let SdkError::ServiceError(service) = &error {
-        let status = service.raw().status().as_u16();
-        let code = service.err().code().unwrap_or_default().to_string();
-        let message = service.err().message().unwrap_or_default().to_string();
-        return answered(doing, &code, &message, status).at(place);
-    }
-    let (kind, next) = match &error {
-        SdkError::TimeoutError(_) | SdkError::ResponseError(_) => (Kind::AwsBusy, None),
-        SdkError::DispatchFailure(failure) if failure.is_timeout() || failure.is_io() => {
-            (Kind::AwsBusy, None)
-        }
-        SdkError::ConstructionFailure(_) => (Kind::Bug, None),
-        _ => (
-            Kind::Aws,
-            Some(
-                "check that credentials can be had (environment, profile, instance role) and that the \
-                 Region and the endpoint are right: `aws sts get-caller-identity` tells",
-            ),
-        ),
-    };
-    let words = aws_sdk_rds::error::DisplayErrorContext(&error).to_string();
-    let failed = Error::new(kind, format!("{doing} failed")).because(words).at(place);
-    match next {
-        Some(next) => failed.next(next),
-        None => failed,
-    }
-}
-
-/// An error from RDS's own answer.
-fn answered(doing: &str, code: &str, message: &str, status: u16) -> Error {
-    let kind = match code {
-        "Throttling"
-        | "ThrottlingException"
-        | "RequestLimitExceeded"
-        | "ServiceUnavailable"
-        | "InternalFailure"
-        | "RequestTimeout" => Kind::AwsBusy,
-        _ if status >= 500 => Kind::AwsBusy,
-        _ => Kind::Aws,
-    };
-    let said = match message {
-        "" => code.to_string(),
-        message => format!("{code}: {message}"),
-    };
-    let error = Error::new(kind, format!("{doing} was refused")).because(said);
-    match next(code, message) {
-        Some(next) => error.next(next),
+    let remedy = error
+        .as_service_error()
+        .and_then(|said| next(said.code().unwrap_or_default(), said.message().unwrap_or_default()));
+    let error = failure(error, format!("{doing} failed")).at(place);
+    match remedy {
+        Some(remedy) => error.next(remedy),
         None => error,
     }
 }
 
 /// What to do about a code.
 ///
-/// Source: the RDS API reference, *RestoreDBClusterFromS3* and *Common Errors*; IAM, *Troubleshoot
-/// access denied error messages*.
+/// Source: the RDS API reference, *RestoreDBClusterFromS3*, *CreateDBInstance*; what all services answer
+/// alike is known to [`failure`].
 fn next(code: &str, message: &str) -> Option<String> {
     // RDS words what IAM lacks in the message, under several codes.
     if message.contains("iam:PassRole") {
@@ -98,16 +57,6 @@ fn next(code: &str, message: &str) -> Option<String> {
             "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" | "NotAuthorized" => {
                 "whoever runs daybreak lacks a permission: `daybreak restore --policies` prints all that \
                  it needs"
-            }
-            "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" => {
-                "the credentials have expired: log in again (`aws sso login`, or a new session), then the \
-                 same command again; what was begun goes on"
-            }
-            "InvalidClientTokenId" | "UnrecognizedClientException" | "MissingAuthenticationToken" => {
-                "the access key isn't known to AWS: check the profile, the environment and the Region"
-            }
-            "SignatureDoesNotMatch" | "IncompleteSignature" => {
-                "the secret access key is wrong, or this machine's clock is: AWS allows five minutes"
             }
             "DBClusterAlreadyExistsFault" => {
                 "a cluster of that identifier is there: choose another one (cluster in [restore], or \
@@ -170,16 +119,13 @@ mod tests {
                 "User: x is not authorized to perform: rds:CreateDBInstance",
                 "--policies",
             ),
-            ("ExpiredToken", "", "expired"),
             ("DBClusterAlreadyExistsFault", "", "another one"),
             ("DBClusterQuotaExceededFault", "", "Service Quotas"),
             ("InvalidSubnet", "", "two Availability Zones"),
         ] {
-            let error = answered("the restore", code, message, 400);
-            assert_eq!(error.kind(), Kind::Aws);
-            assert!(error.to_string().contains(words), "{error}");
+            let remedy = next(code, message).unwrap_or_default();
+            assert!(remedy.contains(words), "{code}: {remedy}");
         }
-        assert_eq!(answered("x", "Throttling", "", 400).kind(), Kind::AwsBusy);
-        assert_eq!(answered("x", "Odd", "", 503).kind(), Kind::AwsBusy);
+        assert_eq!(next("Throttling", "Rate exceeded"), None);
     }
 }

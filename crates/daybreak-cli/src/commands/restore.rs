@@ -1,0 +1,430 @@
+//! `daybreak restore`: a cluster made from a backup in S3.
+
+use std::{
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    sync::Mutex,
+    time::Duration,
+};
+
+use daybreak::{
+    aws::{
+        self,
+        rds::SdkRds,
+        s3::{AtRest, ObjectStore as _, S3},
+    },
+    config::{AwsConfig, Config, RestoreConfig, S3Place, read_secret},
+    engine::{Finding, PositionBy, ReplicationMode, Severity, StopSignal},
+    error::{Error, Exit, Kind, Result},
+    mysql::{Coordinates, FilePosition, Secret, ServerUrl, Session as Server, Side},
+    target::{
+        accounts::{self, Moved},
+        restore::{
+            Asked, BackupFacts, BucketFacts, Decide, Pace, Restore, Restored, Wanted, policy,
+            settings,
+        },
+    },
+    transit::inspection::Inspection,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{Session, listen_for_signals, log_to};
+use crate::{cli, directory};
+
+/// What a restore keeps in its directory, so that a killed one goes on and `--undo` knows its own.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Kept {
+    migration: String,
+    place: S3Place,
+    asked: Asked,
+    #[serde(default)]
+    accounts: std::collections::BTreeSet<accounts::AccountName>,
+    #[serde(default)]
+    restored: Option<Restored>,
+}
+
+const FILE: &str = "restore.json";
+
+impl Kept {
+    fn read(directory: &Path) -> Result<Option<Kept>> {
+        let path = directory.join(FILE);
+        match std::fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|error| {
+                Error::new(Kind::Journal, "what an earlier restore wrote down can't be read")
+                    .because(error)
+                    .at(path.display())
+            }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::from(error).at(path.display())),
+        }
+    }
+
+    /// Written beside, synced, and put in place in one go.
+    fn write(&self, directory: &Path) -> Result<()> {
+        let path = directory.join(FILE);
+        let beside = directory.join("restore.json.new");
+        let write = || {
+            let mut options = std::fs::OpenOptions::new();
+            let mut file =
+                options.write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+            file.write_all(&serde_json::to_vec_pretty(self)?)?;
+            file.sync_all()?;
+            std::fs::rename(&beside, &path)?;
+            std::fs::File::open(directory)?.sync_all()
+        };
+        write().map_err(|error| Error::from(error).at(path.display()))
+    }
+}
+
+fn pick<T>(flag: Option<T>, file: Option<T>) -> Option<T> {
+    flag.or(file)
+}
+
+/// The configuration with what the flags say.
+fn configured(options: &cli::Restore) -> Result<(AwsConfig, S3Place, RestoreConfig)> {
+    let (mut aws, staging, mut restore) = Config::load_for_restore(&options.directory.dir)?;
+    aws.region = pick(options.region.clone(), aws.region);
+    aws.profile = pick(options.profile.clone(), aws.profile);
+    aws.endpoint_rds = pick(options.endpoint_rds.clone(), aws.endpoint_rds);
+    aws.endpoint_s3 = pick(options.endpoint_s3.clone(), aws.endpoint_s3);
+    restore.cluster = pick(options.cluster.clone(), restore.cluster);
+    restore.instance_class = pick(options.instance_class.clone(), restore.instance_class);
+    restore.engine_version = pick(options.engine_version.clone(), restore.engine_version);
+    restore.subnet_group = pick(options.subnet_group.clone(), restore.subnet_group);
+    restore.ingestion_role = pick(options.ingestion_role.clone(), restore.ingestion_role);
+    restore.parameter_group = pick(options.parameter_group.clone(), restore.parameter_group);
+    restore.kms_key = pick(options.kms_key.clone(), restore.kms_key);
+    restore.reader |= options.reader;
+    if !options.security_group.is_empty() {
+        restore.security_groups = options.security_group.clone();
+    }
+    let place = match &options.from {
+        Some(from) => S3Place::parse(from)?,
+        None => staging.s3.ok_or_else(|| {
+            Error::new(Kind::Usage, "nothing says where the backup lies")
+                .next("give --from s3://bucket/prefix, or s3 in [staging]")
+        })?,
+    };
+    Ok((aws, place, restore))
+}
+
+/// What is known of the backup: by its inspection, or by what the flags say.
+fn backup(options: &cli::Restore) -> Result<BackupFacts> {
+    let mut facts = BackupFacts { server_version: String::new(), coordinates: None, bytes: None };
+    if let Some(path) = &options.inspection {
+        let wrong = |error: Box<dyn std::error::Error + Send + Sync>| {
+            Error::new(Kind::Usage, "the inspection can't be read")
+                .because(error)
+                .at(path.display())
+                .next("make it with `daybreak backup inspect --json`")
+        };
+        let text = std::fs::read(path).map_err(|error| wrong(error.into()))?;
+        let found: Inspection =
+            serde_json::from_slice(&text).map_err(|error| wrong(error.into()))?;
+        if !found.whole {
+            return Err(Error::new(Kind::Blocked, "the backup isn't whole")
+                .at(path.display())
+                .next("see `daybreak backup inspect`: nothing can be restored from it"));
+        }
+        facts.server_version = found.server_version.unwrap_or_default();
+        facts.coordinates = Some(found.coordinates);
+        facts.bytes = Some(found.bytes);
+    }
+    if let Some(version) = &options.server_version {
+        facts.server_version = version.clone();
+    }
+    if let Some(text) = &options.expect {
+        let position = text.rsplit_once(':').and_then(|(file, position)| {
+            Some(FilePosition { file: file.into(), position: position.parse().ok()? })
+        });
+        let position = position.ok_or_else(|| {
+            Error::new(Kind::Usage, format!("{text:?} is no position"))
+                .next("write FILE:POSITION, such as binlog.000012:4711")
+        })?;
+        let gtids = Default::default();
+        facts.coordinates = Some(Some(Coordinates { file: Some(position), gtids }));
+    }
+    Ok(facts)
+}
+
+fn password(file: Option<&Path>) -> Result<Secret> {
+    if let Some(file) = file {
+        return read_secret(file);
+    }
+    std::env::var("DAYBREAK_TARGET_PASSWORD")
+        .ok()
+        .filter(|secret| !secret.is_empty())
+        .map(Secret::new)
+        .ok_or_else(|| {
+            Error::new(Kind::Usage, "the master account's password isn't given")
+                .next("give --master-password-file FILE, or DAYBREAK_TARGET_PASSWORD")
+        })
+}
+
+/// Asks the bucket, as far as whoever runs this may.
+async fn bucket(
+    session: &Session<'_>,
+    sdk: &aws::SdkConfig,
+    aws: &AwsConfig,
+    place: &S3Place,
+) -> BucketFacts {
+    let store = S3::new(sdk, aws, None);
+    let mut facts = BucketFacts::default();
+    let asked = async {
+        let found = store.bucket(&place.bucket).await?;
+        facts.region = found.region;
+        if let Some(AtRest::Kms(Some(key))) = found.encryption {
+            facts.kms_key = Some(key);
+        }
+        let (mut objects, mut largest, mut page) = (0, 0, None);
+        loop {
+            let listed = store.list(&place.bucket, &format!("{}/", place.prefix), page).await?;
+            objects += listed.objects.len() as u64;
+            largest = listed.objects.iter().map(|object| object.size).fold(largest, u64::max);
+            page = listed.next;
+            if page.is_none() {
+                break;
+            }
+        }
+        facts.objects = Some(objects);
+        facts.largest = Some(largest);
+        Ok::<_, Error>(())
+    };
+    if let Err(error) = asked.await {
+        session.ui.warn(&format!(
+            "the bucket can't be looked at from here, RDS will tell: {}: {}",
+            error.what(),
+            error.causes().join(": ")
+        ));
+    }
+    facts
+}
+
+/// A stand-in answers at once; RDS is asked every 15 s.
+fn pace(aws: &AwsConfig, bytes: Option<u64>) -> Pace {
+    let mut pace = Pace::for_size(bytes.unwrap_or_default());
+    let local = |url: &String| url.contains("//127.0.0.1") || url.contains("//localhost");
+    if aws.endpoint_rds.as_ref().is_some_and(local) {
+        pace.look = Duration::from_millis(200);
+    }
+    pace
+}
+
+/// Restores, checks alone, prints policies, or takes back.
+pub async fn restore(session: &Session<'_>, options: cli::Restore) -> Result<Exit> {
+    let (aws, place, config) = configured(&options)?;
+    let directory: PathBuf = options.directory.dir.clone();
+    let mut wanted = Wanted {
+        migration: String::new(),
+        place,
+        bucket: BucketFacts::default(),
+        backup: backup(&options)?,
+        config,
+        region: aws.region.clone(),
+        master_user: options.master_user.clone(),
+        master_password: Secret::new(""),
+        port: options.port,
+        settings: Vec::new(),
+        decide: options.coordinates.map(|decide| match decide {
+            cli::Coordinates::Event => Decide::Event,
+            cli::Coordinates::Backup => Decide::Backup,
+        }),
+        pace: pace(&aws, None),
+    };
+    wanted.pace = pace(&aws, wanted.backup.bytes);
+    if options.policies {
+        if session.global.json.is_some() {
+            session.ui.document(&serde_json::json!({
+                "trust": policy::trust(),
+                "ingestion": policy::ingestion(&wanted),
+                "caller": policy::caller(&wanted),
+            }));
+        } else {
+            session.ui.line(&policy::needed(&wanted));
+        }
+        return Ok(Exit::Done);
+    }
+    let _held = directory::hold(&directory)?;
+    log_to(session, Some(&directory))?;
+    let sdk = aws::sdk(&aws).await?;
+    wanted.region = sdk.region().map(ToString::to_string).or(wanted.region);
+    let rds = SdkRds::new(&sdk, &aws);
+    let stop = StopSignal::default();
+    listen_for_signals(stop.clone())?;
+    let events = session.ui.events();
+    let kept = Kept::read(&directory)?;
+    if options.undo {
+        let Some(kept) = kept else {
+            return Err(Error::new(Kind::State, "no restore was begun in this directory")
+                .at(directory.display())
+                .next("give the --dir of the restore that is to be taken back"));
+        };
+        wanted.migration = kept.migration.clone();
+        wanted.place = kept.place.clone();
+        let restore = Restore { rds: &rds, wanted: &wanted, events: &events, stop: &stop };
+        restore.undo(&kept.asked).await?;
+        let path = directory.join(FILE);
+        std::fs::remove_file(&path).map_err(|error| Error::from(error).at(path.display()))?;
+        session.ui.line("taken back: nothing of this restore is left in RDS");
+        return Ok(Exit::Done);
+    }
+    wanted.master_password = password(options.master_password_file.as_deref())?;
+    let mut source = match &options.source {
+        Some(url) => {
+            let mut url = ServerUrl::parse(url)?;
+            if let Some(file) = &options.source_password_file {
+                url.password = Some(read_secret(file)?);
+            } else if let Ok(secret) = std::env::var("DAYBREAK_SOURCE_PASSWORD") {
+                url.password = Some(Secret::new(secret));
+            }
+            Some(Server::open(&url, Side::Source).await?)
+        }
+        None => None,
+    };
+    if let Some(source) = &mut source {
+        if wanted.backup.server_version.is_empty() {
+            wanted.backup.server_version = source.dialect().text.clone();
+        }
+        let by = match source.variable("gtid_mode").await?.as_deref() {
+            Some("ON") => PositionBy::Gtid,
+            _ => PositionBy::File,
+        };
+        wanted.settings = settings(source, ReplicationMode::Native, by).await?;
+    }
+    if wanted.backup.server_version.is_empty() {
+        return Err(Error::new(Kind::Usage, "nothing says which server the backup is of").next(
+            "give --inspection FILE (`daybreak backup inspect --json`), --source URL, or --server-version V",
+        ));
+    }
+    wanted.bucket = bucket(session, &sdk, &aws, &wanted.place).await;
+
+    let mut kept = match kept {
+        Some(kept) if kept.place != wanted.place => {
+            return Err(Error::new(
+                Kind::State,
+                format!("this directory holds the restore of {}", kept.place),
+            )
+            .at(directory.display())
+            .next("give each restore a --dir of its own, or take that one back (--undo)"));
+        }
+        Some(kept) => kept,
+        None => Kept {
+            migration: new_name()?,
+            place: wanted.place.clone(),
+            asked: Asked::default(),
+            accounts: Default::default(),
+            restored: None,
+        },
+    };
+    wanted.migration = kept.migration.clone();
+    let restore = Restore { rds: &rds, wanted: &wanted, events: &events, stop: &stop };
+    let findings = restore.check().await?;
+    show(session, &findings, options.check);
+    blocked(&findings)?;
+    if options.check {
+        return Ok(Exit::Done);
+    }
+    kept.write(&directory)?;
+    let written = Mutex::new(kept.clone());
+    let record = |asked: &Asked| {
+        let mut kept = written.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        kept.asked = asked.clone();
+        kept.write(&directory)
+    };
+    let restored = restore.run(kept.asked.clone(), &record).await?;
+    restore.verify(&restored).await?;
+    kept = written.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    kept.restored = Some(restored.clone());
+    kept.write(&directory)?;
+
+    let mut target = Server::open(&restore.url(&restored), Side::Target).await?;
+    let mut moved = Moved::default();
+    if let Some(source) = &mut source {
+        let ours = kept.accounts.clone();
+        let written = Mutex::new(kept);
+        let record = |made: &std::collections::BTreeSet<accounts::AccountName>| {
+            let mut kept = written.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            kept.accounts = made.clone();
+            kept.write(&directory)
+        };
+        moved = accounts::migrate(source, &mut target, ours, &record, &events, &stop).await?;
+    }
+    let zones = accounts::time_zones(&mut target).await?;
+    target.close().await;
+    if session.global.json.is_some() {
+        session.ui.document(&serde_json::json!({
+            "restored": restored, "accounts": moved, "findings": zones,
+        }));
+        return Ok(Exit::Done);
+    }
+    session.ui.line(&format!(
+        "cluster {} ({}) at {}:{}",
+        restored.cluster, restored.engine_version, restored.host, restored.port
+    ));
+    match &restored.coordinates {
+        Some(coordinates) => session.ui.line(&format!("replication begins at {coordinates}")),
+        None => session.ui.line("no binary log position is known: replication can't begin"),
+    }
+    if source.is_some() {
+        session.ui.line(&format!(
+            "accounts: {} made, {} were there already",
+            moved.made.len(),
+            moved.there.len()
+        ));
+    }
+    for left in &moved.left_out {
+        session.ui.line(&format!(
+            "left out: {} {}: {}; {}",
+            left.account, left.what, left.why, left.remedy
+        ));
+    }
+    if let Some(zones) = zones {
+        session.ui.warn(&format!("{}; {}", zones.why, zones.remedy));
+    }
+    session
+        .ui
+        .line("left out by a restore: routines and events (make them with the step `objects`)");
+    Ok(Exit::Done)
+}
+
+/// A name that no other restore has.
+fn new_name() -> Result<String> {
+    use std::io::Read as _;
+    let mut bytes = [0; 8];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn show(session: &Session<'_>, findings: &[Finding], all: bool) {
+    if all && session.global.json.is_some() {
+        session.ui.document(&serde_json::json!({ "findings": findings }));
+        return;
+    }
+    for finding in findings {
+        match finding.severity {
+            Severity::Warning => session.ui.warn(&format!("{}; {}", finding.why, finding.remedy)),
+            Severity::Note if all => {
+                session
+                    .ui
+                    .line(&format!("note: {}: {}; {}", finding.id, finding.why, finding.remedy));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn blocked(findings: &[Finding]) -> Result<()> {
+    let blockers: Vec<&Finding> =
+        findings.iter().filter(|finding| finding.severity == Severity::Blocker).collect();
+    let why: Vec<String> =
+        blockers.iter().map(|finding| format!("{}: {}", finding.id, finding.why)).collect();
+    let remedies: Vec<&str> = blockers.iter().map(|finding| finding.remedy.as_str()).collect();
+    match blockers.is_empty() {
+        true => Ok(()),
+        false => {
+            Err(Error::new(Kind::Blocked, format!("the restore can't begin: {}", why.join("; ")))
+                .next(remedies.join("\n")))
+        }
+    }
+}
