@@ -4,6 +4,9 @@
 #[path = "restore/harness.rs"]
 mod harness;
 
+#[path = "restore/mariadb.rs"]
+mod mariadb;
+
 #[path = "restore/mysql56.rs"]
 mod mysql56;
 
