@@ -37,13 +37,17 @@ async fn endpoint(dir: &Path) -> Rds {
 }
 
 fn restore(rds: &Rds, directory: &Path, more: &[&str]) -> Command {
+    restore_as(rds, directory, "shop", more)
+}
+
+fn restore_as(rds: &Rds, directory: &Path, cluster: &str, more: &[&str]) -> Command {
     let endpoint = rds.endpoint();
     let mut arguments = vec![
         "restore",
         "--from",
         "s3://backups/shop",
         "--cluster",
-        "shop",
+        cluster,
         "--ingestion-role",
         ROLE,
         "--subnet-group",
@@ -73,7 +77,7 @@ fn restore(rds: &Rds, directory: &Path, more: &[&str]) -> Command {
 
 /// Waits until the endpoint's cluster is in a state; panics when the program ends before.
 async fn until_status(rds: &Rds, child: &mut std::process::Child, status: &str) {
-    while !rds.known().clusters.get("shop").is_some_and(|cluster| cluster.status == status) {
+    while rds.known().clusters.get("shop").is_none_or(|cluster| cluster.status != status) {
         if let Some(ended) = child.try_wait().unwrap() {
             panic!("ended with {ended} before {status}");
         }
@@ -154,9 +158,19 @@ async fn exit_codes_and_words() {
     rds.faults(|faults| {
         faults.position = rehearsal::cloud::rds::PositionEvent::Says("b.000001".into(), 4)
     });
-    let paused =
-        output(restore(&rds, &directory, &["--cluster", "shop2", "--expect", "b.000001:5"])).await;
-    // The flag is there twice: the last word isn't taken silently.
-    assert_eq!(paused.status.code(), Some(2), "{}", said(&paused));
     assert_eq!(rds.known().count("RestoreDBClusterFromS3"), 0);
+    let other = place.path().join("other");
+    let mut command = restore_as(&rds, &other, "shop2", &["--expect", "b.000001:5"]);
+    let paused = output(command).await;
+    assert_eq!(paused.status.code(), Some(4), "{}", said(&paused));
+    assert!(said(&paused).contains("b.000001:4") && said(&paused).contains("b.000001:5"));
+    command =
+        restore_as(&rds, &other, "shop2", &["--expect", "b.000001:5", "--coordinates", "backup"]);
+    let done = output(command).await;
+    assert!(
+        done.status.success() && said(&done).contains("begins at b.000001:5"),
+        "{}",
+        said(&done)
+    );
+    assert_eq!(rds.known().count("RestoreDBClusterFromS3"), 1);
 }
