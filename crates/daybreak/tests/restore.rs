@@ -1,6 +1,9 @@
 //! Restoring from S3 through the RDS API: the AWS SDK against the endpoint on loopback, whose cluster
 //! is a real server made from what lies in the bucket.
 
+#[path = "restore/accounts.rs"]
+mod accounts;
+
 #[path = "restore/harness.rs"]
 mod harness;
 
