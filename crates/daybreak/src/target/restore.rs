@@ -16,7 +16,7 @@ mod version;
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -228,7 +228,9 @@ impl Restore<'_> {
         };
         asked.cluster = Some(identifier.clone());
         asked.at = asked.at.or_else(|| Some(Timestamp::now()));
-        let began = cluster.created.or(asked.at).unwrap_or_else(Timestamp::now);
+        // By RDS's own clock, if it says so; ours may be ahead by as much as a signature bears.
+        let ours = asked.at.unwrap_or_else(Timestamp::now) - SignedDuration::from_mins(5);
+        let began = cluster.created.unwrap_or(ours);
         let mut follower = Follower::new(self, &identifier, began);
         let cluster = follower.until_cluster_is_available().await?;
         let coordinates = self.coordinates(follower.seen())?;

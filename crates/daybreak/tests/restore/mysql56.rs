@@ -67,12 +67,8 @@ async fn a_prepared_chain_is_restored_whole() {
     let file = restored.coordinates.as_ref().and_then(|found| found.file.clone()).unwrap();
     let story = place.story();
     assert!(story.contains(&format!("'{}', position {}", file.file, file.position)), "{story}");
-    for words in [
-        "preparing-data-migration",
-        "migrating",
-        "Rehearsal: a backup of MySQL 5.6",
-        "shop-1 is available",
-    ] {
+    // States may pass between two looks; what was told stays.
+    for words in ["Rehearsal: a backup of MySQL 5.6", "shop-1 is available"] {
         assert!(story.contains(words), "{words} in\n{story}");
     }
 

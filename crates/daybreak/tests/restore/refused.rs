@@ -224,7 +224,7 @@ async fn a_stop_is_heard_and_busy_answers_are_borne() {
     place.rds.faults(|faults| faults.hold = true);
     let stop = place.stop.clone();
     let watch = async {
-        while !place.rds.known().clusters.get("shop").is_some_and(|c| c.status == "migrating") {
+        while place.rds.known().clusters.get("shop").is_none_or(|c| c.status != "migrating") {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
         stop.stop(StopReason::Pause);

@@ -27,7 +27,12 @@ pub(super) fn accounts(product: Product, root_password: &str) -> String {
             "default_roles",
         ],
     };
-    lines.extend(tables.iter().map(|table| format!("DELETE FROM mysql.{table}")));
+    // The server's own accounts own views and triggers of its own.
+    let own = "('mysql.sys', 'mysql.session', 'mysql.infoschema', 'mariadb.sys')";
+    lines.extend(tables.iter().map(|table| match *table {
+        "role_edges" => format!("DELETE FROM mysql.{table}"),
+        table => format!("DELETE FROM mysql.{table} WHERE User NOT IN {own}"),
+    }));
     match product {
         Product::Mysql56 => {}
         Product::Mariadb1011 => {

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::{Pace, Restore};
 use crate::{
@@ -274,10 +274,9 @@ impl<'a> Follower<'a> {
     /// Passes on what is new.
     async fn read_events(&mut self, source: EventSource, name: &str) -> Result<()> {
         for event in self.restore.rds.events(source, name, self.began).await? {
-            // The API takes whole seconds.
-            if event.at < self.began - SignedDuration::from_secs(1)
-                || !self.known.insert(event.clone())
-            {
+            // The API is asked by whole seconds: an earlier cluster of that name may have had its
+            // last event in the same one.
+            if event.at < self.began || !self.known.insert(event.clone()) {
                 continue;
             }
             let text = format!("RDS: {}: {}", event.source, event.message);

@@ -7,11 +7,17 @@ use crate::{
     mysql::{Dialect, Product},
 };
 
+/// Major and minor.
+type Aurora = (u16, u16);
+
+/// Major, minor and patch.
+type Mysql = (u16, u16, u16);
+
 /// The MySQL version that an Aurora version is compatible with, where its description doesn't say it:
 /// Aurora's major and minor, and the least patch of MySQL.
 ///
 /// Source: Aurora MySQL release notes (titles: "version 3.04.0, compatible with MySQL 8.0.28").
-const COMPATIBLE: [((u16, u16), (u16, u16, u16)); 16] = [
+const COMPATIBLE: [(Aurora, Mysql); 16] = [
     ((2, 7), (5, 7, 12)),
     ((2, 11), (5, 7, 12)),
     ((2, 12), (5, 7, 44)),

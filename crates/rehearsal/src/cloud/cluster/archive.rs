@@ -189,7 +189,8 @@ fn unstream(mut input: impl Read, into: &Path) -> Result<(), Refusal> {
     let program = programs
         .stream
         .ok_or_else(|| Refusal::new("the rehearsal has no mbstream to unpack with"))?;
-    let log = File::create(into.with_extension("log")).map_err(Refusal::io("writing a log"))?;
+    let said = into.with_extension("log");
+    let log = File::create(&said).map_err(Refusal::io("writing a log"))?;
     let mut command = Command::new(program);
     command.arg("-x").arg("-C").arg(into).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log);
     let mut child = spawn(command).map_err(Refusal::io("starting mbstream"))?;
@@ -199,7 +200,9 @@ fn unstream(mut input: impl Read, into: &Path) -> Result<(), Refusal> {
     };
     let status = child.wait().map_err(Refusal::io("waiting for mbstream"))?;
     if !status.success() {
-        return Err(Refusal(format!("the xbstream can't be unpacked ({status})")));
+        let said = fs::read_to_string(&said).unwrap_or_default();
+        let last = said.lines().last().unwrap_or_default();
+        return Err(Refusal(format!("the xbstream can't be unpacked ({status}): {last}")));
     }
     fed.map_err(Refusal::io("unpacking the xbstream"))
 }

@@ -79,9 +79,16 @@ fn into_state(shared: &Shared, identifier: &str, status: &str) -> bool {
     })
 }
 
+/// State and event in one go.
 fn fail(shared: &Shared, identifier: &str, message: String) {
-    shared.change(|state| state.tell("db-cluster", identifier, "failure", message));
-    into_state(shared, identifier, "migration-failed");
+    shared.change(|state| {
+        state.tell("db-cluster", identifier, "failure", message);
+        if let Some(cluster) = state.clusters.get_mut(identifier)
+            && cluster.status != "deleting"
+        {
+            cluster.status = "migration-failed".to_owned();
+        }
+    });
 }
 
 async fn bring_up(shared: &Shared, identifier: &str, order: Order) -> Result<(), Refusal> {

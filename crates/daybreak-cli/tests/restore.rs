@@ -1,0 +1,176 @@
+//! `daybreak restore`, the program itself: killed in the middle and run again, and where its secrets go.
+
+mod support;
+
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use rehearsal::cloud::{
+    cluster::Profile,
+    rds::{Options, ROLE, Rds, SUBNET_GROUP},
+};
+use support::{output, said};
+
+const SECRET: &str = "Geheim/of+the+rehearsal/0123456789abcdefg";
+const PASSWORD: &str = "Master-word-1";
+
+async fn endpoint(dir: &Path) -> Rds {
+    let prefix = dir.join("buckets/backups/shop");
+    std::fs::create_dir_all(&prefix).unwrap();
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../rehearsal/data/xtrabackup/prepared_chain.tar.gz");
+    std::fs::copy(sample, prefix.join("backup.tar.gz00000")).unwrap();
+    Rds::start(Options {
+        root: dir.join("buckets"),
+        dir: dir.join("rds"),
+        region: "eu-central-1".into(),
+        access_key: "AKIAREHEARSAL0000001".into(),
+        secret_key: SECRET.into(),
+        profile: Profile::Rehearsal,
+        state: Duration::from_millis(30),
+    })
+    .await
+    .unwrap()
+}
+
+fn restore(rds: &Rds, directory: &Path, more: &[&str]) -> Command {
+    restore_as(rds, directory, "shop", more)
+}
+
+fn restore_as(rds: &Rds, directory: &Path, cluster: &str, more: &[&str]) -> Command {
+    let endpoint = rds.endpoint();
+    let mut arguments = vec![
+        "restore",
+        "--from",
+        "s3://backups/shop",
+        "--cluster",
+        cluster,
+        "--ingestion-role",
+        ROLE,
+        "--subnet-group",
+        SUBNET_GROUP,
+        "--server-version",
+        "5.6.24",
+        "--region",
+        "eu-central-1",
+        "--endpoint-rds",
+        &endpoint,
+        // Nothing listens there: that the bucket can't be looked at is said, and is no end.
+        "--endpoint-s3",
+        "http://127.0.0.1:9",
+        "--log-level",
+        "trace",
+    ];
+    arguments.extend(more);
+    let mut command = support::daybreak(directory, &arguments);
+    command
+        .env("AWS_ACCESS_KEY_ID", "AKIAREHEARSAL0000001")
+        .env("AWS_SECRET_ACCESS_KEY", SECRET)
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("DAYBREAK_TARGET_PASSWORD", PASSWORD)
+        .env_remove("AWS_PROFILE");
+    command
+}
+
+/// Waits until the endpoint's cluster is in a state; panics when the program ends before.
+async fn until_status(rds: &Rds, child: &mut std::process::Child, status: &str) {
+    while rds.known().clusters.get("shop").is_none_or(|cluster| cluster.status != status) {
+        if let Some(ended) = child.try_wait().unwrap() {
+            panic!("ended with {ended} before {status}");
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_restore_goes_on() {
+    let place = tempfile::tempdir().unwrap();
+    let rds = endpoint(place.path()).await;
+    let directory = place.path().join("migration");
+    rds.faults(|faults| faults.hold = true);
+    let mut child =
+        restore(&rds, &directory, &[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    until_status(&rds, &mut child, "migrating").await;
+    let argv = std::fs::read(format!("/proc/{}/cmdline", child.id())).unwrap();
+    let argv = String::from_utf8_lossy(&argv).into_owned();
+    assert!(!argv.contains(PASSWORD) && !argv.contains(SECRET));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    rds.faults(|faults| faults.hold = false);
+
+    let done = output(restore(&rds, &directory, &[])).await;
+    assert!(done.status.success(), "{}", said(&done));
+    let text = said(&done);
+    assert!(
+        text.contains("goes on with the cluster shop") && text.contains("replication begins at"),
+        "{text}"
+    );
+    assert_eq!(rds.known().count("RestoreDBClusterFromS3"), 1);
+
+    // No secret in what was printed or kept, and nothing that others can read.
+    use std::os::unix::fs::PermissionsExt as _;
+    for secret in [PASSWORD, SECRET] {
+        assert!(!text.contains(secret));
+    }
+    let mut files = 0;
+    for entry in std::fs::read_dir(&directory).unwrap() {
+        let entry = entry.unwrap();
+        let content = String::from_utf8_lossy(&std::fs::read(entry.path()).unwrap()).into_owned();
+        for secret in [PASSWORD, SECRET] {
+            assert!(!content.contains(secret), "{}", entry.path().display());
+        }
+        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o077, 0, "{entry:?}");
+        files += 1;
+    }
+    assert!(files >= 3, "lock, log and restore.json");
+
+    let undone = output(restore(&rds, &directory, &["--undo"])).await;
+    assert!(undone.status.success(), "{}", said(&undone));
+    let known = rds.known();
+    assert!(
+        known.clusters.is_empty()
+            && known.instances.is_empty()
+            && known.parameter_groups.is_empty()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exit_codes_and_words() {
+    let place = tempfile::tempdir().unwrap();
+    let rds = endpoint(place.path()).await;
+    let directory = place.path().join("migration");
+    let policies = output(restore(&rds, &directory, &["--policies"])).await;
+    assert!(
+        policies.status.success() && said(&policies).contains("iam:PassRole"),
+        "{}",
+        said(&policies)
+    );
+    assert!(rds.known().asked.is_empty());
+    let checked = output(restore(&rds, &directory, &["--check"])).await;
+    assert_eq!(checked.status.code(), Some(0), "{}", said(&checked));
+    rds.somebody_elses_cluster("shop");
+    let blocked = output(restore(&rds, &directory, &[])).await;
+    assert_eq!(blocked.status.code(), Some(3), "{}", said(&blocked));
+    assert!(said(&blocked).contains("this migration didn't make it"), "{}", said(&blocked));
+    rds.faults(|faults| {
+        faults.position = rehearsal::cloud::rds::PositionEvent::Says("b.000001".into(), 4)
+    });
+    assert_eq!(rds.known().count("RestoreDBClusterFromS3"), 0);
+    let other = place.path().join("other");
+    let mut command = restore_as(&rds, &other, "shop2", &["--expect", "b.000001:5"]);
+    let paused = output(command).await;
+    assert_eq!(paused.status.code(), Some(4), "{}", said(&paused));
+    assert!(said(&paused).contains("b.000001:4") && said(&paused).contains("b.000001:5"));
+    command =
+        restore_as(&rds, &other, "shop2", &["--expect", "b.000001:5", "--coordinates", "backup"]);
+    let done = output(command).await;
+    assert!(
+        done.status.success() && said(&done).contains("begins at b.000001:5"),
+        "{}",
+        said(&done)
+    );
+    assert_eq!(rds.known().count("RestoreDBClusterFromS3"), 1);
+}
