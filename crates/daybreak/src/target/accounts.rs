@@ -51,6 +51,9 @@ const STRIPPED: [&str; 24] = [
     "TELEMETRY_LOG_ADMIN",
 ];
 
+/// The remedy where none is needed.
+pub(crate) const NOTHING_TO_DO: &str = "nothing to do";
+
 /// Something that isn't on the target, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftOut {
@@ -104,7 +107,7 @@ pub async fn migrate(
             bytes: 0,
         });
         if let Some(why) = account.name.reserved() {
-            moved.left_out.push(whole(account, why, "nothing to do"));
+            moved.left_out.push(whole(account, why, NOTHING_TO_DO));
             continue;
         }
         if exists(target, &account.name).await? {

@@ -64,10 +64,13 @@ impl Step for CreateLeftOut {
         source.close().await;
         context.journal.record(STEP, "accounts_moved", &moved)?;
         for left in &moved.left_out {
-            context.events.detail(format!(
-                "left out: {} {}: {}; {}",
-                left.account, left.what, left.why, left.remedy
-            ));
+            let line =
+                format!("left out: {} {}: {}; {}", left.account, left.what, left.why, left.remedy);
+            // Who may less than before fails at the cutover: that isn't to be missed.
+            match left.remedy.as_str() {
+                accounts::NOTHING_TO_DO => context.events.detail(line),
+                _ => context.events.warn(line),
+            }
         }
         memory::keep(&mut target, &aside.0).await?;
         let (mut objects, mut unreadable) = kept(context, &mut target).await?;
