@@ -208,13 +208,15 @@ async fn the_plan(source: &Server, target: &Server) {
     }
 
     // Another source, another target.
+    let empty = tempfile::tempdir().unwrap();
+    let journal = Journal::open(empty.path()).unwrap();
     let swapped = self::config(&target.root_url(), &source.root_url());
-    let error = route::check_same_source(&plan, &swapped).await.unwrap_err();
+    let error = route::check_same_source(&plan, &swapped, &journal).await.unwrap_err();
     assert_eq!(error.kind(), Kind::State);
     let said = error.to_string();
     assert!(said.contains(&plan.fingerprint.server_uuid) && said.contains(&plan.target_uuid));
     assert!(!said.contains(source.root_password()) && !said.contains(target.root_password()));
-    route::check_same_source(&plan, &config).await.unwrap();
+    route::check_same_source(&plan, &config, &journal).await.unwrap();
 
     let plan = only_preflight(plan);
     let directory = tempfile::tempdir().unwrap();
