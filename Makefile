@@ -6,6 +6,7 @@ SHELL := /bin/bash
 ROWS ?= 2000000
 SEED ?= 1
 RATE ?= 300
+ROUTE ?= logical
 KILLS ?= 100
 ROUNDS ?= 3
 FUZZ_SECONDS ?= 600
@@ -34,9 +35,9 @@ servers: tools
 build: tools ## Builds target/release/daybreak
 	cargo build --release --locked -p daybreak-cli
 
-demo: build ## Rehearses a whole migration on real servers: ROWS=2000000 SEED=1 RATE=300
-	@scripts/get-servers mysql-9.7
-	target/release/daybreak rehearse --rows $(ROWS) --seed $(SEED) --rate $(RATE)
+demo: build ## Rehearses a whole migration on real servers: ROWS=2000000 SEED=1 RATE=300 ROUTE=logical|physical
+	@scripts/get-servers $(if $(filter physical,$(ROUTE)),mariadb-backup,mysql-9.7)
+	target/release/daybreak rehearse --route $(ROUTE) --rows $(ROWS) --seed $(SEED) --rate $(RATE)
 
 test: servers ## Runs every test, on real servers
 	cargo test --locked --workspace --no-fail-fast

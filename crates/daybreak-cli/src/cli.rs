@@ -563,6 +563,9 @@ pub struct InspectBackup {
     /// The backup's directory, its archive, or one of the archive's parts; or s3://bucket/prefix.
     #[arg(value_name = "PATH|s3://...")]
     pub place: String,
+    /// Whose daybreak.toml says how S3 is reached ([aws]).
+    #[command(flatten)]
+    pub directory: Directory,
     /// By whose rules it is judged: Amazon Aurora's, or only whether it is whole.
     #[arg(long, value_enum, default_value = "aurora")]
     pub r#for: BackupFor,

@@ -47,9 +47,12 @@ fn secrets(dir: &Path) -> Vec<String> {
 
 fn proven(report: &serde_json::Value) {
     assert_eq!(report["verdict"]["outcome"], "completed", "{}", report["verdict"]);
-    assert_eq!(report["rehearsal"]["all_on_target"], true);
-    assert_eq!(report["rehearsal"]["source_closed"], true);
-    assert!(report["rehearsal"]["acknowledged_commits"].as_u64().unwrap() > 500, "{report}");
+    assert_eq!(report["extra"]["rehearsal"]["all_on_target"], true);
+    assert_eq!(report["extra"]["rehearsal"]["source_closed"], true);
+    assert!(
+        report["extra"]["rehearsal"]["acknowledged_commits"].as_u64().unwrap() > 500,
+        "{report}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,13 @@
 //! `daybreak backup inspect`.
 
+use std::{path::Path, sync::Arc};
+
 use daybreak::{
+    aws::{
+        self,
+        s3::{ObjectReader, ObjectStore, S3},
+    },
+    config::{CloudOverrides, Config, S3Place},
     engine::Severity,
     error::{Error, Exit, Kind, Result},
     report::figures::{bytes, count, things},
@@ -11,6 +18,7 @@ use daybreak::{
     },
 };
 use serde::Serialize;
+use tokio::runtime::Handle;
 
 use crate::{
     cli::{BackupFor, InspectBackup},
@@ -33,14 +41,12 @@ pub async fn inspect(session: &Session<'_>, options: InspectBackup) -> Result<Ex
         BackupFor::Aurora => Profile::Aurora,
         BackupFor::Any => Profile::Any,
     };
-    let (place, extract) = (options.place.clone(), options.extract.clone());
+    let blobs = blobs_of_place(&options.place, &options.directory.dir).await?;
+    let extract = options.extract.clone();
     let events = session.ui.events();
-    let read = tokio::task::spawn_blocking(move || {
-        let blobs = blobs_of_place(&place)?;
-        match &extract {
-            Some(to) => Survey::extract(blobs, to, &events),
-            None => Survey::read(blobs, &events),
-        }
+    let read = tokio::task::spawn_blocking(move || match &extract {
+        Some(to) => Survey::extract(blobs, to, &events),
+        None => Survey::read(blobs, &events),
     });
     let survey = read
         .await
@@ -74,13 +80,42 @@ pub async fn inspect(session: &Session<'_>, options: InspectBackup) -> Result<Ex
 }
 
 /// The blobs of a path or of a place in S3.
-fn blobs_of_place(place: &str) -> Result<Vec<Blob>> {
-    if place.starts_with("s3://") {
-        return Err(Error::new(Kind::Unsupported, "backups in S3 can't be inspected yet")
-            .at(place)
-            .next("inspect the backup where it lies before it is uploaded"));
+async fn blobs_of_place(place: &str, directory: &Path) -> Result<Vec<Blob>> {
+    if !place.starts_with("s3://") {
+        return blobs_of_path(Path::new(place));
     }
-    blobs_of_path(std::path::Path::new(place))
+    let place = S3Place::parse(place)?;
+    let (config, _) = Config::cloud(directory, &CloudOverrides::default())?;
+    let sdk = aws::sdk(&config).await?;
+    let store: Arc<dyn ObjectStore> = Arc::new(S3::new(&sdk, &config, None));
+    let prefix = match place.prefix.as_str() {
+        "" => String::new(),
+        prefix => format!("{prefix}/"),
+    };
+    let (mut blobs, mut page) = (Vec::new(), None);
+    loop {
+        let listed = store.list(&place.bucket, &prefix, page).await?;
+        for object in listed.objects {
+            let (store, bucket) = (store.clone(), place.bucket.clone());
+            let (runtime, key, size) = (Handle::current(), object.key.clone(), object.size);
+            blobs.push(Blob {
+                name: object.key[prefix.len()..].to_string(),
+                size,
+                open: Arc::new(move || {
+                    let (store, runtime) = (store.clone(), runtime.clone());
+                    Ok(Box::new(ObjectReader::new(store, runtime, &bucket, &key, size)))
+                }),
+            });
+        }
+        page = listed.next;
+        if page.is_none() {
+            break;
+        }
+    }
+    match blobs.is_empty() {
+        true => Err(Error::new(Kind::Backup, "nothing lies below this prefix").at(&place)),
+        false => Ok(blobs),
+    }
 }
 
 fn kind(kind: BackupKind) -> &'static str {

@@ -11,6 +11,7 @@ use daybreak::{
     error::{Error, Exit, Kind, Result},
     event::Events,
     source::backup::{self, Request, StreamFormat, TakenBackup, Wanted},
+    transit::{archive::blobs_of_path, inspect::inspect, inspection::Profile},
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -61,7 +62,7 @@ pub async fn take(session: &Session<'_>, options: TakeBackup) -> Result<Exit> {
     listen_for_signals(stop.clone())?;
     let events = migration::logged(session);
     let taken = match &options.stream {
-        None => backup::take(&request, None, &stop, &events).await?,
+        None => backup::take(&request, Some(Box::new(whole)), &stop, &events).await?,
         Some(file) => {
             let format = match options.format {
                 cli::StreamFormat::Xbstream => StreamFormat::Xbstream,
@@ -128,4 +129,22 @@ async fn stream(
         std::fs::remove_file(file)?;
     }
     done
+}
+
+/// Success is what the tool says and what daybreak finds.
+fn whole(directory: &Path) -> Result<()> {
+    let found = inspect(blobs_of_path(directory)?, Profile::Any)?;
+    // An incremental one lacks its base here, which is no damage.
+    match found.whole {
+        true => Ok(()),
+        false => Err(Error::new(
+            Kind::Backup,
+            found
+                .blockers()
+                .next()
+                .map_or_else(|| "the backup isn't whole".into(), |finding| finding.why.clone()),
+        )
+        .at(directory.display())
+        .next("`daybreak backup inspect` says what is missing; the same command takes it again")),
+    }
 }
