@@ -184,9 +184,9 @@ pub struct Contents {
     pub objects: Vec<String>,
 }
 
-/// Reads a database of one side. `signed_zero`: whether -0 is told from 0, which MariaDB doesn't have.
-pub async fn contents(server: &Server, database: &str, signed_zero: bool) -> Contents {
-    let mut conn = connect(&server.root_url()).await;
+/// Reads a database of one side, as root. `signed_zero`: whether -0 is told from 0, which MariaDB doesn't have.
+pub async fn contents(url: &str, database: &str, signed_zero: bool) -> Contents {
+    let mut conn = connect(url).await;
     for statement in ["SET character_set_results = NULL", "SET time_zone = '+00:00'"] {
         conn.query_drop(statement).await.unwrap();
     }
@@ -275,9 +275,19 @@ async fn objects(conn: &mut Conn, database: &str) -> Vec<String> {
 /// Both sides hold the same rows and objects of a database; how many rows.
 pub async fn assert_same(pair: &Pair, database: &str) -> usize {
     let signed_zero = pair.target.binaries().product != Product::Mariadb1011;
+    assert_same_at(&pair.source.root_url(), &pair.target.root_url(), database, signed_zero).await
+}
+
+/// The same, of any two servers, by URLs of accounts that may read everything.
+pub async fn assert_same_at(
+    source: &str,
+    target: &str,
+    database: &str,
+    signed_zero: bool,
+) -> usize {
     let (source, target) = tokio::join!(
-        contents(&pair.source, database, signed_zero),
-        contents(&pair.target, database, signed_zero)
+        contents(source, database, signed_zero),
+        contents(target, database, signed_zero)
     );
     assert_eq!(source.objects, target.objects, "objects of {database}");
     let names = |contents: &Contents| contents.tables.keys().cloned().collect::<Vec<_>>();

@@ -1,0 +1,218 @@
+//! `kill -9`, again and again, of one migration by the physical route: at entries of its journal and at
+//! moments in between, while the backup is taken, uploaded, restored, followed and cut over; then
+//! `resume`, which is killed too. What ends is whole: both sides equal, no acknowledged row lost.
+//!
+//! `SEED` repeats a run; the seed is printed.
+
+#[path = "support/across.rs"]
+mod across;
+mod support;
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use across::assert_same_at;
+use daybreak::engine::Journal;
+use mysql_async::prelude::Queryable as _;
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+use rehearsal::{
+    cloud::{
+        Cloud,
+        cluster::Profile,
+        rds::{Options, ROLE, Rds, SUBNET_GROUP},
+    },
+    server::{Product, Role, Server, ServerOptions, find_mariadb_backup},
+    shop::{self, ShopOptions},
+};
+use support::{configure, connect, daybreak, output, private, said, was_killed};
+
+const OWNER: &str = "Owner-of-the-shop-1";
+const MASTER: &str = "Master-of-the-cluster-1";
+
+/// A live MariaDB, and S3 and RDS on loopback.
+struct Stage {
+    source: Server,
+    cloud: Cloud,
+    rds: Rds,
+    place: tempfile::TempDir,
+}
+
+impl Stage {
+    async fn start() -> Stage {
+        let wish = ServerOptions::new(Product::Mariadb1011, Role::Source)
+            .gtid(false)
+            .buffer_pool_mib(64)
+            .redo_log_mib(64);
+        let source = Server::start(wish).await.unwrap();
+        let mut root = connect(&source.root_url()).await;
+        for statement in [
+            &format!("CREATE USER 'owner'@'%' IDENTIFIED BY '{OWNER}'"),
+            "GRANT ALL ON shop.* TO 'owner'@'%'",
+            "SET GLOBAL log_bin_trust_function_creators = 1",
+        ] {
+            root.query_drop(statement).await.unwrap();
+        }
+        let owner = format!("mysql://owner:{OWNER}@127.0.0.1:{}/", source.port());
+        let options = ShopOptions { rows: 2000, seed: 5, ..ShopOptions::default() };
+        shop::generate(&owner, &options, |_, _| {}).await.unwrap();
+        root.query_drop("CREATE TABLE shop.kill_log (id BIGINT PRIMARY KEY, at DATETIME(6))")
+            .await
+            .unwrap();
+
+        let place = tempfile::tempdir().unwrap();
+        let cloud = Cloud::start(place.path().join("s3")).await.unwrap();
+        cloud.make_bucket("backups").unwrap();
+        let rds = Rds::start(Options {
+            root: cloud.root.clone(),
+            dir: place.path().join("rds"),
+            region: cloud.region.clone(),
+            access_key: cloud.access_key.clone(),
+            secret_key: cloud.secret_key.clone(),
+            profile: Profile::Rehearsal,
+            state: Duration::from_millis(300),
+        })
+        .await
+        .unwrap();
+        Stage { source, cloud, rds, place }
+    }
+
+    fn configure(&self, directory: &Path, backup: &str) {
+        let program = find_mariadb_backup().unwrap().backup;
+        private(
+            &directory.join("aws.credentials"),
+            &format!(
+                "[default]\naws_access_key_id = {}\naws_secret_access_key = {}\n",
+                self.cloud.access_key, self.cloud.secret_key
+            ),
+        );
+        let sections = format!(
+            "[aws]\nregion = \"{}\"\nendpoint_s3 = \"{}\"\nendpoint_rds = \"{}\"\n\
+             credentials_file = \"aws.credentials\"\n\
+             \n[backup]\nprogram = \"{}\"\nrules = \"any\"\n{backup}\n\
+             \n[staging]\ndirectory = \"{}\"\ns3 = \"s3://backups/here\"\n\
+             \n[restore]\ncluster = \"shop\"\nsubnet_group = \"{SUBNET_GROUP}\"\ningestion_role = \"{ROLE}\"\n",
+            self.cloud.region,
+            self.cloud.s3_endpoint,
+            self.rds.endpoint(),
+            program.display(),
+            self.place.path().join("staging").display(),
+        );
+        std::fs::create_dir_all(self.place.path().join("staging")).unwrap();
+        let target = format!("mysql://admin:{MASTER}@127.0.0.1:3306/");
+        configure(directory, &self.source.root_url(), &target, &sections);
+    }
+}
+
+/// Writes until the source is closed.
+async fn write(url: String, stop: Arc<AtomicBool>, acknowledged: Arc<AtomicU64>) {
+    let mut conn = connect(&url).await;
+    let mut pace = tokio::time::interval(Duration::from_millis(5));
+    while !stop.load(Ordering::SeqCst) {
+        pace.tick().await;
+        let next = acknowledged.load(Ordering::SeqCst) + 1;
+        match conn.exec_drop("INSERT INTO shop.kill_log VALUES (?, NOW(6))", (next,)).await {
+            Ok(()) => acknowledged.store(next, Ordering::SeqCst),
+            // 1290: closed for good.
+            Err(mysql_async::Error::Server(error)) if error.code == 1290 => return,
+            Err(error) => panic!("the writer failed: {error}"),
+        }
+    }
+}
+
+/// Runs a verb that is killed: some entries of the journal later, or after a while. Returns whether it was.
+async fn killed(directory: &Path, verb: &[&str], random: &mut StdRng) -> bool {
+    let mut command = daybreak(directory, verb);
+    let (ended, at) = if random.random_bool(0.6) {
+        let written = Journal::open(directory).unwrap().entries().unwrap().len() as u64;
+        let entry = written + random.random_range(1..=7);
+        let at = format!("{entry}:{}", ["synced", "effect"][random.random_range(0..2)]);
+        command.env("DAYBREAK_KILL_AT", &at);
+        (output(command).await, at)
+    } else {
+        let after = Duration::from_millis(random.random_range(100..3000));
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        let mut program = command.spawn().unwrap();
+        tokio::time::sleep(after).await;
+        // It may have ended by then.
+        let _ = program.kill();
+        let ended = tokio::task::spawn_blocking(move || program.wait_with_output().unwrap());
+        (ended.await.unwrap(), format!("{} ms", after.as_millis()))
+    };
+    if was_killed(&ended) {
+        let journal = Journal::open(directory).unwrap();
+        let last = journal.entries().unwrap().len();
+        eprintln!("killed at {at}; {last} entries");
+        return true;
+    }
+    assert!(ended.status.success(), "{at}: {}", said(&ended));
+    false
+}
+
+async fn killed_all_along(backup: &str, kills: usize) {
+    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed: u64 = seed.unwrap_or_else(rand::random);
+    eprintln!("SEED={seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let stage = Stage::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    stage.configure(directory, backup);
+    let (stop, acknowledged) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let owner = format!("mysql://owner:{OWNER}@127.0.0.1:{}/", stage.source.port());
+    let writer = tokio::spawn(write(owner, stop.clone(), acknowledged.clone()));
+
+    let planned = output(daybreak(directory, &["plan", "--route", "physical"])).await;
+    assert!(planned.status.success(), "{}", said(&planned));
+    let mut struck = 0;
+    while struck < kills && killed(directory, &["resume", "--yes"], &mut random).await {
+        struck += 1;
+    }
+    if struck == kills {
+        let ended = output(daybreak(directory, &["resume", "--yes"])).await;
+        assert!(ended.status.success(), "SEED={seed}: {}", said(&ended));
+    }
+    eprintln!("{struck} kills");
+    assert!(struck >= kills.min(5), "SEED={seed}: only {struck} kills");
+
+    stop.store(true, Ordering::SeqCst);
+    writer.await.unwrap();
+    let acknowledged = acknowledged.load(Ordering::SeqCst);
+    let restored = stage.rds.root_url("shop").await.expect("no cluster was restored");
+    let mut target = connect(&restored).await;
+    let there: u64 =
+        target.query_first("SELECT COUNT(*) FROM shop.kill_log").await.unwrap().unwrap();
+    assert!(there >= acknowledged, "SEED={seed}: {acknowledged} acknowledged, {there} there");
+    assert!(acknowledged > 100, "SEED={seed}: hardly anything was written");
+    assert_same_at(&stage.source.root_url(), &restored, "shop", true).await;
+    let mut root = connect(&stage.source.root_url()).await;
+    let closed: bool = root.query_first("SELECT @@GLOBAL.read_only").await.unwrap().unwrap();
+    assert!(closed, "SEED={seed}: the source is open");
+    let clusters = stage.rds.known().clusters.len();
+    assert_eq!(clusters, 1, "SEED={seed}: clusters were restored more than once");
+    assert_eq!(stage.cloud.uploads_under_way(), [], "SEED={seed}: unfinished uploads are left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_in_a_directory() {
+    killed_all_along("incrementals = 1", 14).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream() {
+    killed_all_along("stream = true", 10).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow: make test-long"]
+async fn each_way_many_times() {
+    for backup in ["", "incrementals = 2", "stream = true"].repeat(4) {
+        eprintln!("[backup] {backup}");
+        killed_all_along(backup, 40).await;
+    }
+}
