@@ -7,10 +7,10 @@ use std::io::{self, Write};
 
 use bytes::Bytes;
 
+use super::MAX_OBJECT;
+
 /// How many parts S3 takes for one object.
 pub const MAX_PARTS: u64 = 10_000;
-/// The most bytes of an object that Aurora restores from.
-pub const MAX_OBJECT: u64 = 5_000_000_000_000;
 /// How many objects a name of five digits can count.
 const MAX_NUMBER: usize = 99_999;
 

@@ -1,6 +1,5 @@
 //! The directory where a backup waits for its upload, as a rule an EFS mount: whether it has the space,
-//! is mounted as it should be, and how fast it takes what is written. A few megabytes are written for
-//! that, and removed.
+//! is mounted as it should be, and how fast it takes what is written.
 
 use std::{
     ffi::CString,
@@ -20,11 +19,6 @@ use crate::{
 
 /// How much is written to measure.
 const PROBE_BYTES: usize = 16 * 1_048_576;
-
-/// The most objects that a cluster is restored from.
-///
-/// Source: Aurora User Guide, *Migrating data from an external MySQL database using S3*.
-pub const MOST_FILES: u64 = 1_000_000;
 
 /// The least that a staging directory should take, in bytes a second: 1 TiB a day.
 const SLOW: f64 = 12.0 * 1_048_576.0;
@@ -62,17 +56,18 @@ pub struct Staging {
     pub free: u64,
     /// What it is on; none if that can't be told.
     pub mount: Option<Mount>,
-    /// The bytes a second that it took, flushed.
-    pub bytes_per_second: f64,
+    /// The bytes a second that it took, flushed; none if that wasn't measured.
+    pub bytes_per_second: Option<f64>,
     /// What was found.
     pub findings: Vec<Finding>,
 }
 
-/// Looks at a directory, for a backup of so many bytes and files. Blocking.
+/// Looks at a directory, or at the one in which it will be made, for a backup of so many bytes.
+/// `measure`: writes a few megabytes there, and removes them. Blocking.
 ///
 /// # Errors
 /// `Io` when it can't be written to.
-pub fn look(directory: &Path, bytes: u64, files: Option<u64>) -> Result<Staging> {
+pub fn look(directory: &Path, bytes: u64, measure: bool) -> Result<Staging> {
     let place = directory.display().to_string();
     let at = |error: std::io::Error| {
         Error::new(Kind::Io, "the staging directory can't be used")
@@ -80,7 +75,7 @@ pub fn look(directory: &Path, bytes: u64, files: Option<u64>) -> Result<Staging>
             .at(directory.display())
             .next("mount it, and give this user the right to write there")
     };
-    let directory = directory.canonicalize().map_err(at)?;
+    let directory = there(directory).canonicalize().map_err(at)?;
     let free = free_space(&directory)?;
     let mut findings = Vec::new();
     let mut add = |severity, id: &str, why: String, remedy: String| {
@@ -106,19 +101,8 @@ pub fn look(directory: &Path, bytes: u64, files: Option<u64>) -> Result<Staging>
     for (id, why, remedy) in mount.iter().flat_map(mount_findings) {
         add(Severity::Warning, id, why, remedy);
     }
-    if let Some(files) = files.filter(|files| *files > MOST_FILES) {
-        add(
-            Severity::Blocker,
-            "files",
-            format!(
-                "the backup has {files} files, and Aurora restores from {MOST_FILES} objects at most"
-            ),
-            "upload it as one tar.gz in parts (`daybreak upload --tar`), not as a tree of files"
-                .into(),
-        );
-    }
-    let bytes_per_second = measure(&directory).map_err(at)?;
-    if bytes_per_second < SLOW {
+    let speed = if measure { Some(written(&directory).map_err(at)?) } else { None };
+    if let Some(bytes_per_second) = speed.filter(|speed| *speed < SLOW) {
         add(
             Severity::Warning,
             "slow",
@@ -131,7 +115,7 @@ pub fn look(directory: &Path, bytes: u64, files: Option<u64>) -> Result<Staging>
             "check the mount's options and EFS's throughput mode (elastic or provisioned), or stream the backup straight to S3".into(),
         );
     }
-    Ok(Staging { free, mount, bytes_per_second, findings })
+    Ok(Staging { free, mount, bytes_per_second: speed, findings })
 }
 
 /// What is wrong with a mount: id, why, remedy.
@@ -245,7 +229,7 @@ fn unescaped(text: &str) -> String {
 }
 
 /// Writes a file, flushes and removes it.
-fn measure(directory: &Path) -> std::io::Result<f64> {
+fn written(directory: &Path) -> std::io::Result<f64> {
     struct Gone<'a>(&'a Path);
     impl Drop for Gone<'_> {
         fn drop(&mut self) {
@@ -269,19 +253,24 @@ fn measure(directory: &Path) -> std::io::Result<f64> {
     Ok(PROBE_BYTES as f64 / begun.elapsed().as_secs_f64().max(1e-9))
 }
 
-/// The bytes that this user may still write where a path lies; of one that isn't there yet, where it
-/// would be made.
-///
-/// # Errors
-/// `Io`.
-pub fn free_space(path: &Path) -> Result<u64> {
-    let mut path = path;
+/// A path, or the nearest above it that is there.
+fn there(mut path: &Path) -> &Path {
     while !path.exists() {
         path = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
     }
+    path
+}
+
+/// The bytes that this user may still write where a path lies; of one that isn't there yet, where it
+/// would be made.
+///
+/// # Errors
+/// `Io`.
+pub fn free_space(path: &Path) -> Result<u64> {
+    let path = there(path);
     let at = || Error::new(Kind::Io, "the free space isn't known").at(path.display());
     let name = CString::new(path.as_os_str().as_bytes()).map_err(|error| at().because(error))?;
     // SAFETY: a struct of integers, for which all zeros is a value.
@@ -339,16 +328,12 @@ mod tests {
     #[test]
     fn a_directory_is_measured_and_left_as_it_was() {
         let place = tempfile::tempdir().unwrap();
-        let looked = look(place.path(), 1, Some(MOST_FILES)).unwrap();
-        assert!(looked.free > 0 && looked.bytes_per_second > 0.0 && looked.mount.is_some());
+        let looked = look(&place.path().join("x/y"), 1, true).unwrap();
+        assert!(looked.free > 0 && looked.bytes_per_second > Some(0.0) && looked.mount.is_some());
         assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
-        let ids = |bytes, files| -> Vec<String> {
-            let looked = look(place.path(), bytes, files).unwrap();
-            looked.findings.into_iter().map(|finding| finding.id).collect()
-        };
-        assert!(ids(u64::MAX, None).contains(&"staging.space".to_string()));
-        assert!(ids(1, Some(MOST_FILES + 1)).contains(&"staging.files".to_string()));
-        assert_eq!(look(&place.path().join("x"), 1, None).unwrap_err().kind(), Kind::Io);
+        let looked = look(place.path(), u64::MAX, false).unwrap();
+        assert!(looked.findings.iter().any(|finding| finding.id == "staging.space"));
+        assert_eq!(look(Path::new("/proc/self"), 1, true).unwrap_err().kind(), Kind::Io);
     }
 
     #[test]

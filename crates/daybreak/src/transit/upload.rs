@@ -21,6 +21,7 @@ use std::{
 };
 
 use super::{
+    MAX_OBJECT, MAX_OBJECTS, MAX_TOTAL,
     manifest::{self, Form, Manifest},
     split,
     tree::{self, Entry},
@@ -34,10 +35,6 @@ use crate::{
 };
 use pass::Pass;
 
-/// How many objects Aurora restores from.
-const MAX_OBJECTS: usize = 1_000_000;
-/// How many bytes a backup may hold, unpacked.
-const MAX_TOTAL: u64 = 64 << 40;
 /// How many bytes of parts are held at once.
 const MEMORY: u64 = 160 << 20;
 /// The largest part that is held in memory.
@@ -184,15 +181,15 @@ impl Input {
         }
         if matches!(self.form, Form::Tree | Form::Files) {
             let files = self.entries.iter().filter(|entry| !entry.directory).count();
-            if files > MAX_OBJECTS {
+            if files as u64 > MAX_OBJECTS {
                 return Err(Error::new(
                     Kind::Blocked,
-                    format!("{files} files are more than the 1,000,000 objects that Aurora restores from"),
+                    format!("{files} files are more than the {MAX_OBJECTS} objects that Aurora restores from"),
                 )
                 .at(self.root.display())
                 .next(as_tar));
             }
-            if let Some(entry) = self.entries.iter().find(|entry| entry.size > split::MAX_OBJECT) {
+            if let Some(entry) = self.entries.iter().find(|entry| entry.size > MAX_OBJECT) {
                 return Err(Error::new(
                     Kind::Blocked,
                     "a file holds more than the 5 TB of an object that Aurora restores from",

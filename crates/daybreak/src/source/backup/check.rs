@@ -80,7 +80,8 @@ fn needed(dialect: &Dialect) -> &'static [&'static str] {
 const READ_BY_80: [&str; 3] =
     ["log_status", "keyring_component_status", "replication_group_members"];
 
-/// Looks at everything. `to` is where the backup will lie; none for a stream.
+/// Looks at everything. `to` is where the backup will lie; none for a stream. `measure`: also how fast
+/// that directory is, by writing to it.
 ///
 /// # Errors
 /// When a server can't be asked, or there is no tool; blockers are findings.
@@ -90,6 +91,7 @@ pub async fn check(
     config: &BackupConfig,
     to: Option<&Path>,
     incremental: bool,
+    measure: bool,
 ) -> Result<Checked> {
     let dialect = session.dialect().clone();
     let tool = tool::find(config, &dialect).await?;
@@ -176,35 +178,26 @@ pub async fn check(
         );
     }
     if let Some(to) = to {
-        let free = staging::free_space(to)?;
         // What arrives while it runs is redo log, which a busy server writes a lot of.
         let wanted = if incremental { 0 } else { walked.bytes + walked.bytes / 10 };
-        if free < wanted {
-            add(
-                Severity::Blocker,
-                "space",
-                vec![to.display().to_string()],
-                format!(
-                    "{} are free in {}, and the backup takes about {}",
-                    staging::size(free),
-                    to.display(),
-                    staging::size(wanted)
-                ),
-                "free space, name another directory, or stream the backup (--stream)".into(),
-            );
-        } else if incremental && free < walked.bytes / 10 {
+        let place = to.to_path_buf();
+        let looked = tokio::task::spawn_blocking(move || staging::look(&place, wanted, measure))
+            .await
+            .map_err(|error| Error::new(Kind::Bug, "a look panicked").because(error))??;
+        if incremental && looked.free < walked.bytes / 10 {
             add(
                 Severity::Warning,
                 "space",
                 vec![to.display().to_string()],
                 format!(
                     "{} are free for an incremental backup of {} of data",
-                    staging::size(free),
+                    staging::size(looked.free),
                     staging::size(walked.bytes)
                 ),
                 "free space before it is taken".into(),
             );
         }
+        findings.extend(looked.findings);
     }
     Ok(Checked {
         tool,

@@ -15,7 +15,7 @@ use crate::{
     engine::{Context, Finding, Severity, Step},
     error::{Error, Kind, Result},
     target::objects::Aside,
-    transit::{archive::tree::blobs_of_path, inspect::inspect},
+    transit::{MAX_OBJECTS, archive::tree::blobs_of_path, inspect::inspect},
 };
 
 /// The step's name.
@@ -84,8 +84,38 @@ impl Step for TakeBackup {
         let to = directory.parent().unwrap_or(&directory);
         let config = &context.config.backup;
         let whole = taken(context).is_ok_and(|taken| !taken.is_empty());
-        let checked =
-            check::check(&context.config.source, &mut session, config, Some(to), whole).await?;
+        let mut checked =
+            check::check(&context.config.source, &mut session, config, Some(to), whole, false)
+                .await?;
+        let mut blocked = |id: &str, why: String, remedy: &str| {
+            checked.findings.push(Finding {
+                id: format!("backup.{id}"),
+                severity: Severity::Blocker,
+                objects: Vec::new(),
+                why,
+                remedy: remedy.into(),
+            });
+        };
+        let files = checked.files * u64::from(1 + config.incrementals);
+        if config.incrementals > 0 && files > MAX_OBJECTS {
+            blocked(
+                "files",
+                format!(
+                    "full and incremental backups have about {files} files, and Aurora restores from {MAX_OBJECTS} objects"
+                ),
+                "incrementals = 0 in [backup]: a full backup goes up as one tar in parts",
+            );
+        }
+        if config.incrementals > 1 && config.based_on == Incremental::Full {
+            blocked(
+                "superseded",
+                format!(
+                    "with based_on = \"full\" only the last of {} incremental backups would be restored",
+                    config.incrementals
+                ),
+                "based_on = \"previous\", or incrementals = 1, in [backup]",
+            );
+        }
         Ok(checked.findings)
     }
 

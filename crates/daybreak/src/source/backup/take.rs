@@ -254,9 +254,15 @@ async fn begin(
     };
     let mut session = Session::open(&request.source, Side::Source).await?;
     let to = stream.is_none().then(|| held.directory().to_path_buf());
-    let checked =
-        check::check(&request.source, &mut session, &request.config, to.as_deref(), base.is_some())
-            .await?;
+    let checked = check::check(
+        &request.source,
+        &mut session,
+        &request.config,
+        to.as_deref(),
+        base.is_some(),
+        true,
+    )
+    .await?;
     for finding in &checked.findings {
         match finding.severity {
             Severity::Blocker => {}

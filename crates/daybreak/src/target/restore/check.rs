@@ -5,16 +5,8 @@ use crate::{
     config::S3Place,
     engine::{Finding, Severity},
     error::{Error, Kind, Result},
+    transit::{MAX_OBJECT, MAX_OBJECTS, MAX_TOTAL},
 };
-
-/// What Aurora takes of a bucket.
-///
-/// Source: Aurora User Guide, *Physical migration from MySQL by using Percona XtraBackup and Amazon S3*.
-const MOST_OBJECTS: u64 = 1_000_000;
-const LARGEST_OBJECT: u64 = 5_000_000_000_000;
-
-/// 64 TiB: the most that the unpacked data may have.
-const MOST_BYTES: u64 = 64 << 40;
 
 /// An empty prefix would read whatever lies in the bucket.
 pub(super) fn whole_bucket(place: &S3Place) -> Error {
@@ -160,14 +152,14 @@ impl Restore<'_> {
             ));
         }
         if let Some(objects) =
-            bucket.objects.filter(|objects| *objects == 0 || *objects > MOST_OBJECTS)
+            bucket.objects.filter(|objects| *objects == 0 || *objects > MAX_OBJECTS)
         {
             findings.push(blocker(
                 "restore.objects",
                 &[name],
                 match objects {
                     0 => format!("nothing lies at {}", self.wanted.place),
-                    more => format!("{more} objects lie there: Aurora takes {MOST_OBJECTS}"),
+                    more => format!("{more} objects lie there: Aurora takes {MAX_OBJECTS}"),
                 },
                 match objects {
                     0 => "upload the backup first (`daybreak upload`), or correct the prefix",
@@ -175,7 +167,7 @@ impl Restore<'_> {
                 },
             ));
         }
-        if let Some(largest) = bucket.largest.filter(|largest| *largest > LARGEST_OBJECT) {
+        if let Some(largest) = bucket.largest.filter(|largest| *largest > MAX_OBJECT) {
             findings.push(blocker(
                 "restore.object_size",
                 &[name],
@@ -183,7 +175,7 @@ impl Restore<'_> {
                 "upload it again with a smaller split_mib in [staging]",
             ));
         }
-        if let Some(bytes) = self.wanted.backup.bytes.filter(|bytes| *bytes > MOST_BYTES) {
+        if let Some(bytes) = self.wanted.backup.bytes.filter(|bytes| *bytes > MAX_TOTAL) {
             findings.push(blocker(
                 "restore.size",
                 &[name],

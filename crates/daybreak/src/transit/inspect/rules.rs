@@ -197,10 +197,6 @@ pub const RULES: &[Rule] = rules! {
         "blank it before the backup leaves this machine; daybreak upload does, of directories";
 };
 
-/// The most files that Aurora takes.
-pub const MOST_FILES: u64 = 1_000_000;
-/// The most bytes, unpacked.
-pub const MOST_BYTES: u64 = 64 << 40;
 /// The one form of the system tablespace. Source: AWS UG.
 pub const DATA_FILE_PATH: &str = "ibdata1:12m:autoextend";
 /// Releases that newer versions of Aurora refuse. Source: Aurora release notes.

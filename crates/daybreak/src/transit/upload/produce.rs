@@ -10,11 +10,12 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
-use super::{Ended, MAX_HELD, MAX_TOTAL, MIB, Source, pass::Shared};
+use super::{Ended, MAX_HELD, MIB, Source, pass::Shared};
 use crate::{
     aws::s3::Payload,
     error::{Error, Kind, Result},
     transit::{
+        MAX_TOTAL,
         compress::Gzip,
         split::{self, Cut, Splitter},
         tree::{self, Entry},
@@ -321,6 +322,7 @@ fn is_typed(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transit::MAX_OBJECT;
 
     #[test]
     fn names_that_aurora_can_type() {
@@ -335,7 +337,7 @@ mod tests {
 
     #[test]
     fn a_large_file_has_no_more_parts_than_s3_takes() {
-        for size in [1, 16 * MIB, 200_000 * MIB, split::MAX_OBJECT] {
+        for size in [1, 16 * MIB, 200_000 * MIB, MAX_OBJECT] {
             let part = part_of_file(size, 16 * MIB);
             assert!(size.div_ceil(part) <= split::MAX_PARTS && part >= 16 * MIB, "{size}");
         }

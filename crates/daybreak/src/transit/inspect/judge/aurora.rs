@@ -2,6 +2,7 @@
 
 use super::{Findings, content, few, product};
 use crate::transit::{
+    MAX_OBJECTS, MAX_TOTAL,
     inspect::{
         Source, files,
         links::{Backup, version},
@@ -71,10 +72,10 @@ fn forms(
     found.each("backup.incremental_form", packed);
     let plain = backups.iter().filter(|backup| backup.form == Form::Directory);
     let files: u64 = plain.map(|backup| backup.files.len() as u64).sum();
-    if files > rules::MOST_FILES {
+    if files > MAX_OBJECTS {
         found.add("backup.files", Vec::new(), format!("{files} files"));
     }
-    if inspection.bytes > rules::MOST_BYTES {
+    if inspection.bytes > MAX_TOTAL {
         found.add("backup.size", Vec::new(), format!("{} bytes", inspection.bytes));
     }
 }
