@@ -131,7 +131,12 @@ async fn an_interrupt_ends_the_tool_in_order() {
         assert_eq!(states(&place).await, ["unfinished"]);
         assert!(place.logins().is_empty());
     }
-    place.taken(&[]).await;
+    // The stream's name is that of a directory which is somebody else's.
+    let theirs = place.backups().join("full/theirs");
+    std::fs::create_dir(theirs.parent().unwrap()).unwrap();
+    std::fs::write(&theirs, "x").unwrap();
+    place.taken(&["--name", "next"]).await;
+    assert_eq!(std::fs::read(&theirs).unwrap(), b"x");
 }
 
 #[tokio::test(flavor = "multi_thread")]

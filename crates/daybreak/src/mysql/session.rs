@@ -312,6 +312,15 @@ impl Session {
         Ok(id.unwrap_or_default())
     }
 
+    /// The names of the server's binary log files, oldest first. Needs REPLICATION CLIENT.
+    pub async fn binary_logs(&mut self) -> Result<Vec<String>> {
+        let mut files = Vec::new();
+        for row in self.rows("SHOW BINARY LOGS").await? {
+            files.push(self.column::<String>(&row, 0)?.unwrap_or_default());
+        }
+        Ok(files)
+    }
+
     /// Ends the session in good order. Dropping it cuts the connection instead.
     pub async fn close(self) {
         if self.lost {

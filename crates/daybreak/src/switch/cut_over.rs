@@ -289,10 +289,7 @@ async fn moved(session: &mut Session, since: &Coordinates) -> Result<bool> {
         return Ok(true);
     }
     let (Some(before), Some(now)) = (&since.file, &now.file) else { return Ok(true) };
-    let mut files = Vec::new();
-    for row in session.rows("SHOW BINARY LOGS").await? {
-        files.push(session.column::<String>(&row, 0)?.unwrap_or_default());
-    }
+    let files = session.binary_logs().await?;
     let first = files.iter().position(|file| *file == before.file);
     let last = files.iter().position(|file| *file == now.file);
     let (Some(first), Some(last)) = (first, last) else { return Ok(true) };

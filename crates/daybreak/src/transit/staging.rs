@@ -91,7 +91,7 @@ pub fn look(directory: &Path, bytes: u64, measure: bool) -> Result<Staging> {
         add(
             Severity::Blocker,
             "space",
-            format!("{} are free, and the backup takes about {}", size(free), size(bytes)),
+            format!("{} are free in {place}, and the backup takes about {}", size(free), size(bytes)),
             "free space, name another directory in [staging], or stream the backup straight to S3 (stream = true in [backup])".into(),
         );
     }
@@ -101,7 +101,9 @@ pub fn look(directory: &Path, bytes: u64, measure: bool) -> Result<Staging> {
     for (id, why, remedy) in mount.iter().flat_map(mount_findings) {
         add(Severity::Warning, id, why, remedy);
     }
-    let speed = if measure { Some(written(&directory).map_err(at)?) } else { None };
+    // Not where it would take the last bytes.
+    let roomy = free >= bytes && free >= 4 * PROBE_BYTES as u64;
+    let speed = if measure && roomy { Some(written(&directory).map_err(at)?) } else { None };
     if let Some(bytes_per_second) = speed.filter(|speed| *speed < SLOW) {
         add(
             Severity::Warning,

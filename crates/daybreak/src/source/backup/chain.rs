@@ -223,15 +223,17 @@ impl Held {
     /// # Errors
     /// `Io`.
     pub fn drop_unfinished(&mut self) -> Result<Vec<String>> {
-        let unfinished: Vec<String> = self
-            .chain
-            .backups
-            .iter()
-            .filter(|backup| backup.state == BackupState::Unfinished)
-            .map(|backup| backup.name.clone())
-            .collect();
-        for name in &unfinished {
-            remove_tree(&self.place(name))?;
+        let mut unfinished = Vec::new();
+        for backup in &self.chain.backups {
+            if backup.state != BackupState::Unfinished {
+                continue;
+            }
+            // A stream left nothing here: a directory of its name is somebody else's. That of a backup
+            // wasn't there when it was begun.
+            if backup.stream.is_none() {
+                remove_tree(&self.place(&backup.name))?;
+            }
+            unfinished.push(backup.name.clone());
         }
         if !unfinished.is_empty() {
             self.chain.backups.retain(|backup| backup.state != BackupState::Unfinished);

@@ -134,15 +134,24 @@ fn text(url: &ServerUrl, tool: BackupTool) -> Result<String> {
     if let Some(password) = &url.password {
         lines.push(format!("password={}", quoted(password.reveal())?));
     }
+    // Percona's tools have no `protocol`: the host alone decides there.
+    let mariadb = tool == BackupTool::MariadbBackup;
     match &url.socket {
         Some(socket) => {
-            lines.push("protocol=socket".into());
+            if mariadb {
+                lines.push("protocol=socket".into());
+            }
             lines.push(format!("socket={}", quoted(&socket.to_string_lossy())?));
         }
         None => {
             // `localhost` would mean the socket that the tool was built with.
-            lines.push("protocol=tcp".into());
-            lines.push(format!("host={}", quoted(&url.host)?));
+            let mut host = url.host.as_str();
+            if mariadb {
+                lines.push("protocol=tcp".into());
+            } else if host.eq_ignore_ascii_case("localhost") {
+                host = "127.0.0.1";
+            }
+            lines.push(format!("host={}", quoted(host)?));
             lines.push(format!("port={}", url.port));
         }
     }
@@ -208,6 +217,20 @@ mod tests {
         assert!(!format!("{login:?}").contains("eim"));
         drop(login);
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
+    }
+
+    /// Source: `xb_mysql_connect` of XtraBackup, which sets no protocol.
+    #[test]
+    fn a_port_of_localhost_never_means_a_socket() {
+        let url = ServerUrl::parse("mysql://u:p@localhost:3307/").unwrap();
+        let of = |tool| text(&url, tool).unwrap();
+        for tool in [BackupTool::Xtrabackup, BackupTool::Innobackupex] {
+            let said = of(tool);
+            assert!(said.contains("host=\"127.0.0.1\"\nport=3307\n"), "{said}");
+            assert!(!said.contains("protocol"), "{said}");
+        }
+        let said = of(BackupTool::MariadbBackup);
+        assert!(said.contains("protocol=tcp\nhost=\"localhost\"\nport=3307\n"), "{said}");
     }
 
     #[test]

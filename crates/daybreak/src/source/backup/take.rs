@@ -21,7 +21,7 @@ use crate::{
     engine::{Severity, StopSignal},
     error::{Error, Kind, Result},
     event::Events,
-    mysql::{ServerUrl, Session, Side},
+    mysql::{Coordinates, ServerUrl, Session, Side},
     transit::inspection::BackupKind,
 };
 
@@ -61,6 +61,7 @@ pub type Inspect = Box<dyn FnOnce(&Path) -> Result<()> + Send>;
 
 /// A backup under way.
 struct Work {
+    source: ServerUrl,
     held: Held,
     backup: TakenBackup,
     checked: Checked,
@@ -321,7 +322,8 @@ async fn begin(
     let login = Login::write(&request.source, checked.tool.kind)?;
     held.put(backup.clone())?;
     let log = held.directory().join(format!("{name}.log"));
-    Ok(Begun::Work(Box::new(Work { held, backup, checked, login, pages, base, log })))
+    let source = request.source.clone();
+    Ok(Begun::Work(Box::new(Work { source, held, backup, checked, login, pages, base, log })))
 }
 
 /// Waits until the server has made a checkpoint after an LSN: an incremental backup without one has
@@ -392,7 +394,7 @@ async fn finish(
     streamed: Option<u64>,
     events: &Events,
 ) -> Result<TakenBackup> {
-    let Work { mut held, mut backup, checked, login, base, .. } = work;
+    let Work { source, mut held, mut backup, checked, login, base, .. } = work;
     let found = info::checkpoints(files)?;
     check_kind(&found, base.as_ref()).map_err(|error| error.at(files.display()))?;
     let said = info::info(files)?;
@@ -442,6 +444,21 @@ async fn finish(
             .map_err(|error| Error::new(Kind::Bug, "an inspection panicked").because(error))??;
     }
     drop(login);
+    match is_of(&source, backup.coordinates.as_ref()).await {
+        Ok(true) => {}
+        Ok(false) => {
+            return Err(Error::new(
+                Kind::Backup,
+                "the backup's coordinates aren't in the source's binary log: the tool has backed up another server",
+            )
+            .at(source.to_string())
+            .next("several servers on one host? name the source by 127.0.0.1 and its port, and its data directory (data_directory in [backup])"));
+        }
+        // What was copied isn't thrown away for that.
+        Err(error) => events.warn(format!(
+            "whether the backup's coordinates are in the source's binary log can't be told: {error}"
+        )),
+    }
     backup.state = BackupState::Whole;
     held.put(backup.clone())?;
     events.info(format!(
@@ -455,6 +472,17 @@ async fn finish(
     ));
     tracing::info!(backup = backup.name, tool = %checked.tool, to_lsn = backup.to_lsn, "a backup is whole");
     Ok(backup)
+}
+
+/// Whether a server's binary log has the file that a backup's coordinates name.
+async fn is_of(source: &ServerUrl, coordinates: Option<&Coordinates>) -> Result<bool> {
+    let Some(at) = coordinates.and_then(|coordinates| coordinates.file.as_ref()) else {
+        return Ok(true);
+    };
+    let mut session = Session::open(source, Side::Source).await?;
+    let files = session.binary_logs().await?;
+    session.close().await;
+    Ok(files.contains(&at.file))
 }
 
 /// Whether it is of the kind that was asked for, and joins its base.
