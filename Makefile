@@ -48,10 +48,10 @@ test-long: servers ## Runs every test, those that take long (marked "slow: make 
 
 soak: servers ## Kills program and servers at random moments of whole runs: KILLS=100 SEED=n
 	KILLS=$(KILLS) $(if $(filter command environment,$(firstword $(origin SEED))),SEED=$(SEED)) \
-	  cargo test --locked -p daybreak-cli --test soak -- --ignored --nocapture
+	  cargo test --locked --workspace --test soak -- --ignored --nocapture
 
 fuzz: tools ## Feeds hostile backups to the readers, FUZZ_SECONDS=600 each: SEED=n
-	FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test --locked -p daybreak --test inspect fuzz_for_long -- --ignored --nocapture
+	FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test --locked --workspace --test inspect fuzz_for_long -- --ignored --nocapture
 
 bench: build ## Measures against mysqldump, mydumper, pt-table-checksum's queries: ROWS=1000000 ROUNDS=3
 	@scripts/get-servers mysql-9.7 mydumper
