@@ -320,7 +320,8 @@ async fn begin(
     };
     let login = Login::write(&request.source, checked.tool.kind)?;
     held.put(backup.clone())?;
-    let log = held.directory().join(format!("{name}.log"));
+    // Named as what is daybreak's own, which an upload leaves where it is.
+    let log = held.directory().join(format!("daybreak-{name}.log"));
     Ok(Begun::Work(Box::new(Work { held, backup, checked, login, pages, base, log })))
 }
 
