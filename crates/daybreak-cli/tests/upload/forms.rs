@@ -45,6 +45,14 @@ async fn a_directory_as_one_tar() {
     let names: Vec<String> = files(&stage.objects()).into_keys().collect();
     assert_eq!(names, ["backup.tar.gz00000", "backup.tar.gz00001"]);
     stage.assert_tar_is_backup();
+    // One of them is lost: it is sent again, and the other one isn't.
+    let arguments = [backup, PLACE, "--as", "tar.gz", "--split-mib", "10"];
+    fs::remove_file(stage.objects().join("backup.tar.gz00001")).unwrap();
+    let sent = stage.cloud.received().len();
+    stage.done(&arguments).await;
+    let again = stage.cloud.received().split_off(sent);
+    assert!(!again.is_empty() && again.iter().all(|part| part.key.ends_with("00001")), "{again:?}");
+    stage.assert_tar_is_backup();
     // The objects go as ready files, too: by the beginning of their names.
     let parts = stage.objects().join("backup.tar.gz");
     let place = "s3://backups/again";
