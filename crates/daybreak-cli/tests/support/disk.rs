@@ -1,5 +1,7 @@
 //! A disk that can be filled.
 
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
 use std::{io::Write as _, path::Path, process::Command};
 
 /// A small file system in memory, as long as it is used.
