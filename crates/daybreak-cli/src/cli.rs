@@ -503,6 +503,14 @@ pub struct Upload {
     /// Where the upload's manifest lies.
     #[arg(long, value_name = "FILE")]
     pub manifest: Option<PathBuf>,
+    /// By whose rules the backup is judged before anything of it is seen in the bucket: Amazon
+    /// Aurora's, or only whether it is whole. As `backup inspect` does; blockers end with exit code 3.
+    #[arg(long, value_enum, default_value = "aurora")]
+    pub r#for: BackupFor,
+    /// Upload archives although a password stands in their xtrabackup_info. Of a directory it is left
+    /// out anyway, while the file on disk stays as it is.
+    #[arg(long)]
+    pub allow_secrets: bool,
     #[command(flatten)]
     pub directory: Directory,
     #[command(flatten)]
@@ -525,7 +533,9 @@ pub struct Cloud {
     /// MiB of a part (5 to 5120; a stream's is 64 at most). Default: 16.
     #[arg(long, value_name = "N")]
     pub part_mib: Option<u64>,
-    /// MiB of a stream's object before the next one begins; 10,000 parts at most. Default: 524288.
+    /// About how many MiB an object of a stream or tar.gz holds before the next one begins
+    /// (backup.tar.gz00000, backup.tar.gz00001, ...): whole parts of --part-mib, and no more than
+    /// 10,000 of them (with 16 MiB: 156 GiB). Files of a tree aren't split. Default: 524288.
     #[arg(long, value_name = "N")]
     pub split_mib: Option<u64>,
     /// How many parts travel at once, as far as 160 MiB hold them. Default: 4.

@@ -5,12 +5,16 @@
 mod across;
 #[path = "backups/chain.rs"]
 mod chain;
+#[path = "support/disk.rs"]
+mod disk;
 #[path = "backups/failures.rs"]
 mod failures;
 #[path = "backups/killed.rs"]
 mod killed;
 #[path = "backups/place.rs"]
 mod place;
+#[path = "backups/sent.rs"]
+mod sent;
 #[path = "backups/streams.rs"]
 mod streams;
 mod support;

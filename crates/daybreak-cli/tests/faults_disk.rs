@@ -1,69 +1,15 @@
 //! A disk that is really full: under the target's data, and under the migration's own directory.
 
+#[path = "support/disk.rs"]
+mod disk;
 mod support;
 
-use std::{io::Write as _, path::Path, process::Command};
-
+use disk::Disk;
 use rehearsal::server::Role;
 use support::{
     configure,
     faults::{Bench, Running},
 };
-
-/// A small file system in memory, as long as it is used.
-struct Disk {
-    directory: tempfile::TempDir,
-}
-
-impl Disk {
-    /// None where this account may not mount, which is said.
-    fn of(mib: u32) -> Option<Disk> {
-        let directory = tempfile::tempdir().unwrap();
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={mib}m,mode=0700"), "daybreak-test"])
-            .arg(directory.path())
-            .output()
-            .unwrap();
-        if !mounted.status.success() {
-            eprintln!(
-                "NOT TESTED: a full disk needs a small file system, and mounting one needs root: {}",
-                String::from_utf8_lossy(&mounted.stderr)
-            );
-            return None;
-        }
-        Some(Disk { directory })
-    }
-
-    fn path(&self) -> &Path {
-        self.directory.path()
-    }
-
-    /// Leaves so many KiB.
-    fn fill(&self, leave_kib: u64) {
-        let output = Command::new("df").args(["-k", "--output=avail"]).arg(self.path()).output();
-        let output = String::from_utf8(output.unwrap().stdout).unwrap();
-        let free: u64 = output.split_whitespace().last().unwrap().parse().unwrap();
-        let mut file = std::fs::File::create(self.path().join("filler")).unwrap();
-        let piece = vec![0; 1024];
-        for _ in leave_kib..free {
-            // The last pages may be taken by somebody else meanwhile.
-            if file.write_all(&piece).is_err() {
-                break;
-            }
-        }
-    }
-
-    fn make_room(&self) {
-        std::fs::remove_file(self.path().join("filler")).unwrap();
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        // Lazily: the server on it may be dying still.
-        _ = Command::new("umount").arg("-l").arg(self.path()).status();
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_at_the_target_is_told_and_the_copy_goes_on_when_there_is_room() {

@@ -6,5 +6,7 @@ mod faults;
 mod forms;
 #[path = "upload/killed.rs"]
 mod killed;
+#[path = "upload/refused.rs"]
+mod refused;
 #[path = "upload/stage.rs"]
 mod stage;

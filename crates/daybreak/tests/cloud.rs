@@ -62,6 +62,7 @@ impl Stage {
             uploads: 2,
             encryption: Encryption::S3,
             manifest: self.directory.path().join("upload.json"),
+            inspected: None,
         }
     }
 

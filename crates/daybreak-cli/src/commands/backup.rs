@@ -1,6 +1,6 @@
 //! `daybreak backup`: physical backups, one file a verb.
 
-mod inspect;
+pub(crate) mod inspect;
 mod list;
 mod prepare;
 mod take;

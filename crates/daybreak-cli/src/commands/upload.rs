@@ -2,24 +2,26 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use daybreak::{
     aws::{self, s3::S3},
     config::{CloudOverrides, Config, S3Place},
-    engine::StopSignal,
+    engine::{Severity, StopSignal},
     error::{Error, Exit, Kind, Result},
     transit::{
+        inspection::{Inspection, Profile},
         manifest,
-        upload::{self, Source, Target},
+        upload::{self, Source, Target, Wish},
+        watch::{Watch, Watched},
     },
 };
 
 use super::{Session, listen_for_signals, log_to};
 use crate::{
-    cli::{Cloud, Upload, UploadForm},
-    commands::migration,
+    cli::{BackupFor, Cloud, Upload, UploadForm},
+    commands::{backup::inspect::findings, migration},
 };
 
 /// Uploads, or goes on with it.
@@ -27,7 +29,15 @@ pub async fn upload(session: &Session<'_>, options: Upload) -> Result<Exit> {
     log_to(session, None)?;
     let place = S3Place::parse(&options.place)?;
     let (aws, staging) = Config::cloud(&options.directory.dir, &options.cloud.overrides())?;
-    let (source, manifest) = source(&options)?;
+    let wish = Wish {
+        profile: match options.r#for {
+            BackupFor::Aurora => Profile::Aurora,
+            BackupFor::Any => Profile::Any,
+        },
+        secrets: options.allow_secrets,
+    };
+    let refused = Refused::default();
+    let (source, manifest) = source(&options, wish, &refused)?;
     let manifest = options.manifest.clone().unwrap_or(manifest);
     let events = migration::logged(session);
     let stop = StopSignal::default();
@@ -35,9 +45,25 @@ pub async fn upload(session: &Session<'_>, options: Upload) -> Result<Exit> {
     let sdk = aws::sdk(&aws).await?;
     let store = S3::new(&sdk, &aws, staging.bandwidth);
     let region = store.region().unwrap_or_default();
-    let target = Target::new(Arc::new(store), place, region, &staging, manifest);
+    let mut target = Target::new(Arc::new(store), place, region, &staging, manifest);
     let live = matches!(source, Source::Stream { .. });
-    let uploaded = upload::upload(&target, source, &events, &stop).await?;
+    let mut held = None;
+    if !live {
+        let admitted = upload::admit(&mut target, &source, wish, &events).await?;
+        if let Some(found) = &admitted.inspection {
+            show(session, &options.path, found);
+            if admitted.blockers().next().is_some() {
+                return Ok(Exit::Found);
+            }
+        }
+        held = Some(admitted);
+    }
+    let uploaded = upload::upload(&target, source, &events, &stop).await;
+    drop(held);
+    if let Some(found) = &*refused.0.lock().unwrap_or_else(PoisonError::into_inner) {
+        show(session, &options.path, found);
+    }
+    let uploaded = uploaded?;
     if session.global.json.is_some() {
         session.ui.document(&uploaded);
         return Ok(Exit::Done);
@@ -51,11 +77,42 @@ pub async fn upload(session: &Session<'_>, options: Upload) -> Result<Exit> {
     session.ui.line(&format!("manifest: {}", target.manifest.display()));
     if live {
         session.ui.warn(
-            "whether the program that wrote the stream ended well can't be seen from here: look at its \
-             exit status (set -o pipefail), and inspect the backup",
+            "whether the program that wrote the stream ended well can't be seen from here: what arrived is \
+             whole, but look at its exit status too (set -o pipefail)",
         );
     }
     Ok(Exit::Done)
+}
+
+/// What was found against a stream while it went up.
+#[derive(Debug, Clone, Default)]
+struct Refused(Arc<Mutex<Option<Inspection>>>);
+
+/// Findings as `backup inspect` shows them. On success only what is worth knowing.
+fn show(session: &Session<'_>, path: &Path, found: &Inspection) {
+    let blocked = found.blockers().next().is_some();
+    if session.global.json.is_some() {
+        // One document on the standard output: the manifest of an upload, or what stands in its way.
+        if blocked {
+            session.ui.document(found);
+        }
+        return;
+    }
+    let said: Vec<_> = found
+        .findings
+        .iter()
+        .filter(|finding| blocked || finding.severity >= Severity::Warning)
+        .cloned()
+        .collect();
+    findings(session, &said);
+    if blocked {
+        session.ui.line("");
+        session.ui.line(&format!(
+            "nothing of {} was uploaded: {} blockers",
+            path.display(),
+            found.blockers().count()
+        ));
+    }
 }
 
 impl Cloud {
@@ -84,10 +141,10 @@ impl Cloud {
 }
 
 /// What goes up, and where its manifest lies.
-fn source(options: &Upload) -> Result<(Source, PathBuf)> {
+fn source(options: &Upload, wish: Wish, refused: &Refused) -> Result<(Source, PathBuf)> {
     let path = options.path.as_path();
     if path == Path::new("-") {
-        return from_stdin(options);
+        return from_stdin(options, wish, refused.clone());
     }
     let usage =
         |what: &str, next: &str| Err(Error::new(Kind::Usage, what).at(path.display()).next(next));
@@ -121,7 +178,7 @@ fn source(options: &Upload) -> Result<(Source, PathBuf)> {
     Ok((source, manifest))
 }
 
-fn from_stdin(options: &Upload) -> Result<(Source, PathBuf)> {
+fn from_stdin(options: &Upload, wish: Wish, refused: Refused) -> Result<(Source, PathBuf)> {
     let name = options.stream_name.clone().unwrap_or_default();
     let known = [".xbstream", ".tar", ".tar.gz"].iter().any(|ending| name.ends_with(ending));
     if !known || name.contains('/') || options.form.is_some() {
@@ -131,11 +188,22 @@ fn from_stdin(options: &Upload) -> Result<(Source, PathBuf)> {
         ));
     }
     let manifest = options.directory.dir.join(format!("{}-{name}", manifest::FILE));
+    // Before daybreak compresses it: plain tar.
+    let watch = Watch::begin(&name, wish.profile)?;
+    let verdict = watch.verdict();
     let source = Source::Stream {
         compress: name.ends_with(".tar.gz"),
         name,
-        input: Box::new(std::io::stdin()),
-        ended: Box::pin(async { Ok(()) }),
+        input: Box::new(Watched::new(std::io::stdin(), watch)),
+        ended: Box::pin(async move {
+            let found = tokio::task::spawn_blocking(move || verdict.wait());
+            let mut found = found.await.map_err(|error| {
+                Error::new(Kind::Bug, "looking at the stream failed").because(error)
+            })??;
+            let fit = upload::refuse(&mut found, wish);
+            *refused.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+            fit
+        }),
     };
     Ok((source, manifest))
 }

@@ -195,5 +195,9 @@ async fn a_full_disk_is_said_and_the_next_one_replaces_what_is_left() {
     assert!(output.status.success() && said.contains("never finished"), "{said}");
     let listed = place.list().await;
     assert_eq!((listed.len(), &listed[1]["state"]), (2, &"whole".into()));
-    assert!(!std::fs::read_to_string(place.backups().join("inc1.log")).unwrap().contains(PASSWORD));
+    assert!(
+        !std::fs::read_to_string(place.backups().join("daybreak-inc1.log"))
+            .unwrap()
+            .contains(PASSWORD)
+    );
 }

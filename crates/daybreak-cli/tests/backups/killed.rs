@@ -20,7 +20,7 @@ async fn in_the_middle(place: &Place, arguments: &[&str]) -> (AtWork, u32, PathB
     let log = std::cell::RefCell::new(PathBuf::new());
     until("the tool to copy", || {
         let name = if arguments.contains(&"--incremental") { "inc1" } else { "full" };
-        *log.borrow_mut() = place.backups().join(format!("{name}.log"));
+        *log.borrow_mut() = place.backups().join(format!("daybreak-{name}.log"));
         std::fs::read_to_string(&*log.borrow()).is_ok_and(|text| text.contains("Copying "))
     })
     .await;
@@ -109,7 +109,7 @@ async fn in_the_middle_of(place: &Place, arguments: &[&str]) -> (AtWork, u32, Pa
     }
     let work = AtWork::start(place.take(arguments));
     // Nobody reads the pipe: the tool waits in the middle.
-    let log = place.backups().join("full.log");
+    let log = place.backups().join("daybreak-full.log");
     until("the tool to stream", || {
         std::fs::read_to_string(&log).is_ok_and(|text| text.contains("Streaming "))
     })
@@ -162,7 +162,7 @@ async fn a_merge_that_is_killed_begins_again_on_a_copy_and_is_refused_in_place()
         command
     };
     let copy = place.home.path().join("copy");
-    let log = place.backups().join("inc1.prepare.log");
+    let log = place.backups().join("daybreak-inc1.prepare.log");
     for to in [Some(copy.as_path()), None] {
         if log.exists() {
             std::fs::remove_file(&log).unwrap();

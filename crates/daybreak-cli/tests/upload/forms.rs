@@ -4,13 +4,14 @@ use std::{fs, process::Stdio};
 
 use tokio::io::AsyncWriteExt as _;
 
-use super::stage::{PLACE, Stage, files, said, seed};
+use super::stage::{PLACE, Stage, chunk, chunk_end, files, said, seed, xbstream};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_directory_as_a_tree() {
     let stage = Stage::new().await;
     stage.write_backup(17, seed());
-    fs::write(stage.backup.join("daybreak-backups.json"), "{}").unwrap();
+    fs::write(stage.backup.join("daybreak-backups.json"), r#"{"format": 1, "backups": []}"#)
+        .unwrap();
     stage.done(&[stage.backup.to_str().unwrap(), PLACE, "--encryption", "s3"]).await;
     fs::remove_file(stage.backup.join("daybreak-backups.json")).unwrap();
     stage.assert_tree_is_backup();
@@ -19,9 +20,9 @@ async fn a_directory_as_a_tree() {
     let text = stage.done(&[stage.backup.to_str().unwrap(), PLACE, "--encryption", "s3"]).await;
     assert!(text.contains("uploaded already"), "{text}");
     assert_eq!(stage.cloud.received().len(), sent);
-    // A further backup beside the first: only that is sent.
+    // A further database: only that is sent.
     fs::create_dir(stage.backup.join("inc1")).unwrap();
-    fs::write(stage.backup.join("inc1/ibdata1.delta"), vec![7; 9000]).unwrap();
+    fs::write(stage.backup.join("inc1/later.TRG"), vec![7; 9000]).unwrap();
     stage.done(&[stage.backup.to_str().unwrap(), PLACE, "--encryption", "s3"]).await;
     stage.assert_tree_is_backup();
     let more: Vec<_> = stage.cloud.received().split_off(sent);
@@ -30,7 +31,7 @@ async fn a_directory_as_a_tree() {
     let mut large = fs::read(stage.backup.join("ibdata1")).unwrap();
     large[100] ^= 1;
     fs::write(stage.backup.join("ibdata1"), &large).unwrap();
-    fs::write(stage.backup.join("inc1/ibdata1.delta"), vec![8; 9000]).unwrap();
+    fs::write(stage.backup.join("inc1/later.TRG"), vec![8; 9000]).unwrap();
     stage.done(&[stage.backup.to_str().unwrap(), PLACE, "--encryption", "s3"]).await;
     stage.assert_tree_is_backup();
 }
@@ -43,6 +44,14 @@ async fn a_directory_as_one_tar() {
     stage.done(&[backup, PLACE, "--as", "tar.gz", "--split-mib", "10"]).await;
     let names: Vec<String> = files(&stage.objects()).into_keys().collect();
     assert_eq!(names, ["backup.tar.gz00000", "backup.tar.gz00001"]);
+    stage.assert_tar_is_backup();
+    // One of them is lost: it is sent again, and the other one isn't.
+    let arguments = [backup, PLACE, "--as", "tar.gz", "--split-mib", "10"];
+    fs::remove_file(stage.objects().join("backup.tar.gz00001")).unwrap();
+    let sent = stage.cloud.received().len();
+    stage.done(&arguments).await;
+    let again = stage.cloud.received().split_off(sent);
+    assert!(!again.is_empty() && again.iter().all(|part| part.key.ends_with("00001")), "{again:?}");
     stage.assert_tar_is_backup();
     // The objects go as ready files, too: by the beginning of their names.
     let parts = stage.objects().join("backup.tar.gz");
@@ -58,7 +67,7 @@ async fn streams() {
     let stage = Stage::new().await;
     stage.write_backup(17, seed());
     // An xbstream goes up as it is.
-    let bytes = fs::read(stage.backup.join("ibdata1")).unwrap();
+    let bytes = xbstream(&stage.backup_files());
     let mut child = stage
         .command(&["-", PLACE, "--stream-name", "backup.xbstream", "--split-mib", "10"])
         .stdin(Stdio::piped())
@@ -107,10 +116,18 @@ async fn memory_is_bounded() {
         .spawn()
         .unwrap();
     let mut input = child.stdin.take().unwrap();
-    let chunk: Vec<u8> = (0..1 << 20).map(|at: u32| ((at * 31) >> 3) as u8).collect();
-    for _ in 0..MIB {
-        input.write_all(&chunk).await.unwrap();
+    stage.write_backup(1, seed());
+    let backup = xbstream(&stage.backup_files());
+    input.write_all(&backup).await.unwrap();
+    let bytes: Vec<u8> = (0..1 << 20).map(|at: u32| ((at * 31) >> 3) as u8).collect();
+    let mut piece = chunk("ib_logfile1", 0, &bytes);
+    // Where the offset stands, behind the head and the payload's length.
+    let at = 14 + "ib_logfile1".len() + 8;
+    for number in 0..MIB as u64 {
+        piece[at..at + 8].copy_from_slice(&(number << 20).to_le_bytes());
+        input.write_all(&piece).await.unwrap();
     }
+    input.write_all(&chunk_end("ib_logfile1")).await.unwrap();
     // It lives as long as its input; the figure only ever grows.
     let status = fs::read_to_string(format!("/proc/{}/status", child.id().unwrap())).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
@@ -120,5 +137,6 @@ async fn memory_is_bounded() {
     assert!(output.status.success(), "{}", said(&output));
     println!("{} MiB at most", peak / 1024);
     assert!(peak < 256 * 1024, "{peak} KiB");
-    assert_eq!(stage.joined("backup.xbstream").len(), MIB << 20);
+    let sent = backup.len() + MIB * piece.len() + chunk_end("ib_logfile1").len();
+    assert_eq!(stage.joined("backup.xbstream").len(), sent);
 }

@@ -1,11 +1,11 @@
 //! SIGKILL at random moments: the same command goes on, and no part that was complete is sent again.
 
-use std::{collections::HashSet, fs, process::Stdio, time::Duration};
+use std::{collections::HashSet, process::Stdio, time::Duration};
 
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use tokio::io::AsyncWriteExt as _;
 
-use super::stage::{PLACE, Stage, said, seed};
+use super::stage::{PLACE, Stage, said, seed, xbstream};
 
 /// Kills it until it gets through. Returns how often it was killed.
 async fn kill_until_done(stage: &Stage, arguments: &[&str], random: &mut StdRng) -> u32 {
@@ -72,7 +72,7 @@ async fn a_tar() {
 async fn a_stream_begins_anew() {
     let stage = Stage::new().await;
     stage.write_backup(22, seed());
-    let bytes = fs::read(stage.backup.join("ibdata1")).unwrap();
+    let bytes = xbstream(&stage.backup_files());
     let arguments = ["-", PLACE, "--stream-name", "backup.xbstream", "--split-mib", "10"];
     let begin = || stage.command(&arguments).stdin(Stdio::piped()).spawn().unwrap();
     let mut child = begin();

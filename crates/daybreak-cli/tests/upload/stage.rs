@@ -40,7 +40,7 @@ impl Stage {
     /// Writes a backup of about so many MiB: one large file, some small ones, an empty directory.
     pub fn write_backup(&self, mib: usize, seed: u64) {
         let mut random = StdRng::seed_from_u64(seed);
-        for directory in ["shop", "empty", "full/nested"] {
+        for directory in ["shop", "empty", "mysql", "performance_schema", "shop/nested"] {
             fs::create_dir_all(self.backup.join(directory)).unwrap();
         }
         let mut large = vec![0; mib << 20];
@@ -48,15 +48,17 @@ impl Stage {
         // A part of it that can be compressed.
         let third = large.len() / 3;
         large[..third].fill(b'x');
+        tablespace(&mut large);
         fs::write(self.backup.join("ibdata1"), &large).unwrap();
         for number in 0..12 {
-            let mut bytes = vec![0; random.random_range(0..200_000)];
+            let mut bytes = vec![0; random.random_range(1..13) << 14];
             random.fill_bytes(&mut bytes);
+            tablespace(&mut bytes);
             fs::write(self.backup.join(format!("shop/t{number}.ibd")), bytes).unwrap();
         }
-        fs::write(self.backup.join("full/nested/xtrabackup_checkpoints"), "backup_type = full\n")
-            .unwrap();
-        fs::write(self.backup.join("empty.frm"), "").unwrap();
+        for (name, text) in METADATA {
+            fs::write(self.backup.join(name), text).unwrap();
+        }
     }
 
     /// The command, for this endpoint.
@@ -189,6 +191,79 @@ impl Stage {
         all.retain(|name, _| !name.contains(".daybreak"));
         all
     }
+}
+
+/// What the tool writes beside the data of a MySQL 5.7, and some small files.
+const METADATA: [(&str, &str); 9] = [
+    (
+        "xtrabackup_checkpoints",
+        "backup_type = full-backuped\nfrom_lsn = 0\nto_lsn = 2000\nlast_lsn = 2100\ncompact = 0\n",
+    ),
+    (
+        "xtrabackup_info",
+        "uuid = 1\ntool_name = xtrabackup\ntool_command = --backup --target-dir=full\ntool_version = 2.4.29\n\
+         server_version = 5.7.44-log\nstart_time = 2026-11-21 10:00:00\nend_time = 2026-11-21 10:01:00\n\
+         binlog_pos = filename 'mysql-bin.000003', position '154'\ninnodb_from_lsn = 0\n\
+         innodb_to_lsn = 2000\npartial = N\nincremental = N\nformat = file\ncompact = N\n\
+         compressed = N\nencrypted = N\n",
+    ),
+    ("xtrabackup_binlog_info", "mysql-bin.000003\t154\n"),
+    (
+        "backup-my.cnf",
+        "[mysqld]\ninnodb_data_file_path=ibdata1:12M:autoextend\ninnodb_log_files_in_group=2\n\
+         innodb_page_size=16384\n",
+    ),
+    ("xtrabackup_logfile", "redo"),
+    ("mysql/db.opt", "default-character-set=utf8mb4\n"),
+    ("performance_schema/db.opt", "default-character-set=utf8\n"),
+    ("shop/nested/deep", "nested\n"),
+    ("shop/db.opt", ""),
+];
+
+/// Makes bytes begin as a tablespace of 16 KiB pages does.
+fn tablespace(bytes: &mut [u8]) {
+    bytes[..64].fill(0);
+    bytes[24..26].copy_from_slice(&8_u16.to_be_bytes());
+}
+
+/// Files as an xbstream: each in one chunk, and its end.
+pub fn xbstream(files: &BTreeMap<String, Vec<u8>>) -> Vec<u8> {
+    let mut stream = Vec::new();
+    for (name, bytes) in files {
+        stream.extend(chunk(name, 0, bytes));
+        stream.extend(chunk_end(name));
+    }
+    stream
+}
+
+/// A piece of a file in an xbstream.
+pub fn chunk(name: &str, offset: u64, bytes: &[u8]) -> Vec<u8> {
+    let mut chunk = chunk_head(b'P', name);
+    chunk.extend((bytes.len() as u64).to_le_bytes());
+    chunk.extend(offset.to_le_bytes());
+    let mut sum = u32::MAX;
+    for byte in bytes {
+        sum ^= u32::from(*byte);
+        for _ in 0..8 {
+            sum = (sum >> 1) ^ (0xedb8_8320 & (sum & 1).wrapping_neg());
+        }
+    }
+    chunk.extend((!sum).to_le_bytes());
+    chunk.extend(bytes);
+    chunk
+}
+
+/// A file's end in an xbstream.
+pub fn chunk_end(name: &str) -> Vec<u8> {
+    chunk_head(b'E', name)
+}
+
+fn chunk_head(kind: u8, name: &str) -> Vec<u8> {
+    let mut head = b"XBSTCK01\0".to_vec();
+    head.push(kind);
+    head.extend((name.len() as u32).to_le_bytes());
+    head.extend(name.as_bytes());
+    head
 }
 
 /// All files below a directory with their bytes.

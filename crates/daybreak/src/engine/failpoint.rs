@@ -3,9 +3,15 @@
 //!
 //! `DAYBREAK_KILL_AT=N:synced` kills the process (SIGKILL) when entry N is on disk and nothing of its
 //! effect has begun; `N:effect` when its effect is complete and the next entry isn't written.
+//! `DAYBREAK_KILL_AT=NAME` does so at a place between two entries that has a name.
 
 fn at(point: &str, seq: u64) {
-    if std::env::var("DAYBREAK_KILL_AT").is_ok_and(|wanted| wanted == format!("{seq}:{point}")) {
+    reached(&format!("{seq}:{point}"));
+}
+
+/// The place of this name is reached.
+pub(crate) fn reached(name: &str) {
+    if std::env::var("DAYBREAK_KILL_AT").is_ok_and(|wanted| wanted == name) {
         // SAFETY: sends a signal to this very process; no memory is touched.
         unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
         // The signal may take a moment; nothing may happen in it.

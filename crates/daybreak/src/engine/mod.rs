@@ -5,7 +5,7 @@
 
 pub mod context;
 #[cfg(feature = "failpoints")]
-mod failpoint;
+pub(crate) mod failpoint;
 pub mod journal;
 pub mod plan;
 pub mod runner;

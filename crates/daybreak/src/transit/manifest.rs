@@ -15,6 +15,7 @@ use crate::{
     aws::s3::{AtRest, Part},
     config::{Encryption, S3Place},
     error::{Error, Kind, Result},
+    transit::inspection::Profile,
 };
 
 /// The manifest's name in a directory that is uploaded.
@@ -70,6 +71,10 @@ pub struct Manifest {
     pub name: Option<String>,
     /// Names, sizes and times of the files, as one digest; none for a stream.
     pub input: Option<String>,
+    /// By whose rules these files were looked at, and nothing was found against them; none: they weren't
+    /// looked at before the upload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inspected: Option<Profile>,
     /// How many bytes a part holds.
     pub part_bytes: u64,
     /// How many parts an object of a stream has at most.
@@ -78,7 +83,7 @@ pub struct Manifest {
     pub encryption: Encryption,
     /// Whether everything is there, and the bucket was asked.
     pub complete: bool,
-    /// The objects, in the order of their keys; none before it is complete.
+    /// The objects, in the order of their keys; none before it was complete once.
     #[serde(default)]
     pub objects: Vec<Object>,
 }
@@ -92,6 +97,7 @@ impl Manifest {
             form,
             name,
             input: None,
+            inspected: None,
             part_bytes: 0,
             parts_per_object: 0,
             encryption,

@@ -11,6 +11,7 @@ pub mod staging;
 pub mod step;
 pub mod tree;
 pub mod upload;
+pub mod watch;
 
 /// The most objects that Aurora restores from.
 ///

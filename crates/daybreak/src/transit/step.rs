@@ -14,17 +14,20 @@ use async_trait::async_trait;
 use tokio_util::io::SyncIoBridge;
 
 use super::{
+    inspection::Inspection,
     manifest::Manifest,
     upload::{self, Source, Target},
+    watch::{self, Watch, Watched},
 };
 use crate::{
     aws::{self, s3::S3},
     config::S3Place,
     engine::{Context, Finding, Severity, Step},
     error::{Error, Kind, Result},
+    event::Events,
     source::backup::{
-        self, StreamFormat, Wanted,
-        step::{directory, request},
+        self, StreamFormat, TakenBackup, Wanted,
+        step::{directory, request, taken},
     },
     target::objects::Aside,
 };
@@ -78,7 +81,8 @@ impl Step for Upload {
 
     async fn check(&self, context: &Context) -> Result<Vec<Finding>> {
         let mut findings = Vec::new();
-        if context.config.backup.stream && context.config.backup.incrementals > 0 {
+        let streamed = context.plan().map_or(context.config.backup.stream, |plan| plan.streamed);
+        if streamed && context.config.backup.incrementals > 0 {
             findings.push(Finding {
                 id: "upload.stream".into(),
                 severity: Severity::Blocker,
@@ -94,16 +98,21 @@ impl Step for Upload {
     }
 
     async fn run(&self, context: &Context) -> Result<()> {
-        let target = target(context).await?;
-        let source = if context.config.backup.stream {
-            stream(context).await?
-        } else if context.config.backup.incrementals == 0 {
-            Source::TarGz {
-                directory: directory(context)?.join("full"),
-                name: "backup.tar.gz".into(),
+        let target = Arc::new(target(context).await?);
+        // As it was planned: the configuration may have been edited since.
+        let source = if context.plan()?.streamed {
+            if is_there(context, &target).await? {
+                return Ok(());
             }
+            stream(context).await?
         } else {
-            Source::Tree { directory: directory(context)? }
+            match &taken(context)?[..] {
+                [only] => Source::TarGz {
+                    directory: directory(context)?.join(&only.name),
+                    name: "backup.tar.gz".into(),
+                },
+                _ => Source::Tree { directory: directory(context)? },
+            }
         };
         let (events, stop) = (context.events.clone(), context.stop.clone());
         apart(
@@ -126,13 +135,14 @@ impl Step for Upload {
 
     async fn undo(&self, context: &Context) -> Result<()> {
         let target = target(context).await?;
-        let directory = match context.config.backup.stream {
+        let streamed = context.plan()?.streamed;
+        let directory = match streamed {
             true => None,
             false => Some(directory(context)?),
         };
         let (events, stop) = (context.events.clone(), context.stop.clone());
         apart(move || async move { upload::undo(&target, directory.as_deref(), &events, &stop).await }).await?;
-        if context.config.backup.stream {
+        if streamed {
             backup::step::TakeBackup.undo(context).await?;
         }
         Ok(())
@@ -140,16 +150,66 @@ impl Step for Upload {
 }
 
 /// Runs work of an upload on a thread of its own: what it reads may block, and can't be shared.
-async fn apart<F: Future<Output = Result<()>>>(
+async fn apart<T: Send + 'static, F: Future<Output = Result<T>>>(
     make: impl FnOnce() -> F + Send + 'static,
-) -> Result<()> {
+) -> Result<T> {
     let runtime = tokio::runtime::Handle::current();
     tokio::task::spawn_blocking(move || runtime.block_on(make()))
         .await
         .map_err(|error| Error::new(Kind::Bug, "the upload's thread is gone").because(error))?
 }
 
-/// A backup that goes up while it is being taken.
+/// Whether an earlier run brought the whole stream there, and wrote down all that is needed of it. Of one
+/// that isn't in the bucket any more, or of which a record is missing, what is left is taken away: it
+/// begins anew. A stream that isn't complete is left to [`upload::upload`], which knows what it may delete.
+async fn is_there(context: &Context, target: &Arc<Target>) -> Result<bool> {
+    let Some(manifest) = Manifest::load(&target.manifest)?.filter(|manifest| manifest.complete)
+    else {
+        return Ok(false);
+    };
+    let ask = || (target.clone(), context.events.clone(), context.stop.clone());
+    let events = &context.events;
+    let (asked, told, stop) = ask();
+    let lost =
+        apart(move || async move { upload::lost(&asked, &manifest, &told, &stop).await }).await?;
+    let why = match lost {
+        Some(lost) => lost,
+        None => match missing_record(context)? {
+            None => {
+                events.info(format!(
+                    "{} was uploaded already, and the bucket holds it",
+                    target.place
+                ));
+                return Ok(true);
+            }
+            Some(missing) => missing,
+        },
+    };
+    events.warn(format!(
+        "{why}: a stream can't be sent again, so what is left of it is taken away, and the backup taken again"
+    ));
+    let (asked, told, stop) = ask();
+    apart(move || async move { upload::undo(&asked, None, &told, &stop).await }).await?;
+    #[cfg(feature = "failpoints")]
+    crate::engine::failpoint::reached("stream-taken-away");
+    Ok(false)
+}
+
+/// What isn't there of what was written down about the backup that a stream was.
+fn missing_record(context: &Context) -> Result<Option<String>> {
+    let chain = taken(context)?;
+    let journaled: Option<TakenBackup> = context.journal.recall(ID, "full")?;
+    Ok(match (&chain[..], journaled) {
+        ([], _) => Some("the manifest of the backups doesn't know it".into()),
+        (_, None) => Some("the journal doesn't know it".into()),
+        ([one], Some(other)) if *one == other => Aside::load(&context.directory)?
+            .is_none()
+            .then(|| "what a restore leaves out wasn't put aside".into()),
+        _ => Some("the journal and the manifest of the backups know different ones".into()),
+    })
+}
+
+/// A backup that goes up while it is being taken, and is looked at on its way.
 async fn stream(context: &Context) -> Result<Source> {
     let directory = directory(context)?;
     // A stream that didn't arrive whole isn't there to go on with.
@@ -162,25 +222,58 @@ async fn stream(context: &Context) -> Result<Source> {
     std::fs::create_dir_all(&directory)
         .map_err(|error| Error::from(error).at(directory.display()))?;
     let request = request(context, &directory, "full", Wanted::Full);
+    let watch = Watch::begin(STREAM, context.config.backup.rules)?;
     let taken =
         backup::take_stream(&request, StreamFormat::Xbstream, &context.stop, &context.events)
             .await?;
     let read = Arc::new(AtomicU64::new(0));
-    let input = Counted { inner: SyncIoBridge::new(taken.reader), read: read.clone() };
+    let verdict = watch.verdict();
+    let watched = Watched::new(SyncIoBridge::new(taken.reader), watch);
+    let input = Counted { inner: watched, read: read.clone() };
     let (journal, handle) = (context.journal.clone(), taken.handle);
     let (url, selection) = (context.config.source.clone(), context.plan()?.selection);
     let (stop, own) = (context.stop.clone(), context.directory.clone());
+    let (place, events) = (self::place(context)?, context.events.clone());
     Ok(Source::Stream {
         name: STREAM.into(),
         compress: false,
         input: Box::new(input),
+        // In this order: what is written down about a backup is there before its objects are, and they
+        // before the upload counts as complete.
         ended: Box::pin(async move {
-            let backup = handle.finish(read.load(Ordering::SeqCst)).await?;
+            let inspect: backup::Inspect = Box::new(move |files| {
+                let found = verdict.wait()?;
+                watch::agrees(&found, files)
+                    .and_then(|()| judge(&found, &events))
+                    .map_err(|error| error.at(place))
+            });
+            let backup = handle.finish(read.load(Ordering::SeqCst), Some(inspect)).await?;
             // As at the backup's end: what changes from then on follows by replication.
             Aside::read(&url, &selection, &stop).await?.write(&own)?;
-            journal.record(ID, "full", &backup)
+            #[cfg(feature = "failpoints")]
+            crate::engine::failpoint::reached("stream-aside");
+            journal.record(ID, "full", &backup)?;
+            #[cfg(feature = "failpoints")]
+            crate::engine::failpoint::reached("stream-recorded");
+            Ok(())
         }),
     })
+}
+
+/// What the rules say against it, as of a backup in a directory.
+fn judge(found: &Inspection, events: &Events) -> Result<()> {
+    for finding in &found.findings {
+        match finding.severity {
+            Severity::Blocker => {
+                return Err(
+                    Error::new(Kind::Blocked, finding.why.clone()).next(finding.remedy.clone())
+                );
+            }
+            Severity::Warning => events.warn(finding.why.clone()),
+            Severity::Note => events.detail(finding.why.clone()),
+        }
+    }
+    Ok(())
 }
 
 struct Counted<R> {

@@ -1,15 +1,18 @@
 //! Brings a backup to S3: a directory as it is or as one compressed tar, files that are ready, or what a
 //! running program writes.
 //!
-//! Before a byte moves the bucket is asked for its Region and encryption, and the prefix must hold
+//! Before a byte moves the backup can be looked at ([`admit`]); secrets in what the tool wrote beside a
+//! directory's data stay behind. The bucket is asked for its Region and encryption, and the prefix must hold
 //! nothing else. Parts travel at once, bounded in memory. An upload that was killed goes on: the input is
 //! read again, and what the bucket has with the same digest isn't sent again. A live stream can't be read
 //! again: what a killed one left is taken away, and it begins anew. Afterwards the bucket is asked again.
 
 mod bucket;
+mod gate;
 mod pass;
 mod patience;
 mod produce;
+mod scrub;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -32,8 +35,11 @@ use crate::{
     engine::StopSignal,
     error::{Error, Kind, Result},
     event::Events,
+    transit::inspection::{Inspection, Profile},
 };
 use pass::Pass;
+
+pub use gate::{Admitted, Wish, admit};
 
 /// How many bytes of parts are held at once.
 const MEMORY: u64 = 160 << 20;
@@ -95,6 +101,8 @@ pub struct Target {
     pub encryption: Encryption,
     /// The manifest's file: beside the backup, not below the prefix.
     pub manifest: PathBuf,
+    /// By whose rules the files were looked at, and their fingerprint then; [`admit`] says so.
+    pub inspected: Option<(Profile, String)>,
 }
 
 impl Target {
@@ -115,6 +123,7 @@ impl Target {
             uploads: staging.uploads,
             encryption: staging.encryption.clone(),
             manifest,
+            inspected: None,
         }
     }
 
@@ -143,11 +152,13 @@ struct Input {
     root: PathBuf,
     /// Bytes in all, if known.
     total: Option<u64>,
+    /// Files that go up without the secrets that they hold here.
+    cleaned: Vec<String>,
 }
 
 impl Input {
     fn look(source: Source) -> Result<Input> {
-        let (form, name, root, entries) = match &source {
+        let (form, name, root, mut entries) = match &source {
             Source::Tree { directory } => {
                 (Form::Tree, None, directory.clone(), tree::walk(directory)?)
             }
@@ -165,8 +176,13 @@ impl Input {
         if form != Form::Stream && entries.iter().all(|entry| entry.directory) {
             return Err(Error::new(Kind::Usage, "there is no file to upload").at(root.display()));
         }
+        let cleaned = match form {
+            Form::Tree | Form::TarGz => scrub::substitute(&root, &mut entries)?,
+            // Archives go up byte for byte.
+            Form::Files | Form::Stream => Vec::new(),
+        };
         let total = (form != Form::Stream).then(|| entries.iter().map(|entry| entry.size).sum());
-        Ok(Input { source, form, name, entries: Arc::new(entries), root, total })
+        Ok(Input { source, form, name, entries: Arc::new(entries), root, total, cleaned })
     }
 
     /// Refuses what Aurora wouldn't restore from.
@@ -218,6 +234,12 @@ pub async fn upload(
         .await
         .map_err(|error| Error::new(Kind::Bug, "looking at the files failed").because(error))??;
     input.check_limits()?;
+    if !input.cleaned.is_empty() {
+        events.info(format!(
+            "{} goes up without the password in it (the file here stays as it is)",
+            input.cleaned.join(", ")
+        ));
+    }
     let _held = manifest::hold(&target.manifest)?;
     let live = input.form == Form::Stream;
     let mut manifest = Manifest::new(
@@ -227,6 +249,14 @@ pub async fn upload(
         target.encryption.clone(),
     );
     manifest.input = input.fingerprint();
+    if let Some((profile, print)) = &target.inspected {
+        if manifest.input.as_ref() != Some(print) {
+            return Err(Error::new(Kind::State, "the files change while they are looked at")
+                .at(input.root.display())
+                .next("wait until the backup is complete, then the same command again"));
+        }
+        manifest.inspected = Some(*profile);
+    }
     manifest.part_bytes = match input.form {
         Form::Tree | Form::Files => target.part_bytes,
         // It is held in memory until it is sent.
@@ -254,9 +284,13 @@ pub async fn upload(
         if before.complete && before.input == manifest.input {
             events.info(format!("{} was uploaded already; asking the bucket", target.place));
             bucket::check(target, events, stop).await?;
-            bucket::verify(target, &mut before.clone(), events, stop).await?;
-            return Ok(before.clone());
+            let Some(lost) = bucket::lost(target, &mut before.clone(), events, stop).await? else {
+                return Ok(before.clone());
+            };
+            events.warn(format!("{lost}: what is missing is sent again"));
         }
+        // What is there is known as long as it isn't complete again.
+        manifest.objects.clone_from(&before.objects);
     }
     bucket::check(target, events, stop).await?;
     let mut found = bucket::look(target, &input, before.is_some(), events, stop).await?;
@@ -300,10 +334,30 @@ pub async fn upload(
             .collect::<HashMap<_, _>>();
     }
     manifest.objects.sort_by(|a, b| a.key.cmp(&b.key));
+    #[cfg(feature = "failpoints")]
+    crate::engine::failpoint::reached("upload-sent");
     bucket::verify(target, &mut manifest, events, stop).await?;
     manifest.complete = true;
     manifest.save(&target.manifest)?;
+    #[cfg(feature = "failpoints")]
+    crate::engine::failpoint::reached("upload-complete");
     Ok(manifest)
+}
+
+/// What the bucket lost of a complete upload: the first object that is missing or isn't what was sent.
+/// None: it holds exactly what the manifest says.
+///
+/// # Errors
+/// `Different` when there are objects that this upload never sent, or when they are encrypted in another
+/// way: sending again would mend neither.
+pub async fn lost(
+    target: &Target,
+    manifest: &Manifest,
+    events: &Events,
+    stop: &StopSignal,
+) -> Result<Option<String>> {
+    bucket::check(target, events, stop).await?;
+    bucket::lost(target, &mut manifest.clone(), events, stop).await
 }
 
 /// Asks the bucket whether it still holds exactly what a complete manifest says.
@@ -314,6 +368,21 @@ pub async fn verify(
     stop: &StopSignal,
 ) -> Result<()> {
     bucket::verify(target, &mut manifest.clone(), events, stop).await
+}
+
+/// What stands in the way of a stream that was looked at while it went up, as [`admit`] does of what can be
+/// read again: as an error, before anything of it can be seen in the bucket.
+///
+/// # Errors
+/// `Blocked`, of the heaviest finding.
+pub fn refuse(found: &mut Inspection, wish: Wish) -> Result<()> {
+    gate::refuse_secrets(found, wish, false);
+    match found.blockers().next() {
+        Some(finding) => {
+            Err(Error::new(Kind::Blocked, finding.why.clone()).next(finding.remedy.clone()))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Takes away what an upload put there: its objects, and what is under way; then the manifest.
@@ -334,7 +403,8 @@ pub async fn undo(
     let prefix = target.prefix();
     let mut ours: HashSet<String> =
         manifest.objects.iter().map(|object| object.key.clone()).collect();
-    if let (None, Some(directory)) = (&manifest.name, directory) {
+    // A complete one knows them all: what was uploaded may be gone.
+    if let (None, Some(directory), false) = (&manifest.name, directory, manifest.complete) {
         ours.extend(tree::walk(directory)?.iter().map(|entry| format!("{prefix}{}", entry.name)));
     }
     let is_ours = |key: &str| {

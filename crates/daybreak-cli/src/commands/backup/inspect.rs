@@ -8,7 +8,7 @@ use daybreak::{
         s3::{ObjectReader, ObjectStore, S3},
     },
     config::{CloudOverrides, Config, S3Place},
-    engine::Severity,
+    engine::{Finding, Severity},
     error::{Error, Exit, Kind, Result},
     report::figures::{bytes, count, things},
     transit::{
@@ -182,17 +182,7 @@ fn print(session: &Session<'_>, place: &str, found: &Inspection) {
         [file, gtids].into_iter().flatten().collect::<Vec<_>>().join(", ")
     });
     line(&format!("replicate from {}", begins.unwrap_or_else(|| "unknown".into())));
-    for finding in &found.findings {
-        let word = match finding.severity {
-            Severity::Blocker => "BLOCKER",
-            Severity::Warning => "warning",
-            Severity::Note => "note",
-        };
-        line("");
-        line(&format!("{word}  {}", finding.id));
-        line(&format!("  {}", finding.why));
-        line(&format!("  remedy: {}", finding.remedy));
-    }
+    self::findings(session, &found.findings);
     line("");
     if !found.checks.is_empty() {
         let of = |outcome| found.checks.iter().filter(|check| check.outcome == outcome).count();
@@ -210,4 +200,20 @@ fn print(session: &Session<'_>, place: &str, found: &Inspection) {
         of(Severity::Warning),
         of(Severity::Note)
     ));
+}
+
+/// Findings with their remedies.
+pub(crate) fn findings(session: &Session<'_>, all: &[Finding]) {
+    let line = |text: &str| session.ui.line(text);
+    for finding in all {
+        let word = match finding.severity {
+            Severity::Blocker => "BLOCKER",
+            Severity::Warning => "warning",
+            Severity::Note => "note",
+        };
+        line("");
+        line(&format!("{word}  {}", finding.id));
+        line(&format!("  {}", finding.why));
+        line(&format!("  remedy: {}", finding.remedy));
+    }
 }

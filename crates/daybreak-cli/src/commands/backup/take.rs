@@ -11,7 +11,12 @@ use daybreak::{
     error::{Error, Exit, Kind, Result},
     event::Events,
     source::backup::{self, Request, StreamFormat, TakenBackup, Wanted},
-    transit::{archive::blobs_of_path, inspect::inspect, inspection::Profile},
+    transit::{
+        archive::blobs_of_path,
+        inspect::inspect,
+        inspection::Profile,
+        watch::{self, Watch},
+    },
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -103,6 +108,12 @@ async fn stream(
     };
     let mut output = tokio::fs::File::from_std(opened);
     let done = async {
+        // The ending tells what is in it.
+        let name = match format {
+            StreamFormat::Xbstream => "backup.xbstream",
+            StreamFormat::Tar => "backup.tar",
+        };
+        let mut watch = Watch::begin(name, Profile::Any)?;
         let mut stream = backup::take_stream(request, format, stop, events).await?;
         let mut buffer = vec![0; BLOCK];
         let mut bytes = 0;
@@ -115,13 +126,17 @@ async fn stream(
                 break;
             }
             output.write_all(&buffer[..read]).await.map_err(failed)?;
+            watch.passed(&buffer[..read]).await;
             bytes += read as u64;
         }
         output.flush().await.map_err(failed)?;
         if to_file {
             output.sync_all().await.map_err(failed)?;
         }
-        stream.handle.finish(bytes).await
+        let verdict = watch.verdict();
+        drop(watch);
+        let whole = move |files: &Path| watch::agrees(&verdict.wait()?, files);
+        stream.handle.finish(bytes, Some(Box::new(whole))).await
     }
     .await;
     if done.is_err() && to_file {

@@ -26,7 +26,7 @@ use crate::{
 pub const FILE: &str = "daybreak-backups.json";
 
 /// Held while backups are taken or prepared there.
-const LOCK: &str = ".daybreak-backups.lock";
+pub(crate) const LOCK: &str = ".daybreak-backups.lock";
 
 /// The manifest's form.
 const FORMAT: u32 = 1;

@@ -246,14 +246,23 @@ const SECRETS: [&str; 2] = ["--encrypt-key", "--transition-key"];
 
 /// A command line without the values of secret options.
 pub fn scrubbed(line: &str) -> String {
-    let mut out = Vec::new();
+    let mut out: Vec<String> = Vec::new();
     let mut hide = false;
     for word in line.split(' ') {
-        if std::mem::take(&mut hide) && !word.starts_with('-') {
-            let ended = if word.ends_with('\n') { "...\n" } else { "..." };
-            out.push(ended.to_string());
+        // A value may have spaces in it, and the tools write it without quotes.
+        if hide && !word.starts_with('-') {
+            match (out.last().is_some_and(|last| last.ends_with("...")), word.ends_with('\n')) {
+                (false, end) => out.push(if end { "...\n" } else { "..." }.to_string()),
+                (true, true) => {
+                    if let Some(last) = out.last_mut() {
+                        last.push('\n');
+                    }
+                }
+                (true, false) => {}
+            }
             continue;
         }
+        hide = false;
         let (name, value) = match word.split_once('=') {
             Some((name, value)) => (name, Some(value)),
             None => (word, None),
@@ -263,13 +272,17 @@ pub fn scrubbed(line: &str) -> String {
         let short = word.strip_prefix("-p").filter(|_| !word.starts_with("--"));
         let end = if word.ends_with('\n') { "\n" } else { "" };
         match (secret, value, short) {
-            (true, Some(_), _) => out.push(format!("{name}=...{end}")),
+            (true, Some(_), _) => {
+                hide = true;
+                out.push(format!("{name}=...{end}"));
+            }
             (true, None, _) => {
                 hide = true;
                 out.push(word.to_string());
             }
             (false, _, Some(rest)) if !rest.trim_end().is_empty() => {
-                out.push(format!("-p...{end}"))
+                hide = true;
+                out.push(format!("-p...{end}"));
             }
             (false, _, Some(_)) => {
                 hide = true;
@@ -328,5 +341,10 @@ mod tests {
         assert!(clean.contains("--parallel=2 --ftwrl-wait-timeout=3 --port=1"), "{clean}");
         assert!(clean.ends_with("--prepare geheim\n"));
         assert_eq!(scrubbed("a --password=geheim\n"), "a --password=...\n");
+        for line in ["a --password=ge heim '1\n", "a --password=ge heim --b ge\n", "a -p ge heim\n"]
+        {
+            let clean = scrubbed(line);
+            assert!(!clean.contains("heim") && clean.ends_with('\n'), "{clean}");
+        }
     }
 }

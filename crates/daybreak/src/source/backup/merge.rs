@@ -385,7 +385,7 @@ impl Work<'_> {
         self.events.info(format!("{}: {shown}", link.name));
         let running =
             Running::start(&self.tool.program, &arguments, self.held.directory(), false).await?;
-        let log = self.held.directory().join(format!("{}.prepare.log", link.name));
+        let log = self.held.directory().join(format!("daybreak-{}.prepare.log", link.name));
         let line = |line: &str| tracing::debug!(backup = link.name, "{line}");
         let name = tool::name(self.tool.kind);
         let ended = running.follow(name, &log, None, stop, line, || {}).await;

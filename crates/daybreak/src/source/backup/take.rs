@@ -198,15 +198,16 @@ impl StreamHandle {
     }
 
     /// Waits for the tool, when the stream was read to its end. Nothing that was made of the stream may
-    /// count as a backup before this has returned. `bytes`: how many were read.
+    /// count as a backup before this has returned. `bytes`: how many were read. `inspect` looks at the
+    /// few files that the tool left beside the stream, before it counts as whole.
     ///
     /// # Errors
     /// As [`take`].
-    pub async fn finish(mut self, bytes: u64) -> Result<TakenBackup> {
+    pub async fn finish(mut self, bytes: u64, inspect: Option<Inspect>) -> Result<TakenBackup> {
         let ended = (&mut self.task.0).await;
         let (work, lsn) = ended
             .map_err(|error| Error::new(Kind::Bug, "a stream's task is gone").because(error))??;
-        finish(work, &lsn, None, Some(bytes), &self.events).await
+        finish(work, &lsn, inspect, Some(bytes), &self.events).await
     }
 }
 
@@ -321,7 +322,8 @@ async fn begin(
     };
     let login = Login::write(&request.source, checked.tool.kind)?;
     held.put(backup.clone())?;
-    let log = held.directory().join(format!("{name}.log"));
+    // Named as what is daybreak's own, which an upload leaves where it is.
+    let log = held.directory().join(format!("daybreak-{name}.log"));
     let source = request.source.clone();
     Ok(Begun::Work(Box::new(Work { source, held, backup, checked, login, pages, base, log })))
 }

@@ -13,6 +13,7 @@ mod metadata;
 mod pages;
 mod probe;
 pub mod rules;
+mod stream;
 
 use std::{cell::RefCell, io::Read, path::Path, rc::Rc};
 
@@ -168,10 +169,22 @@ fn tree(blobs: Vec<Blob>, extract: Option<&mut Extract>, progress: &Progress) ->
 }
 
 fn unpack(
-    archive: parts::Archive,
+    mut archive: parts::Archive,
     folder: String,
     extract: Option<&mut Extract>,
     progress: &Progress,
+) -> Result<Source> {
+    let stream = parts::join(std::mem::take(&mut archive.parts));
+    let stream = Told { stream, progress: progress.clone(), name: archive.name.clone() };
+    unpack_stream(archive, stream, folder, extract)
+}
+
+/// Reads what an archive holds from a stream; its own parts aren't looked at.
+fn unpack_stream(
+    archive: parts::Archive,
+    stream: impl Read + 'static,
+    folder: String,
+    extract: Option<&mut Extract>,
 ) -> Result<Source> {
     let mut probe = Probe::default();
     let mut faults = Vec::new();
@@ -180,8 +193,6 @@ fn unpack(
     }
     let names = Names { ending: archive.ending, dotted: archive.dotted, even: archive.even };
     let name = archive.name.clone();
-    let stream =
-        Told { stream: parts::join(archive.parts), progress: progress.clone(), name: name.clone() };
     let mut form = Form::Tar;
     let opened = Opened::new(stream).and_then(|opened| {
         form = match (opened.format, opened.gzip) {

@@ -190,14 +190,26 @@ pub(super) async fn verify(
     events: &Events,
     stop: &StopSignal,
 ) -> Result<()> {
-    let (bucket, prefix) = (&target.place.bucket, target.prefix());
-    let wrong = |what: String| {
-        Error::new(Kind::Different, what).at(&target.place).next(
+    match lost(target, manifest, events, stop).await? {
+        None => Ok(()),
+        Some(what) => Err(Error::new(Kind::Different, what).at(&target.place).next(
             "find out who else writes to this prefix; then the same command sends again what is missing",
-        )
-    };
+        )),
+    }
+}
+
+/// The same, but what this upload sent and the bucket doesn't have any more is told, not an error: it can
+/// be sent again.
+pub(super) async fn lost(
+    target: &Target,
+    manifest: &mut Manifest,
+    events: &Events,
+    stop: &StopSignal,
+) -> Result<Option<String>> {
+    let (bucket, prefix) = (&target.place.bucket, target.prefix());
     let mut expected: HashMap<&str, u64> =
         manifest.objects.iter().map(|object| (object.key.as_str(), object.size)).collect();
+    let mut lost = None;
     let mut page = None;
     loop {
         let listed =
@@ -206,9 +218,19 @@ pub(super) async fn verify(
             match expected.remove(key.as_str()) {
                 Some(sent) if sent == *size => {}
                 Some(sent) => {
-                    return Err(wrong(format!("{key} has {size} bytes, {sent} were sent")));
+                    lost.get_or_insert(format!("{key} has {size} bytes, {sent} were sent"));
                 }
-                None => return Err(wrong(format!("{key} wasn't sent by this upload"))),
+                None => {
+                    return Err(Error::new(
+                        Kind::Different,
+                        format!("{key} wasn't sent by this upload"),
+                    )
+                    .at(&target.place)
+                    .next(
+                        "find out who else writes to this prefix, and take their objects out of it: Aurora \
+                         would read them; then the same command again",
+                    ));
+                }
             }
         }
         page = listed.next;
@@ -216,17 +238,22 @@ pub(super) async fn verify(
             break;
         }
     }
-    if let Some(key) = expected.keys().next() {
-        return Err(wrong(format!("{key} isn't in the bucket ({} are missing)", expected.len())));
+    if let Some(key) = expected.keys().min() {
+        lost = Some(format!("{key} isn't in the bucket ({} are missing)", expected.len()));
+    }
+    if lost.is_some() {
+        return Ok(lost);
     }
     let total = manifest.objects.len() as u64;
     let asked = stream::iter(&mut manifest.objects)
         .map(|object| async {
             let head = patiently(events, stop, || target.store.head(bucket, &object.key)).await?;
             let key = &object.key;
-            let head = head.ok_or_else(|| wrong(format!("{key} isn't in the bucket")))?;
+            let Some(head) = head else {
+                return Ok(Some(format!("{key} isn't in the bucket")));
+            };
             if head.size != object.size || head.sha256.as_deref() != Some(&object.sha256) {
-                return Err(wrong(format!(
+                return Ok(Some(format!(
                     "{key} is not what was sent (SHA-256 {}, sent {})",
                     head.sha256.as_deref().unwrap_or("unknown"),
                     object.sha256
@@ -235,12 +262,12 @@ pub(super) async fn verify(
             check_encryption(&target.encryption, head.encryption.as_ref(), object)
                 .map_err(|error| error.at(&target.place))?;
             (object.etag, object.encryption) = (head.etag, head.encryption);
-            Ok(())
+            Ok::<_, Error>(None)
         })
         .buffer_unordered(target.uploads.clamp(8, 32));
     let mut done = 0;
     asked
-        .try_for_each(|()| {
+        .try_fold(None, |lost, now: Option<String>| {
             done += 1;
             events.send(Event::Progress {
                 task: "verify".into(),
@@ -250,7 +277,7 @@ pub(super) async fn verify(
                 unit: Unit::Files,
                 bytes: 0,
             });
-            async { Ok(()) }
+            async { Ok(lost.or(now)) }
         })
         .await
 }

@@ -145,6 +145,12 @@ async fn files(
         let path = root.join(&*entry.name);
         let name: Arc<str> = entry.name.as_ref().into();
         let part_bytes = part_of_file(entry.size, shared.part_bytes);
+        if let Some(bytes) = &entry.instead {
+            let permit = shared.permit().await.ok_or_else(unwanted)?;
+            let piece = Piece::Whole { object, name, payload: Payload::Memory(bytes.clone()) };
+            pieces.send((piece, Some(permit))).await.map_err(|_| unwanted())?;
+            continue;
+        }
         let payload =
             |offset: u64, length: u64| Payload::File { path: path.clone(), offset, length };
         if entry.size <= part_bytes {
@@ -306,6 +312,7 @@ pub(super) fn ready_files(files: &[PathBuf]) -> Result<(PathBuf, Vec<Entry>)> {
             size: metadata.len(),
             changed: (metadata.mtime(), metadata.mtime_nsec()),
             directory: false,
+            instead: None,
         });
     }
     entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
