@@ -8,7 +8,7 @@ use std::{
 
 use daybreak::transit::inspection::{BackupKind, Product as Of, Profile};
 use mysql_async::prelude::Queryable as _;
-use rehearsal::server::{Product, Role, Server, ServerOptions, servers_dir};
+use rehearsal::server::{Product, Role, Server, ServerOptions, find_mariadb_backup};
 
 use crate::samples::{blockers, look};
 
@@ -26,11 +26,7 @@ fn take(program: &Path, options: &Path, arguments: &[&str], stdout: Stdio) {
 
 #[tokio::test]
 async fn a_tree_and_a_stream_of_mariadb() {
-    let program = servers_dir().unwrap().join("mariadb-10.11/bin/mariadb-backup");
-    if !program.exists() {
-        eprintln!("no mariadb-backup at {}: left out", program.display());
-        return;
-    }
+    let program = find_mariadb_backup().unwrap().backup;
     let mut server =
         Server::start(ServerOptions::new(Product::Mariadb1011, Role::Source)).await.unwrap();
     let mut root = server.connect_root().await.unwrap();
