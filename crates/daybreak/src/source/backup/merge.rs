@@ -425,12 +425,21 @@ impl Work<'_> {
         }
         if let [_, .., last] = self.lineage {
             let from = self.held.place(&last.name);
-            for names in [info::BINLOG_INFO, info::INFO] {
-                if let Some(file) = info::place(&from, names)
-                    && let Some(name) = file.file_name()
-                {
-                    chain::replace(&place.join(name), &fs::read(&file)?)?;
-                }
+            if let Some(file) = info::place(&from, info::BINLOG_INFO)
+                && let Some(name) = file.file_name()
+            {
+                chain::replace(&place.join(name), &fs::read(&file)?)?;
+            }
+            // The rest stays the full one's: it is no incremental backup.
+            if let (Some(full), Some(last)) =
+                (info::place(place, info::INFO), info::place(&from, info::INFO))
+            {
+                let text = |path: &Path| {
+                    let bytes =
+                        fs::read(path).map_err(|error| Error::from(error).at(path.display()))?;
+                    Ok::<_, Error>(String::from_utf8_lossy(&bytes).into_owned())
+                };
+                chain::replace(&full, info::merged(&text(&full)?, &text(&last)?).as_bytes())?;
             }
         }
         let said = info::coordinates(place)?.map(|written| written.coordinates());

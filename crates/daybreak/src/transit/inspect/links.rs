@@ -141,6 +141,17 @@ impl<'a> Backup<'a> {
         }
     }
 
+    /// A file by its name, packed or not.
+    pub fn file(&self, name: &str) -> Option<&'a Seen> {
+        let packed = || self.files.get(format!("{name}.qp").as_str());
+        self.files.get(name).or_else(packed).copied()
+    }
+
+    /// Whether a file is there, however it is packed.
+    pub fn has_file(&self, wanted: &str) -> bool {
+        self.files.keys().any(|name| unpacked_name(name).0 == wanted)
+    }
+
     /// A small file's text, under any of its names, packed or not.
     fn text(&self, names: &[&str]) -> Option<String> {
         names.iter().find_map(|name| {
@@ -194,7 +205,9 @@ impl<'a> Backup<'a> {
 
     /// Where replication begins after it, by its own files.
     pub fn stated(&self) -> Option<Position> {
-        self.position.clone().or_else(|| self.info.as_ref()?.position())
+        let info = self.info.as_ref().and_then(Info::position);
+        let agreed = Position::agreed(self.position.clone(), info);
+        agreed.unwrap_or_else(|_| self.position.clone())
     }
 }
 
