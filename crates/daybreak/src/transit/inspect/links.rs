@@ -115,7 +115,8 @@ impl<'a> Backup<'a> {
             Some(text) => backup.settings = metadata::settings(&text),
             None => backup.need(&[metadata::SETTINGS]),
         }
-        let prepared = backup.text(metadata::BINLOG_INNODB).map(|text| Position::parse(&text));
+        let prepared =
+            backup.text(metadata::BINLOG_INNODB).map(|text| Position::parse_committed(&text));
         backup.committed = match prepared {
             Some(Ok(position)) => position.map(|position| position.coordinates),
             Some(Err(what)) => {

@@ -213,6 +213,16 @@ impl Position {
         foreign.or_else(|| (!set.is_empty()).then(|| set.to_string()))
     }
 
+    /// Reads `xtrabackup_binlog_pos_innodb`: the same, with the path as the server has it.
+    pub fn parse_committed(text: &str) -> Result<Option<Position>, String> {
+        let (path, rest) = text.split_once('\t').unwrap_or((text, ""));
+        let file = path.rsplit('/').next().unwrap_or_default();
+        match rest {
+            "" => Position::parse(text),
+            rest => Position::parse(&format!("{file}\t{rest}")),
+        }
+    }
+
     /// Reads `xtrabackup_binlog_info`: `file<TAB>position[<TAB>GTIDs]`, or GTIDs only.
     pub fn parse(text: &str) -> Result<Option<Position>, String> {
         let text = text.trim();
