@@ -5,17 +5,8 @@ use std::{
     process::{Command, Output},
 };
 
-fn samples() -> Option<PathBuf> {
-    let samples = match std::env::var_os("DAYBREAK_SAMPLES") {
-        Some(samples) => PathBuf::from(samples),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
-    };
-    let found = samples.join("xtrabackup");
-    if found.exists() {
-        return Some(found);
-    }
-    eprintln!("no backups at {}: left out", found.display());
-    None
+fn samples() -> PathBuf {
+    rehearsal::backups::samples(Path::new(env!("CARGO_TARGET_TMPDIR")))
 }
 
 fn inspect(arguments: &[&str]) -> Output {
@@ -28,7 +19,7 @@ fn inspect(arguments: &[&str]) -> Output {
 
 #[test]
 fn says_what_it_is_lists_and_extracts() {
-    let Some(samples) = samples() else { return };
+    let samples = samples();
     let chain = samples.join("chain_dir.tar.gz");
     let chain = chain.to_str().unwrap();
     let run = inspect(&[chain, "--for", "any"]);
@@ -74,6 +65,42 @@ fn says_what_it_is_lists_and_extracts() {
         inspect(&[bad.to_str().unwrap(), "--for", "any", "--extract", other.to_str().unwrap()]);
     assert_eq!(run.status.code(), Some(3));
     assert!(!other.exists());
+}
+
+/// More than progress is told of: stdout is one document all the same, and `restore` reads it.
+#[test]
+fn one_document_of_a_large_backup_that_restore_reads() {
+    let directory = tempfile::tempdir().unwrap();
+    let to = directory.path().join("chain");
+    let packed = samples().join("prepared_chain.tar.gz");
+    let run =
+        inspect(&[packed.to_str().unwrap(), "--for", "any", "--extract", to.to_str().unwrap()]);
+    assert_eq!(run.status.code(), Some(0), "{}", String::from_utf8_lossy(&run.stderr));
+    for place in [to.to_str().unwrap(), packed.to_str().unwrap()] {
+        let run = inspect(&[place, "--for", "any", "--json"]);
+        assert_eq!(run.status.code(), Some(0));
+        let json: serde_json::Value = serde_json::from_slice(&run.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&run.stdout)));
+        assert!(json["bytes"].as_u64().unwrap() > 64 << 20, "{}", json["bytes"]);
+        let file = directory.path().join("inspection.json");
+        std::fs::write(&file, &run.stdout).unwrap();
+        let restore = |file: &Path| {
+            Command::new(env!("CARGO_BIN_EXE_daybreak"))
+                .args(["restore", "--policies", "--from", "s3://bucket/prefix", "--dir"])
+                .arg(directory.path())
+                .arg("--inspection")
+                .arg(file)
+                .output()
+                .unwrap()
+        };
+        let run = restore(&file);
+        assert_eq!(run.status.code(), Some(0), "{}", String::from_utf8_lossy(&run.stderr));
+        // It is read: something else in its place is refused.
+        std::fs::write(&file, "{}").unwrap();
+        let run = restore(&file);
+        assert_ne!(run.status.code(), Some(0));
+        assert!(String::from_utf8_lossy(&run.stderr).contains("inspection can't be read"));
+    }
 }
 
 #[test]

@@ -6,12 +6,16 @@ mod chains;
 mod damage;
 #[path = "inspect/fuzz.rs"]
 mod fuzz;
+#[path = "inspect/lost.rs"]
+mod lost;
 #[path = "inspect/mariadb.rs"]
 mod mariadb;
 #[path = "inspect/restored.rs"]
 mod restored;
 #[path = "inspect/samples.rs"]
 mod samples;
+#[path = "inspect/servers.rs"]
+mod servers;
 #[path = "inspect/streams.rs"]
 mod streams;
 #[path = "inspect/told_apart.rs"]

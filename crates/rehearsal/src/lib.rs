@@ -1,4 +1,5 @@
 //! Stand-ins on loopback.
+pub mod backups;
 pub mod cloud;
 pub mod proxy;
 pub mod sakila;

@@ -48,6 +48,20 @@ pub async fn follow_and_compare(source: Server, restored: Server, coordinates: &
     pair
 }
 
+/// What daybreak prepared it calls whole, with the coordinates of the last that was merged.
+async fn inspected_whole(place: &Path, coordinates: &Value) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_daybreak"));
+    command.args(["backup", "inspect", "--for", "any", "--json"]).arg(place);
+    let output = support::output(command).await;
+    assert!(output.status.success(), "{}", support::said(&output));
+    let found = across::document(&output);
+    assert_eq!(found["whole"], true, "{found:#}");
+    assert_eq!(found["chain"].as_array().unwrap().len(), 1);
+    assert_eq!(&found["coordinates"], coordinates, "{found:#}");
+    let stale = |one: &Value| one["id"].as_str().unwrap().starts_with("backup.coordinates");
+    assert!(!found["findings"].as_array().unwrap().iter().any(stale), "{found:#}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_one_and_two_incrementals_become_a_replica() {
     let place = Place::start(3_000).await;
@@ -94,10 +108,12 @@ async fn a_full_one_and_two_incrementals_become_a_replica() {
     assert_eq!(tree(&place.backups().join("inc2")), before, "the copy changed the backup");
     // Asked again, it is known.
     assert_eq!(prepare("inc2", Some(&copy)).await, prepared);
+    inspected_whole(&copy, &prepared["coordinates"]).await;
     // In place, by the other way through the chain.
     let in_place = prepare("since-full", None).await;
     assert_eq!(in_place["of"], serde_json::json!(["full", "since-full"]));
     assert_eq!(prepare("since-full", None).await, in_place);
+    inspected_whole(&place.backups().join("full"), &in_place["coordinates"]).await;
     let states: Vec<Value> = place.list().await.iter().map(|one| one["state"].clone()).collect();
     let merged = serde_json::json!({"prepared": {"merged": ["since-full"]}});
     assert_eq!(states, [merged, "whole".into(), "whole".into(), "merged".into()]);

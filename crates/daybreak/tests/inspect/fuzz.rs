@@ -9,7 +9,10 @@ use std::{
 
 use daybreak::transit::{
     archive::{Blob, qpress::Unpack},
-    inspect::{Checkpoints, Info, Position, inspect},
+    inspect::{
+        Checkpoints, Info, Position, inspect,
+        secrets::{scrubbed, scrubbed_info, tells},
+    },
     inspection::Profile,
 };
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
@@ -159,6 +162,90 @@ fn packed() -> Vec<Vec<u8>> {
     vec![small]
 }
 
+/// Files whose content is looked into, alone beside what a tool writes: a redo log, pages, changed pages, a
+/// head of MyISAM. The first byte chooses the file.
+fn contents(bytes: &[u8]) {
+    let Some((first, bytes)) = bytes.split_first() else { return };
+    let names =
+        ["xtrabackup_logfile", "db/t.ibd", "ibdata1", "db/t.ibd.delta", "db/t.MYI", "ib_logfile0"];
+    let name = names[usize::from(*first) % names.len()];
+    let blob = |name: &str, bytes: &[u8]| Blob::of_bytes(name, bytes.to_vec());
+    let found = inspect(
+        vec![
+            blob("xtrabackup_checkpoints", CHECKPOINTS.as_bytes()),
+            blob("xtrabackup_info", INFO.as_bytes()),
+            blob("backup-my.cnf", b"[mysqld]\n"),
+            blob("db/t.ibd.meta", b"page_size = 1024\nzip_size = 0\nspace_id = 7\n"),
+            blob("db/t.MYD", b"row"),
+            blob(name, bytes),
+        ],
+        Profile::Any,
+    );
+    found.unwrap();
+}
+
+/// One of each, sound: what is made of them reaches far.
+fn looked_into() -> Vec<Vec<u8>> {
+    let none = 0xdead_beef_u32.to_be_bytes();
+    let page = |number: u32, size: usize| {
+        let mut page = vec![5; size];
+        page[..4].copy_from_slice(&none);
+        page[4..8].copy_from_slice(&number.to_be_bytes());
+        page[24..26].copy_from_slice(&8_u16.to_be_bytes());
+        page[26..34].fill(0);
+        page[34..38].copy_from_slice(&7_u32.to_be_bytes());
+        page[38..42].copy_from_slice(&7_u32.to_be_bytes());
+        page[46..50].copy_from_slice(&2_u32.to_be_bytes());
+        // 1 KiB, as 512 times 2.
+        page[54..58].copy_from_slice(&(1_u32 << 6).to_be_bytes());
+        page[size - 8..size - 4].copy_from_slice(&none);
+        page.copy_within(20..24, size - 4);
+        page
+    };
+    let mut log = vec![0; 2048 + 512];
+    log[2048..2052].copy_from_slice(&1_u32.to_be_bytes());
+    log[2052..2054].copy_from_slice(&12_u16.to_be_bytes());
+    log[2556..].copy_from_slice(&none);
+    let mut delta = vec![0; 1024];
+    delta[..4].copy_from_slice(b"XTRA");
+    delta[4..8].copy_from_slice(&1_u32.to_be_bytes());
+    delta[8..12].fill(0xff);
+    delta.extend(page(1, 1024));
+    let mut index = vec![0; 100];
+    index[..4].copy_from_slice(&[0xfe, 0xfe, 7, 1]);
+    index[67] = 100;
+    index[75] = 3;
+    let mut run = vec![0; 12300];
+    run[..4].copy_from_slice(b"Phys");
+    run[15] = 2;
+    let all = [log, [page(0, 1024), page(1, 1024)].concat(), page(0, 1024), delta, index, run];
+    all.into_iter().zip(0_u8..).map(|(bytes, at)| [vec![at], bytes].concat()).collect()
+}
+
+/// The corpus is what the readers take for sound.
+#[test]
+fn what_is_looked_into_is_sound() {
+    let names =
+        ["xtrabackup_logfile", "db/t.ibd", "ibdata1", "db/t.ibd.delta", "db/t.MYI", "ib_logfile0"];
+    for (bytes, name) in looked_into().iter().zip(names) {
+        let blob = |name: &str, bytes: &[u8]| Blob::of_bytes(name, bytes.to_vec());
+        let found = inspect(
+            vec![
+                blob("xtrabackup_checkpoints", CHECKPOINTS.as_bytes()),
+                blob("db/t.ibd.meta", b"page_size = 1024\nzip_size = 0\nspace_id = 7\n"),
+                blob(name, &bytes[1..]),
+            ],
+            Profile::Any,
+        )
+        .unwrap();
+        let damaged = found.findings.iter().filter(|one| one.id.ends_with("_damaged"));
+        let damaged: Vec<String> = damaged.flat_map(|one| one.objects.clone()).collect();
+        // The file of one page says that it has two.
+        let wanted = if name == "ibdata1" { 1 } else { 0 };
+        assert_eq!(damaged.len(), wanted, "{name}: {damaged:?}");
+    }
+}
+
 fn texts(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     if let Ok(found) = Checkpoints::parse(text) {
@@ -168,6 +255,8 @@ fn texts(bytes: &[u8]) {
         let _ = (info.position(), info.tells_secret(), info.narrowing());
     }
     let _ = Position::parse(text);
+    assert!(!tells(&scrubbed(text)));
+    assert!(scrubbed_info(text).lines().count() <= text.lines().count());
 }
 
 fn unpack(bytes: &[u8]) {
@@ -200,6 +289,7 @@ fn all(until: fn() -> Until) {
     run("xbstream", until(), &xbstreams(), &archives("b.xbstream"));
     run("tar", until(), &tars(), &archives("b.tar"));
     run("texts", until(), &text, &texts);
+    run("contents", until(), &looked_into(), &contents);
     run("qpress", until(), &packed(), &unpack);
 }
 

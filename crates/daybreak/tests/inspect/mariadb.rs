@@ -8,7 +8,7 @@ use std::{
 
 use daybreak::transit::inspection::{BackupKind, Product as Of, Profile};
 use mysql_async::prelude::Queryable as _;
-use rehearsal::server::{Product, Role, Server, ServerOptions, servers_dir};
+use rehearsal::server::{Product, Role, Server, ServerOptions, find_mariadb_backup};
 
 use crate::samples::{blockers, look};
 
@@ -26,11 +26,7 @@ fn take(program: &Path, options: &Path, arguments: &[&str], stdout: Stdio) {
 
 #[tokio::test]
 async fn a_tree_and_a_stream_of_mariadb() {
-    let program = servers_dir().unwrap().join("mariadb-10.11/bin/mariadb-backup");
-    if !program.exists() {
-        eprintln!("no mariadb-backup at {}: left out", program.display());
-        return;
-    }
+    let program = find_mariadb_backup().unwrap().backup;
     let mut server =
         Server::start(ServerOptions::new(Product::Mariadb1011, Role::Source)).await.unwrap();
     let mut root = server.connect_root().await.unwrap();
@@ -74,6 +70,7 @@ async fn a_tree_and_a_stream_of_mariadb() {
     ] {
         root.query_drop(statement).await.unwrap();
     }
+    root.query_drop("SET GLOBAL innodb_log_checkpoint_now = 1").await.ok();
     let arguments =
         [format!("--target-dir={}", at("tree/inc1")), format!("--incremental-basedir={full}")];
     take(&program, &options, &[&arguments[0], &arguments[1]], Stdio::null());
@@ -98,6 +95,43 @@ async fn a_tree_and_a_stream_of_mariadb() {
     assert_eq!(found.product, Some(Of::Mariadb));
     let mine = found.coordinates.unwrap().file.map(|at| (at.file, at.position));
     assert_eq!(mine, end);
+
+    // Its redo log is a run of bytes; its pages have checksums of their own.
+    for (file, id) in [
+        ("full/ib_logfile0", "backup.file_damaged"),
+        ("inc1/ib_logfile0", "backup.file_damaged"),
+        ("full/shop/orders.ibd", "backup.page_damaged"),
+        ("inc1/shop/orders.ibd.delta", "backup.page_damaged"),
+        ("full/shop/small.ibd", "backup.page_damaged"),
+        ("full/shop/isam.MYI", "backup.file_damaged"),
+    ] {
+        let path = place.path().join("tree").join(file);
+        let whole = std::fs::read(&path).unwrap();
+        let mut bytes = whole.clone();
+        match id {
+            "backup.file_damaged" => _ = bytes.pop(),
+            _ => bytes[20_000] ^= 1,
+        }
+        std::fs::write(&path, bytes).unwrap();
+        let found = look(&place.path().join("tree"), Profile::Any);
+        assert_eq!(blockers(&found), [id], "{file}: {:#?}", found.findings);
+        std::fs::write(&path, whole).unwrap();
+    }
+    for files in [
+        &["full/shop/orders.ibd"][..],
+        &["inc1/shop/orders.ibd.delta", "inc1/shop/orders.ibd.meta"],
+    ] {
+        let tree = place.path().join("tree");
+        let kept: Vec<_> =
+            files.iter().map(|file| std::fs::read(tree.join(file)).unwrap()).collect();
+        files.iter().for_each(|file| std::fs::remove_file(tree.join(file)).unwrap());
+        let found = look(&tree, Profile::Any);
+        assert_eq!(blockers(&found), ["backup.file_missing"], "{files:?}: {:#?}", found.findings);
+        files
+            .iter()
+            .zip(kept)
+            .for_each(|(file, bytes)| std::fs::write(tree.join(file), bytes).unwrap());
+    }
 
     let found = look(&stream, Profile::Any);
     assert!(found.whole && !found.partial, "{:#?}", found.findings);

@@ -15,26 +15,17 @@ use daybreak::{
     },
 };
 
-/// Where the samples are; none: they aren't on this machine, and the test says so.
-pub fn directory() -> Option<PathBuf> {
-    let samples = match std::env::var_os("DAYBREAK_SAMPLES") {
-        Some(samples) => PathBuf::from(samples),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
-    };
-    let found = samples.join("xtrabackup");
-    if found.join("full.xbstream.gz").exists() {
-        return Some(found);
-    }
-    eprintln!("no backups at {}: left out", found.display());
-    None
+/// Where the samples are.
+pub fn directory() -> PathBuf {
+    rehearsal::backups::samples(Path::new(env!("CARGO_TARGET_TMPDIR")))
 }
 
 /// A sample, unpacked.
-pub fn unzipped(name: &str) -> Option<Vec<u8>> {
-    let packed = std::fs::read(directory()?.join(name)).unwrap();
+pub fn unzipped(name: &str) -> Vec<u8> {
+    let packed = std::fs::read(directory().join(name)).unwrap();
     let mut plain = Vec::new();
     flate2::read::MultiGzDecoder::new(&packed[..]).read_to_end(&mut plain).unwrap();
-    Some(plain)
+    plain
 }
 
 pub fn look(path: &Path, profile: Profile) -> Inspection {

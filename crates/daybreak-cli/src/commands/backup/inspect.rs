@@ -22,7 +22,7 @@ use tokio::runtime::Handle;
 
 use crate::{
     cli::{BackupFor, InspectBackup},
-    commands::{Session, log_to},
+    commands::{Session, log_to, migration::logged},
 };
 
 /// What `--json` prints: the inspection, and with `--list` the files.
@@ -43,7 +43,7 @@ pub async fn inspect(session: &Session<'_>, options: InspectBackup) -> Result<Ex
     };
     let blobs = blobs_of_place(&options.place, &options.directory.dir).await?;
     let extract = options.extract.clone();
-    let events = session.ui.events();
+    let events = logged(session);
     let read = tokio::task::spawn_blocking(move || match &extract {
         Some(to) => Survey::extract(blobs, to, &events),
         None => Survey::read(blobs, &events),
@@ -65,8 +65,8 @@ pub async fn inspect(session: &Session<'_>, options: InspectBackup) -> Result<Ex
         print(session, &options.place, &found);
     }
     if let Some(to) = &options.extract {
-        if survey.judge(Profile::Any).whole {
-            session.ui.events().info(format!(
+        if survey.is_sound() {
+            logged(session).info(format!(
                 "extracted to {}: {}, {}",
                 to.display(),
                 things(found.files, "file", "files"),
@@ -141,7 +141,14 @@ fn print(session: &Session<'_>, place: &str, found: &Inspection) {
     let line = |text: &str| session.ui.line(text);
     let or_unknown = |text: &Option<String>| text.clone().unwrap_or_else(|| "unknown".into());
     let yes = |is: bool| if is { "yes" } else { "no" };
-    line(&format!("backup   {place}: {}", if found.whole { "whole" } else { "NOT WHOLE" }));
+    // What can't be looked into isn't damaged.
+    let unread = found.blockers().all(|one| one.id == "backup.unread");
+    let state = match (found.whole, unread) {
+        (true, _) => "whole",
+        (false, true) => "NOT READ: whether it is whole isn't known",
+        (false, false) => "NOT WHOLE",
+    };
+    line(&format!("backup   {place}: {state}"));
     line(&format!(
         "server   {} {}",
         found.product.map_or_else(String::new, |product| format!("{product:?}")),

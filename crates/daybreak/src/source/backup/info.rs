@@ -1,5 +1,5 @@
-//! What a tool writes beside the data: `xtrabackup_checkpoints`, `xtrabackup_info`,
-//! `xtrabackup_binlog_info`. MariaDB 11 calls them `mariadb_backup_*`.
+//! What a tool writes beside the data, as this module's callers want it: read by the same code that
+//! inspects backups, with errors that say what to do.
 
 use std::{
     fs, io,
@@ -8,28 +8,16 @@ use std::{
 
 use crate::{
     error::{Error, Kind, Result},
-    mysql::{Coordinates, FilePosition, GtidSet},
-    transit::inspection::BackupKind,
+    mysql::Coordinates,
+    transit::inspect::{metadata, secrets},
 };
 
-/// The names that each of the files has had.
-const CHECKPOINTS: [&str; 2] = ["xtrabackup_checkpoints", "mariadb_backup_checkpoints"];
-pub(super) const INFO: [&str; 2] = ["xtrabackup_info", "mariadb_backup_info"];
-pub(super) const BINLOG_INFO: [&str; 2] = ["xtrabackup_binlog_info", "mariadb_backup_binlog_info"];
-const LIMIT: u64 = 16 * 1_048_576;
+pub use crate::transit::inspect::Checkpoints;
+/// A command line without the values of secret options.
+pub use secrets::scrubbed;
 
-/// `xtrabackup_checkpoints`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Checkpoints {
-    /// What kind of backup.
-    pub kind: BackupKind,
-    /// The LSN from which changed pages are in it.
-    pub from_lsn: u64,
-    /// The LSN of the checkpoint that it holds.
-    pub to_lsn: u64,
-    /// The LSN up to which its redo log goes.
-    pub last_lsn: u64,
-}
+pub(super) use metadata::{BINLOG as BINLOG_INFO, INFO};
+const LIMIT: u64 = 16 * 1_048_576;
 
 /// What is taken from `xtrabackup_info`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,17 +28,14 @@ pub struct Info {
     pub start_time: Option<String>,
     /// When it ended.
     pub end_time: Option<String>,
-    /// File, offset and GTIDs, as the tool wrote them.
-    pub binlog_pos: Option<Written>,
     /// Whether databases or tables were left out.
     pub partial: bool,
 }
 
 /// Coordinates as a tool wrote them. MariaDB's GTIDs have a form of their own, which is kept as text.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
-    /// File and offset.
-    pub file: Option<FilePosition>,
+    coordinates: Coordinates,
     /// GTIDs.
     pub gtids: String,
 }
@@ -59,17 +44,16 @@ impl Written {
     /// In the form of the rest of the project.
     pub fn coordinates(&self) -> Coordinates {
         // MariaDB's isn't a set of this form: file and offset say it all.
-        let gtids = GtidSet::parse(&self.gtids).unwrap_or_default();
-        Coordinates { file: self.file.clone(), gtids }
+        self.coordinates.clone()
     }
 }
 
 /// Finds one of the files.
-pub(super) fn place(directory: &Path, names: [&str; 2]) -> Option<PathBuf> {
+pub(super) fn place(directory: &Path, names: &[&str]) -> Option<PathBuf> {
     names.iter().map(|name| directory.join(name)).find(|path| path.is_file())
 }
 
-fn read(directory: &Path, names: [&str; 2]) -> Result<Option<String>> {
+fn read(directory: &Path, names: &[&str]) -> Result<Option<String>> {
     let Some(path) = place(directory, names) else { return Ok(None) };
     let at = |error: io::Error| Error::from(error).at(path.display());
     if fs::metadata(&path).map_err(at)?.len() > LIMIT {
@@ -88,33 +72,30 @@ fn incomplete(directory: &Path, what: &str) -> Error {
 /// Reads `xtrabackup_checkpoints`.
 ///
 /// # Errors
-/// `Backup` when it isn't there, can't be understood, or holds no LSN.
+/// `Backup` when it isn't there, can't be understood, contradicts itself, or holds no LSN.
 pub fn checkpoints(directory: &Path) -> Result<Checkpoints> {
-    let text = read(directory, CHECKPOINTS)?
-        .ok_or_else(|| incomplete(directory, "xtrabackup_checkpoints is missing"))?;
-    parse_checkpoints(&text).ok_or_else(|| {
-        incomplete(directory, "xtrabackup_checkpoints says nothing that can be used")
-    })
+    let wrong = |what: &str| incomplete(directory, &format!("xtrabackup_checkpoints {what}"));
+    let text = read(directory, metadata::CHECKPOINTS)?.ok_or_else(|| wrong("is missing"))?;
+    let found = Checkpoints::parse(&text)
+        .map_err(|what| wrong(&format!("says nothing that can be used: {what}")))?;
+    if found.to_lsn == 0 {
+        return Err(wrong("has LSNs of zero"));
+    }
+    match found.contradiction() {
+        Some(what) => Err(wrong(&format!("contradicts itself: {what}"))),
+        None => Ok(found),
+    }
 }
 
-fn parse_checkpoints(text: &str) -> Option<Checkpoints> {
-    let value = |key: &str| values(text).find(|(name, _)| *name == key).map(|(_, value)| value);
-    let lsn = |key: &str| value(key)?.parse::<u64>().ok();
-    let kind = match value("backup_type")? {
-        "full-backuped" => BackupKind::Full,
-        "incremental" => BackupKind::Incremental,
-        "log-applied" => BackupKind::LogApplied,
-        "full-prepared" => BackupKind::Prepared,
-        _ => return None,
-    };
-    let found = Checkpoints {
-        kind,
-        from_lsn: lsn("from_lsn")?,
-        to_lsn: lsn("to_lsn")?,
-        last_lsn: lsn("last_lsn")?,
-    };
-    (found.to_lsn > 0 && found.last_lsn >= found.to_lsn && found.from_lsn <= found.to_lsn)
-        .then_some(found)
+fn parsed(directory: &Path) -> Result<metadata::Info> {
+    let text = read(directory, INFO)?
+        .ok_or_else(|| incomplete(directory, "xtrabackup_info is missing"))?;
+    let info = metadata::Info::parse(&text)
+        .map_err(|what| incomplete(directory, &format!("xtrabackup_info: {what}")))?;
+    match info.get("server_version") {
+        Some(_) => Ok(info),
+        None => Err(incomplete(directory, "xtrabackup_info names no server")),
+    }
 }
 
 /// Reads `xtrabackup_info`.
@@ -122,101 +103,34 @@ fn parse_checkpoints(text: &str) -> Option<Checkpoints> {
 /// # Errors
 /// `Backup` when it isn't there or holds nothing.
 pub fn info(directory: &Path) -> Result<Info> {
-    let text = read(directory, INFO)?
-        .ok_or_else(|| incomplete(directory, "xtrabackup_info is missing"))?;
-    let info = parse_info(&text);
-    match info.server_version {
-        Some(_) => Ok(info),
-        None => Err(incomplete(directory, "xtrabackup_info is empty")),
-    }
-}
-
-fn parse_info(text: &str) -> Info {
-    let value = |key: &str| {
-        values(text)
-            .find(|(name, _)| *name == key)
-            .map(|(_, value)| value.to_string())
-            .filter(|value| !value.is_empty())
-    };
-    Info {
+    let info = parsed(directory)?;
+    let value = |key: &str| info.get(key).map(str::to_string);
+    Ok(Info {
         server_version: value("server_version"),
         start_time: value("start_time"),
         end_time: value("end_time"),
-        // A GTID set goes on over several lines.
-        binlog_pos: text
-            .split_once("\nbinlog_pos = ")
-            .and_then(|(_, rest)| rest.split("\ninnodb_from_lsn").next())
-            .and_then(parse_binlog_pos),
-        partial: value("partial").as_deref() == Some("Y"),
-    }
-}
-
-fn values(text: &str) -> impl Iterator<Item = (&str, &str)> {
-    text.lines()
-        .filter_map(|line| line.split_once('='))
-        .map(|(key, value)| (key.trim(), value.trim()))
-}
-
-/// `filename 'binlog.000001', position '1179', GTID of the last change '0-7-5'`; each part may be
-/// missing.
-fn parse_binlog_pos(text: &str) -> Option<Written> {
-    let quoted = |after: &str| {
-        let (_, rest) = text.split_once(after)?;
-        Some(rest.split_once('\'')?.1.split_once('\'')?.0)
-    };
-    let file = quoted("filename")
-        .zip(quoted("position").and_then(|text| text.parse().ok()))
-        .map(|(file, position)| FilePosition { file: file.to_string(), position });
-    let gtids = quoted("GTID of the last change").unwrap_or_default();
-    let gtids: String = gtids.split_whitespace().collect();
-    (file.is_some() || !gtids.is_empty()).then_some(Written { file, gtids })
+        partial: info.is_partial(),
+    })
 }
 
 /// The coordinates of a backup in a directory: of `xtrabackup_binlog_info`, else of
 /// `xtrabackup_info`. None where the server writes no binary log.
 ///
 /// # Errors
-/// `Io`; `Backup` when the two contradict each other.
+/// `Io`; `Backup` when one can't be understood, or the two contradict each other.
 pub fn coordinates(directory: &Path) -> Result<Option<Written>> {
-    let from_info = info(directory)?.binlog_pos;
-    let Some(text) = read(directory, BINLOG_INFO)? else { return Ok(from_info) };
-    let written = parse_binlog_info(&text);
-    if let (Some(one), Some(other)) = (&written, &from_info)
-        && one.file.is_some()
-        && other.file.is_some()
-        && one.file != other.file
-    {
-        return Err(Error::new(
-            Kind::Backup,
-            "xtrabackup_binlog_info and xtrabackup_info name different coordinates",
-        )
-        .at(directory.display())
-        .next("take the backup again"));
-    }
-    Ok(match written {
-        // 2.3 wrote the GTIDs alone where they are on.
-        Some(written) if written.file.is_none() => {
-            let file = from_info.and_then(|info| info.file);
-            Some(Written { file, ..written })
-        }
-        Some(written) => Some(written),
-        None => from_info,
-    })
-}
-
-/// `file<TAB>position[<TAB>GTIDs, over several lines]`, or GTIDs alone.
-fn parse_binlog_info(text: &str) -> Option<Written> {
-    let text = text.trim();
-    let mut parts = text.splitn(3, '\t');
-    let (first, second) = (parts.next()?, parts.next());
-    let joined = |text: &str| text.split_whitespace().collect::<String>();
-    let Some(position) = second.and_then(|text| text.trim().parse().ok()) else {
-        return (!first.is_empty()).then(|| Written { file: None, gtids: joined(text) });
+    let wrong = |what: String| {
+        Error::new(Kind::Backup, what).at(directory.display()).next("take the backup again")
     };
-    Some(Written {
-        file: Some(FilePosition { file: first.to_string(), position }),
-        gtids: joined(parts.next().unwrap_or_default()),
-    })
+    let from_info = parsed(directory)?.position();
+    let text = read(directory, BINLOG_INFO)?.unwrap_or_default();
+    let written = metadata::Position::parse(&text)
+        .map_err(|what| wrong(format!("xtrabackup_binlog_info: {what}")))?;
+    let agreed = metadata::Position::agreed(written, from_info).map_err(wrong)?;
+    Ok(agreed.map(|position| Written {
+        gtids: position.gtids().unwrap_or_default(),
+        coordinates: position.coordinates,
+    }))
 }
 
 /// Takes what could be a credential out of `tool_command` in `xtrabackup_info`. daybreak never passes
@@ -227,13 +141,7 @@ fn parse_binlog_info(text: &str) -> Option<Written> {
 pub fn scrub(directory: &Path) -> Result<bool> {
     let Some(path) = place(directory, INFO) else { return Ok(false) };
     let Some(text) = read(directory, INFO)? else { return Ok(false) };
-    let clean: String = text
-        .split_inclusive('\n')
-        .map(|line| match line.trim_start().starts_with("tool_command") {
-            true => scrubbed(line),
-            false => line.to_string(),
-        })
-        .collect();
+    let clean = secrets::scrubbed_info(&text);
     if clean == text {
         return Ok(false);
     }
@@ -241,110 +149,110 @@ pub fn scrub(directory: &Path) -> Result<bool> {
     Ok(true)
 }
 
-/// Options whose values are secret, beside the password's, of which a prefix does as well.
-const SECRETS: [&str; 2] = ["--encrypt-key", "--transition-key"];
+/// `xtrabackup_info` of a backup into which others were merged: its own, but for what says where it ends,
+/// which is the last one's.
+pub(super) fn merged(full: &str, last: &str) -> String {
+    const ENDS: [&str; 2] = ["binlog_pos", "innodb_to_lsn"];
+    let mut text = String::new();
+    let (rest, ends) = (entries(full), entries(last));
+    for (key, lines) in rest {
+        let of_last = ends.iter().find(|(other, _)| *other == key && ENDS.contains(&key));
+        text.push_str(of_last.map_or(&lines, |(_, lines)| lines));
+    }
+    text
+}
 
-/// A command line without the values of secret options.
-pub fn scrubbed(line: &str) -> String {
-    let mut out: Vec<String> = Vec::new();
-    let mut hide = false;
-    for word in line.split(' ') {
-        // A value may have spaces in it, and the tools write it without quotes.
-        if hide && !word.starts_with('-') {
-            match (out.last().is_some_and(|last| last.ends_with("...")), word.ends_with('\n')) {
-                (false, end) => out.push(if end { "...\n" } else { "..." }.to_string()),
-                (true, true) => {
-                    if let Some(last) = out.last_mut() {
-                        last.push('\n');
-                    }
-                }
-                (true, false) => {}
-            }
-            continue;
-        }
-        hide = false;
-        let (name, value) = match word.split_once('=') {
-            Some((name, value)) => (name, Some(value)),
-            None => (word, None),
-        };
-        let secret = SECRETS.contains(&name)
-            || (name.len() >= "--pas".len() && "--password".starts_with(name));
-        let short = word.strip_prefix("-p").filter(|_| !word.starts_with("--"));
-        let end = if word.ends_with('\n') { "\n" } else { "" };
-        match (secret, value, short) {
-            (true, Some(_), _) => {
-                hide = true;
-                out.push(format!("{name}=...{end}"));
-            }
-            (true, None, _) => {
-                hide = true;
-                out.push(word.to_string());
-            }
-            (false, _, Some(rest)) if !rest.trim_end().is_empty() => {
-                hide = true;
-                out.push(format!("-p...{end}"));
-            }
-            (false, _, Some(_)) => {
-                hide = true;
-                out.push(word.to_string());
-            }
-            _ => out.push(word.to_string()),
+/// Each key with its lines: a GTID set goes on over several.
+fn entries(text: &str) -> Vec<(&str, String)> {
+    let mut entries: Vec<(&str, String)> = Vec::new();
+    for line in text.split_inclusive('\n') {
+        match (metadata::key_of(line), entries.last_mut()) {
+            (None, Some((_, lines))) => lines.push_str(line),
+            (key, _) => entries.push((key.unwrap_or_default(), line.to_string())),
         }
     }
-    out.join(" ")
+    entries
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transit::inspection::BackupKind;
+
+    const SET: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5";
+
+    fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            fs::write(directory.path().join(name), text).unwrap();
+        }
+        directory
+    }
 
     #[test]
     fn checkpoints_must_hold_something() {
         let text = "backup_type = incremental\nfrom_lsn = 44760\nto_lsn = 44761\nlast_lsn = 9231741\nrecover_binlog_info = 0\n";
-        let found = parse_checkpoints(text).unwrap();
+        let read = |text: &str| checkpoints(directory(&[("xtrabackup_checkpoints", text)]).path());
+        let found = read(text).unwrap();
         assert_eq!((found.kind, found.to_lsn), (BackupKind::Incremental, 44761));
         // What `--prepare` leaves of a backup whose tool was killed.
         for wrong in [
             "backup_type = full-prepared\nfrom_lsn = 0\nto_lsn = 0\nlast_lsn = 0\n",
             "backup_type = full-backuped\nfrom_lsn = 0\nto_lsn = 5\n",
+            "backup_type = full-backuped\nfrom_lsn = 0\nto_lsn = 5\nlast_lsn = 4\n",
             "backup_type = who-knows\nfrom_lsn = 0\nto_lsn = 5\nlast_lsn = 5\n",
             "",
         ] {
-            assert!(parse_checkpoints(wrong).is_none(), "{wrong}");
+            assert!(read(wrong).is_err(), "{wrong}");
         }
+        assert!(checkpoints(directory(&[]).path()).is_err());
     }
 
     #[test]
     fn coordinates_in_every_form() {
-        let maria = parse_binlog_info("binlog.000001\t1179\t0-7-5\n").unwrap();
+        let read = |binlog: &str, info: &str| {
+            let info = format!("server_version = 8.0.36\n{info}partial = N\n");
+            let files = [("xtrabackup_binlog_info", binlog), ("xtrabackup_info", &info)];
+            coordinates(directory(&files).path())
+        };
+        let maria = read("binlog.000001\t1179\t0-7-5\n", "").unwrap().unwrap();
         assert_eq!(maria.gtids, "0-7-5");
         assert_eq!(maria.coordinates().file.unwrap().position, 1179);
-        let set = "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5";
-        let my = parse_binlog_info(&format!("mysql-bin.000003\t196\t{set},\n4{}:1\n", &set[1..36]));
-        assert_eq!(my.unwrap().coordinates().gtids.count(), 6);
-        let alone = parse_binlog_info(&format!("{set}\n")).unwrap();
-        assert!(alone.file.is_none() && alone.coordinates().gtids.count() == 5);
+        let two = format!("{SET},\n4{}:1", &SET[1..36]);
+        let my = read(&format!("mysql-bin.000003\t196\t{two}\n"), "").unwrap().unwrap();
+        assert_eq!(my.coordinates().gtids.count(), 6);
         let info = format!(
-            "uuid = x\nserver_version = 8.0.36\nbinlog_pos = filename 'b.000001', position '157', GTID of the last change '{set},\n4{}:1'\ninnodb_from_lsn = 0\npartial = N\n",
-            &set[1..36]
+            "binlog_pos = filename 'b.000001', position '157', GTID of the last change '{two}'\ninnodb_from_lsn = 0\n"
         );
-        let written = parse_info(&info).binlog_pos.unwrap();
-        assert_eq!(written.coordinates().gtids.count(), 6);
-        assert_eq!(written.file.unwrap().to_string(), "b.000001:157");
+        // GTIDs alone, and the file from the other; or the other alone.
+        for binlog in [format!("{two}\n"), String::new()] {
+            let found = read(&binlog, &info).unwrap().unwrap();
+            assert_eq!(found.coordinates().gtids.count(), 6);
+            assert_eq!(found.coordinates().file.unwrap().to_string(), "b.000001:157");
+        }
+        assert!(read("b.000001\t158\n", &info).is_err());
+        assert!(read("no position\n", "").is_err());
+        assert_eq!(read("", "").unwrap(), None);
+    }
+
+    /// What the inspection calls partial isn't taken for whole here.
+    #[test]
+    fn partial_however_it_is_said() {
+        let partial = |lines: &str| {
+            let text = format!("server_version = 8.0.36\n{lines}");
+            info(directory(&[("mariadb_backup_info", &text)]).path()).unwrap().partial
+        };
+        for yes in ["partial = Y\n", "partial = y\n", "tool_command = --tables_file=/f --x\n"] {
+            assert!(partial(yes), "{yes}");
+        }
+        assert!(!partial("partial = N\ntool_command = --parallel=2\n"));
     }
 
     #[test]
-    fn credentials_are_taken_out() {
-        let line = "tool_command = --user=b --password=geheim -pgeheim -p geheim --pass=geheim --password geheim --encrypt-key=geheim --parallel=2 --ftwrl-wait-timeout=3 --port=1 --print-param --prepare geheim\n";
-        let clean = scrubbed(line);
-        assert_eq!(clean.matches("geheim").count(), 1, "{clean}");
-        assert!(clean.contains("--parallel=2 --ftwrl-wait-timeout=3 --port=1"), "{clean}");
-        assert!(clean.ends_with("--prepare geheim\n"));
-        assert_eq!(scrubbed("a --password=geheim\n"), "a --password=...\n");
-        for line in ["a --password=ge heim '1\n", "a --password=ge heim --b ge\n", "a -p ge heim\n"]
-        {
-            let clean = scrubbed(line);
-            assert!(!clean.contains("heim") && clean.ends_with('\n'), "{clean}");
-        }
+    fn a_merged_backup_has_the_end_of_the_last() {
+        let full = "uuid = a\nbinlog_pos = filename 'b.1', position '4', GTID of the last change 'x:1,\ny:1'\ninnodb_from_lsn = 0\ninnodb_to_lsn = 10\nincremental = N\n";
+        let last = "uuid = b\nbinlog_pos = filename 'b.2', position '5', GTID of the last change 'x:1-2,\ny:1'\ninnodb_from_lsn = 10\ninnodb_to_lsn = 20\nincremental = Y\n";
+        let wanted = "uuid = a\nbinlog_pos = filename 'b.2', position '5', GTID of the last change 'x:1-2,\ny:1'\ninnodb_from_lsn = 0\ninnodb_to_lsn = 20\nincremental = N\n";
+        assert_eq!(merged(full, last), wanted);
     }
 }

@@ -107,7 +107,11 @@ pub async fn prepare(
         gtids: newest.gtids.clone(),
         to_lsn: newest.to_lsn,
     };
-    let work = Work { tool: &tool, held: &held, lineage: &lineage, events };
+    let info = match info::place(&held.place(&full.name), info::INFO) {
+        Some(file) => text(&file)?,
+        None => return Err(Error::new(Kind::Backup, "xtrabackup_info is missing").at(&full.name)),
+    };
+    let work = Work { info: &info, tool: &tool, held: &held, lineage: &lineage, events };
     match &request.to {
         Some(to) => {
             prepared.place = absolute(to)?;
@@ -117,7 +121,7 @@ pub async fn prepare(
         }
         None => {
             set(&mut held, &full.name, |backup| backup.state = BackupState::Preparing)?;
-            let work = Work { tool: &tool, held: &held, lineage: &lineage, events };
+            let work = Work { info: &info, tool: &tool, held: &held, lineage: &lineage, events };
             events.info("merging in place: this isn't interrupted, since the backup would be lost");
             work.in_place(&prepared).await?;
             for link in &lineage[1..] {
@@ -238,6 +242,8 @@ fn find_isl(directory: &Path) -> Result<Option<PathBuf>> {
 }
 
 struct Work<'a> {
+    /// The full backup's `xtrabackup_info`, as it was taken.
+    info: &'a str,
     tool: &'a Tool,
     held: &'a Held,
     lineage: &'a [TakenBackup],
@@ -425,12 +431,16 @@ impl Work<'_> {
         }
         if let [_, .., last] = self.lineage {
             let from = self.held.place(&last.name);
-            for names in [info::BINLOG_INFO, info::INFO] {
-                if let Some(file) = info::place(&from, names)
-                    && let Some(name) = file.file_name()
-                {
-                    chain::replace(&place.join(name), &fs::read(&file)?)?;
-                }
+            if let Some(file) = info::place(&from, info::BINLOG_INFO)
+                && let Some(name) = file.file_name()
+            {
+                chain::replace(&place.join(name), &fs::read(&file)?)?;
+            }
+            // The rest is the full one's: it is no incremental backup. The tools leave either's there.
+            if let Some(file) = info::place(&from, info::INFO)
+                && let Some(target) = info::place(place, info::INFO)
+            {
+                chain::replace(&target, info::merged(self.info, &text(&file)?).as_bytes())?;
             }
         }
         let said = info::coordinates(place)?.map(|written| written.coordinates());
@@ -445,6 +455,11 @@ impl Work<'_> {
         settle(place)?;
         Ok(())
     }
+}
+
+fn text(path: &Path) -> Result<String> {
+    let bytes = fs::read(path).map_err(|error| Error::from(error).at(path.display()))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn copy_tree(from: &Path, to: &Path, stop: &StopSignal, copied: &mut dyn FnMut(u64)) -> Result<()> {

@@ -354,7 +354,7 @@ fn clean(line: &str, secret: Option<&Secret>) -> String {
         Some(at) => format!("{}IDENTIFIED ...", &line[..at]),
         None => line.to_string(),
     };
-    let line = if line.contains("--pas") { info::scrubbed(&line) } else { line };
+    let line = if line.contains("--") { info::scrubbed(&line) } else { line };
     match secret.map(Secret::reveal).filter(|secret| secret.len() > 3) {
         Some(secret) => line.replace(secret, "..."),
         None => line,

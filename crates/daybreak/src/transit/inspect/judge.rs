@@ -2,12 +2,14 @@
 
 mod aurora;
 mod content;
+mod tables;
 
 use std::collections::BTreeSet;
 
 use super::{
     Source, chain,
     links::{self, Backup},
+    metadata::Position,
     rules::{self, RULES},
 };
 use crate::{
@@ -30,9 +32,18 @@ const WHOLENESS: &[&str] = &[
     "backup.zero_lsn",
     "backup.file_missing",
     "backup.file_damaged",
+    "backup.page_damaged",
+    "backup.unread",
     "backup.oddities",
     "backup.link_missing",
 ];
+
+/// Whether a backup is whole as far as it could be read: what the tool packed in a way that isn't read here
+/// must be unpacked before more can be said.
+pub(super) fn is_sound(inspection: &Inspection) -> bool {
+    let broken = |id: &str| WHOLENESS.contains(&id) && id != "backup.unread";
+    !inspection.findings.iter().any(|finding| broken(&finding.id))
+}
 
 /// Objects that a finding names in its text.
 const NAMED: usize = 5;
@@ -122,6 +133,7 @@ pub(super) fn judge(sources: &[Source], profile: Profile) -> Inspection {
     }
     let ordered: Vec<&Backup<'_>> = chain.order.iter().map(|at| &backups[*at]).collect();
     one_server(&ordered, &mut found);
+    tables::judge(&backups, &ordered, &mut found);
     let mut links = Vec::new();
     for (at, backup) in ordered.iter().enumerate() {
         let last = at + 1 == ordered.len();
@@ -279,17 +291,8 @@ fn metadata(backup: &Backup<'_>, found: &mut Findings) {
     if info.get("incremental").is_some() && info.is_on("incremental") != incremental {
         differs.push("one file says that it is incremental, the other that it isn't".into());
     }
-    if let (Some(one), Some(other)) = (&backup.position, info.position()) {
-        let (a, b) = (&one.coordinates, &other.coordinates);
-        let files = a.file.is_some() && b.file.is_some() && a.file != b.file;
-        let sets = !a.gtids.is_empty() && !b.gtids.is_empty() && a.gtids != b.gtids;
-        if files || sets {
-            let what = format!(
-                "{}: xtrabackup_binlog_info and xtrabackup_info name different positions",
-                backup.name
-            );
-            found.add("backup.coordinates_differ", name(), what);
-        }
+    if let Err(what) = Position::agreed(backup.position.clone(), info.position()) {
+        found.add("backup.coordinates_differ", name(), format!("{}: {what}", backup.name));
     }
     if !differs.is_empty() {
         let what = format!("{}: {}", backup.name, differs.join(", "));

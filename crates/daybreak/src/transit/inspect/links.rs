@@ -115,7 +115,8 @@ impl<'a> Backup<'a> {
             Some(text) => backup.settings = metadata::settings(&text),
             None => backup.need(&[metadata::SETTINGS]),
         }
-        let prepared = backup.text(metadata::BINLOG_INNODB).map(|text| Position::parse(&text));
+        let prepared =
+            backup.text(metadata::BINLOG_INNODB).map(|text| Position::parse_committed(&text));
         backup.committed = match prepared {
             Some(Ok(position)) => position.map(|position| position.coordinates),
             Some(Err(what)) => {
@@ -139,6 +140,17 @@ impl<'a> Backup<'a> {
         if !packed && !flawed {
             self.absent.push(names[0]);
         }
+    }
+
+    /// A file by its name, packed or not.
+    pub fn file(&self, name: &str) -> Option<&'a Seen> {
+        let packed = || self.files.get(format!("{name}.qp").as_str());
+        self.files.get(name).or_else(packed).copied()
+    }
+
+    /// Whether a file is there, however it is packed.
+    pub fn has_file(&self, wanted: &str) -> bool {
+        self.files.keys().any(|name| unpacked_name(name).0 == wanted)
     }
 
     /// A small file's text, under any of its names, packed or not.
@@ -194,7 +206,9 @@ impl<'a> Backup<'a> {
 
     /// Where replication begins after it, by its own files.
     pub fn stated(&self) -> Option<Position> {
-        self.position.clone().or_else(|| self.info.as_ref()?.position())
+        let info = self.info.as_ref().and_then(Info::position);
+        let agreed = Position::agreed(self.position.clone(), info);
+        agreed.unwrap_or_else(|_| self.position.clone())
     }
 }
 

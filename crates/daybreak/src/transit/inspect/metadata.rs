@@ -139,31 +139,14 @@ impl Info {
             .collect()
     }
 
-    /// Whether a password is still to be read in the tool's command.
+    /// Whether a secret is still to be read in the tool's command.
     pub fn tells_secret(&self) -> bool {
-        let mut options = self.options().peekable();
-        while let Some(option) = options.next() {
-            let name = option.split('=').next().unwrap_or_default().replace('_', "-");
-            let value = match option.split_once('=') {
-                Some((_, value)) => value,
-                None if name == "--password" || name == "--encrypt-key" => {
-                    options.peek().copied().filter(|next| !next.starts_with('-')).unwrap_or("")
-                }
-                None => match option.strip_prefix("-p") {
-                    Some(value) if !option.starts_with("--") => value,
-                    _ => "",
-                },
-            };
-            let secret = matches!(
-                name.as_str(),
-                "--password" | "--pass" | "--passwd" | "--encrypt-key" | "--transition-key"
-            ) || (option.starts_with("-p") && !option.starts_with("--"));
-            let hidden = value.chars().all(|c| matches!(c, 'x' | 'X' | '.' | '*' | '\'' | '"'));
-            if secret && !hidden {
-                return true;
-            }
-        }
-        false
+        self.get("tool_command").is_some_and(super::secrets::tells)
+    }
+
+    /// Whether databases or tables were left out, by what the tool says or was told.
+    pub fn is_partial(&self) -> bool {
+        self.is_on("partial") || !self.narrowing().is_empty()
     }
 
     /// The position as it is written here.
@@ -202,6 +185,44 @@ impl Position {
             .then_some(Position { coordinates: Coordinates { file, gtids: set }, foreign_gtids })
     }
 
+    /// What the two files that name a position say together: `xtrabackup_binlog_info` counts, and what it
+    /// lacks (of GTIDs, XtraBackup 2.3 wrote nothing else) is in `xtrabackup_info`. None where neither names
+    /// one; an error where they contradict each other.
+    pub fn agreed(
+        binlog: Option<Position>,
+        info: Option<Position>,
+    ) -> Result<Option<Position>, String> {
+        let (Some(one), Some(other)) = (&binlog, &info) else { return Ok(binlog.or(info)) };
+        let (a, b) = (&one.coordinates, &other.coordinates);
+        let files = a.file.is_some() && b.file.is_some() && a.file != b.file;
+        let sets = !a.gtids.is_empty() && !b.gtids.is_empty() && a.gtids != b.gtids;
+        if files || sets {
+            return Err(
+                "xtrabackup_binlog_info and xtrabackup_info name different positions".into()
+            );
+        }
+        let mut agreed = one.clone();
+        agreed.coordinates.file = agreed.coordinates.file.or_else(|| b.file.clone());
+        Ok(Some(agreed))
+    }
+
+    /// The GTIDs as the server writes them; none if there are none.
+    pub fn gtids(&self) -> Option<String> {
+        let foreign = self.foreign_gtids.clone().filter(|gtids| !gtids.is_empty());
+        let set = &self.coordinates.gtids;
+        foreign.or_else(|| (!set.is_empty()).then(|| set.to_string()))
+    }
+
+    /// Reads `xtrabackup_binlog_pos_innodb`: the same, with the path as the server has it.
+    pub fn parse_committed(text: &str) -> Result<Option<Position>, String> {
+        let (path, rest) = text.split_once('\t').unwrap_or((text, ""));
+        let file = path.rsplit('/').next().unwrap_or_default();
+        match rest {
+            "" => Position::parse(text),
+            rest => Position::parse(&format!("{file}\t{rest}")),
+        }
+    }
+
     /// Reads `xtrabackup_binlog_info`: `file<TAB>position[<TAB>GTIDs]`, or GTIDs only.
     pub fn parse(text: &str) -> Result<Option<Position>, String> {
         let text = text.trim();
@@ -235,16 +256,23 @@ pub fn settings(text: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// `.meta` beside a `.delta`: how many bytes a page takes in the file.
-pub fn delta_page_size(text: &str) -> Result<u32, String> {
+/// `.meta` beside a `.delta`: how many bytes a page takes in the file, and the tablespace's number.
+pub fn delta_meta(text: &str) -> Result<(u32, u32), String> {
     let values = lines(text, true)?;
     let number = |key: &str| values.get(key).and_then(|value| value.parse::<u32>().ok());
     let page = number("page_size").ok_or("page_size is missing")?;
-    number("space_id").ok_or("space_id is missing")?;
+    let space = number("space_id").ok_or("space_id is missing")?;
     match number("zip_size") {
-        None | Some(0) => Ok(page),
-        Some(zip) => Ok(zip),
+        None | Some(0) => Ok((page, space)),
+        Some(zip) => Ok((zip, space)),
     }
+}
+
+/// The key of a line `key = value`.
+pub fn key_of(line: &str) -> Option<&str> {
+    let key = line.split_once('=')?.0.trim();
+    let is_key = !key.is_empty() && key.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    is_key.then_some(key)
 }
 
 /// `key = value` lines. Strictly: nothing else, and no key twice. Otherwise a line that is none goes on
@@ -253,10 +281,8 @@ fn lines(text: &str, strict: bool) -> Result<BTreeMap<String, String>, String> {
     let mut values: BTreeMap<String, String> = BTreeMap::new();
     let mut last: Option<String> = None;
     for line in text.lines().filter(|line| !line.trim().is_empty()) {
-        let named = line.split_once('=').map(|(key, value)| (key.trim(), value.trim()));
-        let named = named.filter(|(key, _)| {
-            !key.is_empty() && key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
-        });
+        let value = line.split_once('=').map_or("", |(_, value)| value.trim());
+        let named = key_of(line).map(|key| (key, value));
         match (named, &last) {
             (Some((key, value)), _) => {
                 if values.insert(key.into(), value.into()).is_some() {

@@ -4,15 +4,19 @@
 //! of a chain in order and holds the rules of a profile against it. What isn't understood becomes a finding.
 
 mod chain;
+mod checksum;
 mod delta;
 mod extract;
 mod files;
 mod judge;
 mod links;
-mod metadata;
+pub(crate) mod metadata;
+mod myisam;
 mod pages;
 mod probe;
+mod redo;
 pub mod rules;
+pub mod secrets;
 mod stream;
 
 use std::{cell::RefCell, io::Read, path::Path, rc::Rc};
@@ -75,15 +79,20 @@ impl Survey {
         read(blobs, None, events)
     }
 
-    /// The same, and writes the files into a directory that is new or empty. If the backup isn't whole,
-    /// nothing stays there.
+    /// The same, and writes the files into a directory that is new or empty. If the backup is damaged or
+    /// incomplete, nothing stays there; what must be unpacked by the tool before it can be judged does.
     pub fn extract(blobs: Vec<Blob>, to: &Path, events: &Events) -> Result<Survey> {
         let mut extract = Extract::into(to)?;
         let survey = read(blobs, Some(&mut extract), events)?;
-        if survey.judge(Profile::Any).whole {
+        if survey.is_sound() {
             extract.keep()?;
         }
         Ok(survey)
+    }
+
+    /// Whether nothing is missing or damaged, as far as it could be read.
+    pub fn is_sound(&self) -> bool {
+        judge::is_sound(&self.judge(Profile::Any))
     }
 
     /// All files, in order.

@@ -1,18 +1,26 @@
 //! What the pages of InnoDB's files tell: page size, encryption, compression, where the file's data should
-//! end; in the system tablespace also which tables there are and the binary log position of the last commit.
+//! end, which pages don't fit their checksums; in the system tablespace also which tables there are and the binary log position of the last commit.
 //!
 //! Sources: MySQL's `fil0types.h`, `fsp0types.h`, `trx0sys.h`, `dict0boot.h`, `page0types.h`; MariaDB's
 //! `fsp0types.h` for its own flags.
 
 use std::collections::BTreeMap;
 
-/// Bytes of a page that are looked at, but for the system tablespace.
+use super::checksum::{self, Scheme};
+
+/// Bytes of the first page that tell how the file is to be read.
 const HEAD: usize = 64;
 const LARGEST_PAGE: usize = 65536;
 
 const TYPE_TRX_SYS: u16 = 7;
 const TYPE_FSP_HEADER: u16 = 8;
 const TYPE_INDEX: u16 = 17855;
+/// Damaged pages that are named.
+const NAMED: usize = 3;
+/// The doublewrite buffer's place on the page of the transaction system, from the page's end.
+const DOUBLEWRITE: usize = 200;
+const DOUBLEWRITE_MAGIC: u32 = 536_853_855;
+
 /// Page compression and encryption: MySQL's 14 to 16, MariaDB's 34354 and 37401.
 const TYPES_COMPRESSED: [u16; 4] = [14, 16, 34354, 37401];
 const TYPES_ENCRYPTED: [u16; 3] = [15, 16, 37401];
@@ -42,24 +50,73 @@ pub struct Space {
     pub flaw: Option<String>,
     /// Nothing was written into it yet: it is made from the redo log.
     pub blank: bool,
+    /// Its number.
+    pub id: u32,
+    /// Pages that don't fit their checksums.
+    pub damaged: Damaged,
     /// Of the system tablespace: the last commit's place in the binary log.
     pub binlog: Option<(String, u64)>,
     /// Leaves of SYS_TABLES by page number.
     leaves: BTreeMap<u32, Leaf>,
 }
 
+/// Pages that are damaged: the first of them, and how many there are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Damaged {
+    /// Numbers of the first ones.
+    pub first: Vec<u32>,
+    /// How many there are.
+    pub count: u64,
+}
+
+impl Damaged {
+    /// Notes one.
+    pub fn add(&mut self, page: u32) {
+        self.count += 1;
+        if self.first.len() < NAMED {
+            self.first.push(page);
+        }
+    }
+
+    /// In words; none if there is none.
+    pub fn said(&self) -> Option<String> {
+        let pages = self.first.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        match self.count.saturating_sub(self.first.len() as u64) {
+            _ if self.count == 0 => None,
+            0 => Some(format!("page {pages}")),
+            more => Some(format!("pages {pages} and {more} more")),
+        }
+    }
+}
+
+/// A table of InnoDB's dictionary.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Table {
+    /// `db/table`, as files are named.
+    pub name: String,
+    /// The number of its tablespace; 0 is the system tablespace.
+    pub space: u32,
+}
+
 #[derive(Debug, Clone, Default)]
 struct Leaf {
     previous: u32,
     next: u32,
-    tables: Vec<String>,
+    tables: Vec<Table>,
+}
+
+/// The pages of `ibdata1` in which copies of others lie: not looked at where the page that says so wasn't
+/// seen. Each of the two blocks has the size of an extent.
+pub fn doublewrite(page_size: u32) -> std::ops::Range<u32> {
+    let extent = (1 << 20) / page_size.clamp(1024, 16384);
+    extent..3 * extent
 }
 
 impl Space {
-    /// The tables with a file of their own that InnoDB's dictionary names (5.x), as `db/table`.
+    /// The tables that InnoDB's dictionary names (5.x, MariaDB), but for temporary and discarded ones.
     ///
     /// A page that was given up keeps its content: it counts only if its neighbours know it.
-    pub fn tables(&self) -> Vec<String> {
+    pub fn tables(&self) -> Vec<Table> {
         let known = |number: u32, leaf: &Leaf| {
             let by = |other: u32, points: fn(&Leaf) -> u32| {
                 other == NO_PAGE
@@ -67,7 +124,7 @@ impl Space {
             };
             by(leaf.previous, |leaf| leaf.next) && by(leaf.next, |leaf| leaf.previous)
         };
-        let mut tables: Vec<String> = self
+        let mut tables: Vec<Table> = self
             .leaves
             .iter()
             .filter(|(number, leaf)| known(**number, leaf))
@@ -90,12 +147,24 @@ pub struct Scan {
     at: u64,
     page: Vec<u8>,
     number: u32,
+    scheme: Scheme,
+    /// Pages of the system tablespace that are copies of others.
+    copies: [std::ops::Range<u32>; 2],
 }
 
 impl Scan {
     /// For a tablespace, the first file of the system tablespace, or a table that was just created.
     pub fn new(system: bool, fresh: bool) -> Scan {
-        Scan { space: Space::default(), system, fresh, at: 0, page: Vec::new(), number: 0 }
+        Scan {
+            space: Space::default(),
+            system,
+            fresh,
+            at: 0,
+            page: Vec::new(),
+            number: 0,
+            scheme: Scheme::Plain,
+            copies: [0..0, 0..0],
+        }
     }
 
     /// Takes the next bytes.
@@ -111,19 +180,24 @@ impl Scan {
                 }
                 continue;
             }
-            let size = u64::from(self.space.stored);
-            let wanted = if self.system { size as usize } else { HEAD };
-            let within = (self.at % size) as usize;
-            let left = (size as usize) - within;
-            let (now, rest) = bytes.split_at(bytes.len().min(left));
-            if within < wanted {
-                let part = &now[..now.len().min(wanted - within)];
-                self.page.extend_from_slice(part);
+            let size = self.space.stored as usize;
+            if self.page.is_empty() && bytes.len() >= size {
+                let (page, rest) = bytes.split_at(size);
+                self.whole_page(page);
+                self.at += size as u64;
+                bytes = rest;
+                continue;
             }
+            let (now, rest) = bytes.split_at(bytes.len().min(size - self.page.len()));
+            self.page.extend_from_slice(now);
             self.at += now.len() as u64;
             bytes = rest;
-            if now.len() == left {
-                self.whole_page();
+            if self.page.len() == size {
+                let mut page = std::mem::take(&mut self.page);
+                self.whole_page(&page);
+                // Keeps what was allocated.
+                page.clear();
+                self.page = page;
             }
         }
     }
@@ -179,15 +253,18 @@ impl Scan {
         }
         let found = &mut self.space;
         found.pages = u32_at(page, 46);
+        found.id = space;
         let mut stored = 0;
         let size = if flags & 0x10 != 0 {
             // MariaDB's full_crc32 format.
+            self.scheme = Scheme::Full;
             found.page_compressed = flags & 0xe0 != 0;
             512_u32.checked_shl(flags & 0xf)
         } else {
             let zip = (flags >> 1) & 0xf;
             if zip > 0 {
                 found.row_compressed = true;
+                self.scheme = Scheme::Zip;
                 stored = 512 << zip.min(15);
             }
             found.elsewhere = flags & (1 << 10) != 0 && flags & (1 << 16) == 0;
@@ -212,32 +289,51 @@ impl Scan {
         }
     }
 
-    fn whole_page(&mut self) {
-        let page = std::mem::take(&mut self.page);
+    fn whole_page(&mut self, page: &[u8]) {
         let number = self.number;
         self.number = self.number.saturating_add(1);
-        let kind = u16_at(&page, 24);
+        let kind = u16_at(page, 24);
         if !self.system {
             self.space.page_compressed |= TYPES_COMPRESSED.contains(&kind);
             self.space.encrypted |= TYPES_ENCRYPTED.contains(&kind);
-        } else if u32_at(&page, 4) == number {
+        } else if u32_at(page, 4) == number {
             // Elsewhere it would be a copy in the doublewrite buffer.
             if number == 5 && kind == TYPE_TRX_SYS {
-                self.space.binlog = binlog(&page);
+                self.space.binlog = binlog(page);
+                self.copies = copies(page);
             }
             if kind == TYPE_INDEX
-                && u64_at(&page, 66) == DICT_TABLES_ID
-                && u16_at(&page, 64) == 0
-                && let Some(tables) = sys_tables(&page)
+                && u64_at(page, 66) == DICT_TABLES_ID
+                && u16_at(page, 64) == 0
+                && let Some(tables) = sys_tables(page)
             {
-                let leaf = Leaf { previous: u32_at(&page, 8), next: u32_at(&page, 12), tables };
+                let leaf = Leaf { previous: u32_at(page, 8), next: u32_at(page, 12), tables };
                 self.space.leaves.insert(number, leaf);
             }
         }
-        // Keeps what was allocated.
-        self.page = page;
-        self.page.clear();
+        if self.copies.iter().any(|copies| copies.contains(&number))
+            || checksum::is_blank(page)
+            || checksum::is_opaque(page)
+        {
+            return;
+        }
+        if u32_at(page, 4) != number || !checksum::fits(page, self.scheme) {
+            self.space.damaged.add(number);
+        }
     }
+}
+
+/// Where the page of the transaction system says that the doublewrite buffer lies.
+fn copies(page: &[u8]) -> [std::ops::Range<u32>; 2] {
+    let extent = (1 << 20) / u32::try_from(page.len()).unwrap_or(16384).clamp(1024, 16384);
+    let at = page.len().saturating_sub(DOUBLEWRITE);
+    if u32_at(page, at + 10) != DOUBLEWRITE_MAGIC {
+        return [0..0, 0..0];
+    }
+    [14, 18].map(|field| {
+        let first = u32_at(page, at + field);
+        first..first.saturating_add(extent)
+    })
 }
 
 /// The binary log position that a commit leaves on the page of the transaction system (5.x).
@@ -255,9 +351,9 @@ fn binlog(page: &[u8]) -> Option<(String, u64)> {
     (!name.is_empty()).then_some((name, offset))
 }
 
-/// The names in a leaf of SYS_TABLES whose tables have a file of their own. Records are of the oldest
+/// The tables in a leaf of SYS_TABLES. Records are of the oldest
 /// format: offsets of the fields' ends before the record, backwards.
-fn sys_tables(page: &[u8]) -> Option<Vec<String>> {
+fn sys_tables(page: &[u8]) -> Option<Vec<Table>> {
     const INFIMUM: usize = 101;
     const SUPREMUM: usize = 116;
     const FIELDS: usize = 10;
@@ -293,13 +389,17 @@ fn sys_tables(page: &[u8]) -> Option<Vec<String>> {
         if info & 0x20 != 0 {
             continue;
         }
-        let space = field(9)?;
+        let (flags, space) = (field(7)?, field(9)?);
+        // Temporary, or without a file since DISCARD TABLESPACE.
+        if flags.len() == 4 && u32_at(flags, 0) & 0x21 != 0 {
+            continue;
+        }
         if space.len() == 4
-            && u32_at(space, 0) != 0
+            && u32_at(space, 0) != NO_PAGE
             && let Ok(name) = std::str::from_utf8(field(0)?)
             && name.contains('/')
         {
-            tables.push(name.to_string());
+            tables.push(Table { name: name.to_string(), space: u32_at(space, 0) });
         }
     }
     None

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{
-    delta::Delta,
-    metadata,
+    delta::{self, Delta},
+    metadata, myisam,
     pages::{Scan, Space},
+    redo::{Redo, RedoScan},
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -55,8 +56,12 @@ pub enum Content {
     Text(String),
     /// A tablespace.
     Space(Box<Space>),
-    /// Changed pages: what is wrong with them, by page size.
-    Delta(BTreeMap<u32, Option<String>>),
+    /// Changed pages: what was seen of them, by page size.
+    Delta(BTreeMap<u32, delta::Seen>),
+    /// A redo log.
+    Redo(Redo),
+    /// The head of MyISAM's index file; none: it is none.
+    Index(Option<myisam::Head>),
     /// A table's definition (5.x, MariaDB): its engine by number.
     Frm(u8),
     /// A view's.
@@ -97,6 +102,8 @@ enum Eye {
     Space(Box<Scan>),
     Delta(Vec<(u32, Delta)>),
     Frm(Vec<u8>),
+    Redo(Box<RedoScan>),
+    Index(Vec<u8>),
 }
 
 /// A file's name as the server would have it, and how the tool packed it.
@@ -129,13 +136,22 @@ fn is_system(file: &str) -> bool {
     file == "ibdata1"
 }
 
+fn is_redo(file: &str) -> bool {
+    file == "xtrabackup_logfile" || file == "ib_logfile0"
+}
+
 impl Eye {
     fn of(name: &str) -> Eye {
         let file = name.rsplit('/').next().unwrap_or(name);
         if is_text(name) {
             Eye::Text(Vec::new())
         } else if file.ends_with(".delta") {
-            Eye::Delta(DELTA_SIZES.iter().map(|size| (*size, Delta::new(*size))).collect())
+            let system = is_system(file.trim_end_matches(".delta"));
+            Eye::Delta(DELTA_SIZES.iter().map(|size| (*size, Delta::new(*size, system))).collect())
+        } else if is_redo(file) {
+            Eye::Redo(Box::default())
+        } else if file.ends_with(".MYI") {
+            Eye::Index(Vec::new())
         } else if [".ibd", ".ibu", ".new"].iter().any(|ending| file.ends_with(ending))
             || is_system(file)
         {
@@ -157,6 +173,11 @@ impl Eye {
             }
             Eye::Space(scan) => scan.push(bytes),
             Eye::Delta(deltas) => deltas.iter_mut().for_each(|(_, delta)| delta.push(bytes)),
+            Eye::Redo(scan) => scan.push(bytes),
+            Eye::Index(head) => {
+                let room = myisam::HEAD.saturating_sub(head.len());
+                head.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            }
             Eye::Frm(head) => {
                 let room = FRM_HEAD.saturating_sub(head.len());
                 head.extend_from_slice(&bytes[..bytes.len().min(room)]);
@@ -259,6 +280,8 @@ impl Look {
             Eye::Delta(deltas) => Content::Delta(
                 deltas.into_iter().map(|(size, delta)| (size, delta.finish())).collect(),
             ),
+            Eye::Redo(scan) => Content::Redo(scan.finish(plain_size)),
+            Eye::Index(head) => Content::Index(myisam::Head::parse(&head)),
             Eye::Frm(head) if head.starts_with(b"TYPE=VIEW") => Content::View,
             Eye::Frm(head) if head.len() == FRM_HEAD && head.starts_with(&[0xfe, 0x01]) => {
                 // A partitioned table names the engine of its partitions here.

@@ -68,6 +68,14 @@ pub const RULES: &[Rule] = rules! {
         "files that belong together aren't all there", AGAIN;
     "backup.file_damaged" Blocker Some(Blocker), FORMAT,
         "these files aren't as the server or the tool writes them", AGAIN;
+    "backup.page_damaged" Blocker Some(Blocker), FORMAT,
+        "these pages fit none of the checksums that InnoDB writes: a server would stop at them, or read nonsense",
+        "take the backup again; if it says so again, CHECK TABLE at the source";
+    "backup.unread" Blocker Some(Blocker), TOOL,
+        "daybreak can't look into what the tool encrypted, or packed as .zst or .lz4: whether these files are whole \
+         isn't known",
+        "take the backup without --encrypt and --compress, or unpack it by the tool (--decrypt, --decompress) and \
+         look at what comes out";
     "backup.oddities" Blocker Some(Blocker), TOOL,
         "the stream has chunks that only another tool than the one it names writes", AGAIN;
     "backup.no_base" Blocker Some(Blocker), TOOL,
@@ -107,10 +115,13 @@ pub const RULES: &[Rule] = rules! {
     "backup.unknown_file" Warning Some(Warning), INFERRED,
         "neither the server nor the tool is known to write these files; they may be misnamed",
         "look at them: take out what isn't the server's, or take the backup again";
-    "backup.unread" Warning Some(Warning), TOOL,
-        "daybreak can't look into what the tool encrypted, or packed as .zst or .lz4: whether these files are whole \
-         isn't known",
-        "take the backup without --encrypt and --compress";
+    "backup.table_unfiled" Warning Some(Warning), INFERRED,
+        "tables of InnoDB that have no file here, and nothing tells why: they were created or dropped while the tool \
+         ran, or (of an incremental) lie in the system tablespace, or their files are lost",
+        "look for them at the source, and whether they are there after the backup is prepared";
+    "backup.tables_unknown" Note Some(Note), INFERRED,
+        "the dictionary of MySQL 8.0 (mysql.ibd) isn't read: that a table's file was lost as a whole isn't seen",
+        "nothing; verify compares every table after the restore";
     "backup.ignored_chunk" Warning Some(Warning), FORMAT,
         "the stream has chunks of a type that isn't known here, marked as ones that may be ignored",
         "look for a newer daybreak";
@@ -237,6 +248,7 @@ mod tests {
             include_str!("judge.rs"),
             include_str!("judge/aurora.rs"),
             include_str!("judge/content.rs"),
+            include_str!("judge/tables.rs"),
         ]
         .concat();
         let used: std::collections::BTreeSet<&str> =

@@ -7,8 +7,7 @@ use bytes::Bytes;
 
 use crate::{
     error::{Error, Result},
-    source::backup::info,
-    transit::tree::Entry,
+    transit::{inspect::secrets, tree::Entry},
 };
 
 /// A file of options or of a log that is longer is none.
@@ -48,20 +47,14 @@ fn clean(line: &str) -> String {
     let option = line.trim_start();
     if let Some((name, _)) = option.split_once('=')
         && !option.starts_with('-')
-        && is_secret(name.trim())
+        && secrets::is_secret(&format!("--{}", name.trim()))
     {
         let ending = if line.ends_with('\n') { "\n" } else { "" };
         return format!("{name}=...{ending}");
     }
     let tells = option.starts_with("tool_command")
         || ["--pas", "--encrypt", "--transition"].iter().any(|begin| line.contains(begin));
-    if tells { info::scrubbed(line) } else { line.to_string() }
-}
-
-/// Whether an option file's key is of a secret.
-fn is_secret(name: &str) -> bool {
-    let name = name.replace('_', "-");
-    ["password", "encrypt-key", "transition-key"].contains(&name.as_str())
+    if tells { secrets::scrubbed(line) } else { line.to_string() }
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ pub(super) fn judge(backup: &Backup<'_>, found: &mut Findings) {
         }
     }
     found.each("backup.file_damaged", damaged);
+    found.each("backup.page_damaged", damaged_pages(backup));
     let mut missing = files::missing(&backup.files, backup.has_frm());
     missing.extend(system_files(backup));
     found.each("backup.file_missing", missing);
@@ -63,16 +64,78 @@ fn flaw_of(backup: &Backup<'_>, name: &str, seen: &Seen) -> Option<String> {
             let about =
                 backup.files.get(meta.as_str()).or_else(|| backup.files.get(packed.as_str()))?;
             let Content::Text(text) = &about.content else { return None };
-            match metadata::delta_page_size(text) {
-                Ok(size) => match by_size.get(&size) {
-                    Some(flaw) => flaw.clone(),
+            match metadata::delta_meta(text) {
+                Ok((size, _)) => match by_size.get(&size) {
+                    // The files of the system tablespace after the first count their pages from 0.
+                    Some(seen) if seen.other_pages && !is_later_system_file(name) => {
+                        Some("its first page isn't the one that it names".into())
+                    }
+                    Some(seen) => seen.flaw.clone(),
                     None => Some(format!("pages of {size} bytes")),
                 },
                 Err(what) => Some(format!("its .meta: {what}")),
             }
         }
+        Content::Redo(redo) => {
+            let checkpoints = backup.checkpoints.as_ref()?;
+            let raw = matches!(checkpoints.kind, BackupKind::Full | BackupKind::Incremental);
+            // Beside xtrabackup_logfile another one is the server's.
+            let second = name.starts_with("ib_logfile") && backup.has_file("xtrabackup_logfile");
+            (raw && !second).then(|| redo.flaw(checkpoints, knows_redo(backup)))?
+        }
+        Content::Index(None) => Some("it isn't the index file of a table of MyISAM".into()),
+        Content::Index(Some(head)) if !head.open => {
+            let size = seen.unpacked.unwrap_or(seen.size);
+            if size < head.index {
+                return Some(format!("{size} bytes of {}, by its own head", head.index));
+            }
+            let data = format!("{}.MYD", unpacked_name(name).0.strip_suffix(".MYI")?);
+            let data = backup.file(&data)?;
+            let size = data.unpacked.unwrap_or(data.size);
+            (size < head.data)
+                .then(|| format!("its .MYD has {size} bytes of {}, by its head", head.data))
+        }
         _ => None,
     }
+}
+
+fn is_later_system_file(name: &str) -> bool {
+    name.starts_with("ibdata") && !name.starts_with("ibdata1.")
+}
+
+/// Whether the format of its redo log is one that is surely known: blocks in MySQL 5.x, with the size that
+/// all but Percona's have, and MariaDB's since 10.8.
+fn knows_redo(backup: &Backup<'_>) -> bool {
+    let plain = backup.settings.get("innodb_log_block_size").is_none_or(|size| size == "512");
+    let mariadb = super::product(backup) == Some(crate::transit::inspection::Product::Mariadb);
+    plain
+        && backup.server().is_some_and(|version| match mariadb {
+            true => version >= (10, 8, 0),
+            false => version < (8, 0, 0),
+        })
+}
+
+/// Pages that don't fit their checksums, by file.
+fn damaged_pages(backup: &Backup<'_>) -> Vec<String> {
+    let mut files = Vec::new();
+    for (name, seen) in &backup.files {
+        let damaged = match &seen.content {
+            Content::Space(space) => space.damaged.said(),
+            Content::Delta(by_size) => {
+                let meta =
+                    unpacked_name(name).0.strip_suffix(".delta").map(|n| format!("{n}.meta"));
+                let meta = meta.and_then(|meta| backup.file(&meta));
+                let size = meta.and_then(|meta| match &meta.content {
+                    Content::Text(text) => metadata::delta_meta(text).ok().map(|(size, _)| size),
+                    _ => None,
+                });
+                size.and_then(|size| by_size.get(&size)?.damaged.said())
+            }
+            _ => None,
+        };
+        files.extend(damaged.map(|pages| format!("{name}: {pages}")));
+    }
+    files
 }
 
 /// Files without which no server starts on the backup.
@@ -116,6 +179,7 @@ pub(super) fn is_partial(backup: &Backup<'_>, found: &mut Findings) -> bool {
         if info.is_on("partial") {
             signs.push("partial = Y".to_string());
         }
+        // The same that `Info::is_partial` goes by.
         signs.extend(info.narrowing());
     }
     // A stream that was cut lacks much; that is said already.
@@ -148,6 +212,8 @@ fn lacking_tables(backup: &Backup<'_>) -> Vec<String> {
     system
         .tables()
         .into_iter()
+        .filter(|table| table.space != 0)
+        .map(|table| table.name)
         // What an ALTER TABLE in mid-way leaves isn't anybody's table.
         .filter(|table| !table.contains("#sql") && !there.contains(table.as_str()))
         .collect()
