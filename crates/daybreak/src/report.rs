@@ -277,10 +277,20 @@ impl Report {
                 uuid: plan.fingerprint.server_uuid,
                 version: Some(plan.fingerprint.version).filter(|version| !version.is_empty()),
             },
-            target: Server {
-                name: plan.target,
-                uuid: plan.target_uuid,
-                version: checkpoints.target_version(),
+            target: match checkpoints.endpoint() {
+                Some(endpoint) => Server {
+                    name: match plan.target.rsplit_once('@') {
+                        Some((user, _)) => format!("{user}@{}:{}", endpoint.host, endpoint.port),
+                        None => format!("{}:{}", endpoint.host, endpoint.port),
+                    },
+                    uuid: endpoint.server_uuid,
+                    version: checkpoints.target_version(),
+                },
+                None => Server {
+                    name: plan.target,
+                    uuid: plan.target_uuid,
+                    version: checkpoints.target_version(),
+                },
             },
             migration: plan.migration,
             route: plan.route,

@@ -47,7 +47,8 @@ pub async fn make_plan(
         Route::Physical => TargetSpec::None,
     };
     let survey = Survey::take(&config.source, &target, wishes).await?;
-    let assessment = survey.judge();
+    let mut assessment = survey.judge();
+    assessment.on_route(route);
     refuse_impossible(&assessment)?;
     if route == Route::Physical && config.replication.mode != ReplicationMode::Native {
         return Err(Error::new(
@@ -168,6 +169,31 @@ fn logical(plan: &Plan) -> Vec<Box<dyn Step>> {
 /// # Errors
 /// `State` when one isn't, naming both.
 pub async fn check_same_source(plan: &Plan, config: &Config, journal: &Journal) -> Result<()> {
+    check_servers(plan, config, journal, None).await
+}
+
+/// The same before an undo. On the physical route a server that can't be reached is only said: the
+/// cluster may be half deleted, and that the source is down is no reason to keep paying for it. A step
+/// that needs the server fails by itself.
+///
+/// # Errors
+/// As [`check_same_source`].
+pub async fn check_for_undo(
+    plan: &Plan,
+    config: &Config,
+    journal: &Journal,
+    events: &Events,
+) -> Result<()> {
+    let physical = plan.route == Route::Physical;
+    check_servers(plan, config, journal, physical.then_some(events)).await
+}
+
+async fn check_servers(
+    plan: &Plan,
+    config: &Config,
+    journal: &Journal,
+    may_be_down: Option<&Events>,
+) -> Result<()> {
     let (target, made) = target_of(config, journal)?;
     let made = made.unwrap_or_else(|| plan.target_uuid.clone());
     for (side, url, planned, name) in [
@@ -177,7 +203,13 @@ pub async fn check_same_source(plan: &Plan, config: &Config, journal: &Journal) 
         if planned.is_empty() {
             continue;
         }
-        let mut session = Session::open(url, side).await?;
+        let mut session = match (Session::open(url, side).await, may_be_down) {
+            (Err(error), Some(events)) if error.kind() == Kind::Connect => {
+                events.warn(format!("the {side} can't be asked whether it is the plan's: {error}"));
+                continue;
+            }
+            (opened, _) => opened?,
+        };
         let found = session.server_uuid().await?;
         session.close().await;
         if found != *planned {

@@ -43,7 +43,9 @@ pub struct RestoreRequest {
     pub subnet_group: Option<String>,
     /// The VPC security groups.
     pub security_groups: Vec<String>,
-    /// The KMS key of the storage.
+    /// Whether the storage is encrypted.
+    pub encrypted: bool,
+    /// The KMS key of the storage; none: the account's own for RDS.
     pub kms_key: Option<String>,
     /// The port that the cluster listens on; none: 3306.
     pub port: Option<u16>,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Error, Kind, Result},
+    target::restore::Decide,
     transit::inspection::Profile,
 };
 
@@ -111,7 +112,7 @@ pub struct StagingConfig {
 }
 
 /// The cluster that is made from the backup.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct RestoreConfig {
     /// Its identifier.
     pub cluster: Option<String>,
@@ -127,10 +128,34 @@ pub struct RestoreConfig {
     pub ingestion_role: Option<String>,
     /// A cluster parameter group that is there; none: one is made.
     pub parameter_group: Option<String>,
-    /// The KMS key of the cluster's storage; none: not encrypted by a key of one's own.
+    /// Whether the cluster's storage is encrypted. It is unless that is refused: a cluster that was
+    /// made without can't be encrypted later.
+    pub encrypted: bool,
+    /// The KMS key of the cluster's storage; none: the account's own for RDS (`aws/rds`).
     pub kms_key: Option<String>,
     /// Whether a reader is made as well.
     pub reader: bool,
+    /// Whose coordinates count when RDS's event and the backup disagree, or there is no event; none:
+    /// it pauses.
+    pub coordinates: Option<Decide>,
+}
+
+impl Default for RestoreConfig {
+    fn default() -> Self {
+        RestoreConfig {
+            cluster: None,
+            instance_class: None,
+            engine_version: None,
+            subnet_group: None,
+            security_groups: Vec::new(),
+            ingestion_role: None,
+            parameter_group: None,
+            encrypted: true,
+            kms_key: None,
+            reader: false,
+            coordinates: None,
+        }
+    }
 }
 
 pub(super) const AWS_KEYS: &[&str] =
@@ -156,8 +181,10 @@ pub(super) const RESTORE_KEYS: &[&str] = &[
     "security_groups",
     "ingestion_role",
     "parameter_group",
+    "encrypted",
     "kms_key",
     "reader",
+    "coordinates",
 ];
 
 /// What the command line says of `[aws]` and `[staging]`; it wins over the file.
@@ -350,8 +377,10 @@ pub(super) struct RawRestore {
     security_groups: Vec<String>,
     ingestion_role: Option<String>,
     parameter_group: Option<String>,
+    encrypted: Option<bool>,
     kms_key: Option<String>,
     reader: bool,
+    coordinates: Option<Decide>,
 }
 
 impl RawRestore {
@@ -371,6 +400,11 @@ impl RawRestore {
             .at("[restore]")
             .next("begin with a letter; letters, digits and single hyphens follow, 63 at most"));
         }
+        if self.encrypted == Some(false) && self.kms_key.is_some() {
+            return Err(Error::new(Kind::Config, "kms_key names a key, and encrypted is false")
+                .at("[restore]")
+                .next("leave one of them out"));
+        }
         Ok(RestoreConfig {
             cluster: self.cluster,
             instance_class: self.instance_class,
@@ -379,8 +413,10 @@ impl RawRestore {
             security_groups: self.security_groups,
             ingestion_role: self.ingestion_role,
             parameter_group: self.parameter_group,
+            encrypted: self.encrypted.unwrap_or(true),
             kms_key: self.kms_key,
             reader: self.reader,
+            coordinates: self.coordinates,
         })
     }
 }
@@ -405,6 +441,14 @@ mod tests {
         let named = |name: &str| {
             RawRestore { cluster: Some(name.into()), ..RawRestore::default() }.read().is_ok()
         };
+        let plain = RawRestore { encrypted: Some(false), ..RawRestore::default() };
+        assert!(!plain.read().unwrap().encrypted);
+        let both = RawRestore {
+            encrypted: Some(false),
+            kms_key: Some("alias/x".into()),
+            ..RawRestore::default()
+        };
+        assert_eq!(both.read().unwrap_err().kind(), Kind::Config);
         assert!(named("shop-1") && !named("1shop") && !named("a--b") && !named("a-"));
     }
 }

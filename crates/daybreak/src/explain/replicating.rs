@@ -182,11 +182,12 @@ pub(super) const TABLE: &[Explanation] = &[
             "query: 'set password",
         ],
         title: "a statement about an account was run at the source",
-        cause: "accounts aren't migrated: the account isn't on the target, is there already, or the statement is of a form \
-                that ended with MySQL 8.0 (GRANT .. IDENTIFIED BY)",
+        cause: "the account isn't on the target, is there already, or the statement is of a form that ended with MySQL 8.0 \
+                (GRANT .. IDENTIFIED BY). The logical route takes no accounts along; the physical route takes them as they \
+                were at the backup's end, and statements about them follow by replication",
         confirm: &["on the target: SHOW REPLICA STATUS (Last_SQL_Error names the statement)"],
-        remedy: "accounts aren't migrated, and a statement about one was run at the source: if it is wanted, run its modern \
-                 form on the target (CREATE USER, then GRANT). Then skip that one statement on the target (CALL \
+        remedy: "a statement about an account was run at the source: if it is wanted and its effect isn't on the target, run \
+                 its modern form there (CREATE USER, then GRANT). Then skip that one statement on the target (CALL \
                  mysql.rds_skip_repl_error; elsewhere SET GLOBAL sql_replica_skip_counter = 1; START REPLICA;), then \
                  `daybreak resume`, and leave accounts alone at the source until the cutover",
     },
@@ -225,7 +226,9 @@ pub(super) const TABLE: &[Explanation] = &[
         doing: Replicating,
         says: &[],
         title: "an account statement can't be applied",
-        cause: "CREATE USER, DROP USER or GRANT of the source meets other accounts on the target: accounts aren't migrated",
+        cause: "CREATE USER, DROP USER or GRANT of the source meets other accounts on the target: the logical route takes \
+                none along, the physical one couldn't make this one (the report names it), or somebody made or dropped it \
+                on the target",
         confirm: &[
             "on both: SELECT User, Host FROM mysql.user",
             "on the target: SHOW REPLICA STATUS (Last_SQL_Error)",

@@ -10,7 +10,10 @@ use serde_json::{Map, Value};
 
 use super::{Cutover, Hook, Leftover, NotMigrated, Snapshot};
 use crate::{
-    engine::{Entry, Finding, Record, Severity},
+    engine::{
+        Endpoint, Entry, Finding, Record, Severity,
+        context::{ENDPOINT, RESTORE},
+    },
     switch::hook::{Ended, HookRun},
     target::objects::{self, NOT_CREATED},
 };
@@ -117,9 +120,16 @@ impl<'a> Checkpoints<'a> {
         self.latest.values().find_map(|checkpoint| text(checkpoint.data.get("target_version")))
     }
 
+    /// Where the target answers, when the migration made it.
+    pub fn endpoint(&self) -> Option<Endpoint> {
+        let seen = self.standing(RESTORE, ENDPOINT)?;
+        serde_json::from_value(seen.data.clone()).ok()
+    }
+
     pub fn findings(&self) -> Vec<Finding> {
         let mut findings: Vec<Finding> = self
             .list("preflight", "findings")
+            .chain(self.list(RESTORE, "findings"))
             .map(|value| {
                 serde_json::from_value(value.clone()).unwrap_or_else(|_| Finding {
                     id: text(value.get("id")).unwrap_or_else(|| "unknown".into()),
@@ -150,6 +160,29 @@ impl<'a> Checkpoints<'a> {
                     all.push(one);
                 }
             }
+        }
+        // What of accounts couldn't be taken along, where they are.
+        let moved =
+            self.standing("objects", "accounts_moved").and_then(|seen| seen.data.get("left_out"));
+        for value in moved.into_iter().flat_map(elements) {
+            let part = |key: &str| text(value.get("account").and_then(|account| account.get(key)));
+            let account = format!(
+                "{}@{}",
+                part("user").unwrap_or_default(),
+                part("host").unwrap_or_default()
+            );
+            let what = text(value.get("what")).unwrap_or_default();
+            let (kind, name) = match what.as_str() {
+                "account" => ("account", account),
+                _ => ("grant", format!("{account}: {what}")),
+            };
+            let why = [text(value.get("why")), text(value.get("remedy"))];
+            all.push(NotMigrated {
+                kind: kind.into(),
+                name,
+                why: why.into_iter().flatten().collect::<Vec<_>>().join("; "),
+                step: "objects".into(),
+            });
         }
         all
     }

@@ -158,6 +158,14 @@ impl Assessment {
         self.findings.iter().filter(|finding| finding.severity == Severity::Blocker)
     }
 
+    /// What is otherwise by a route: the physical one brings accounts as well; which of them it can't
+    /// is known when they are made.
+    pub fn on_route(&mut self, route: Route) {
+        if route == Route::Physical {
+            self.not_migrated.retain(|one| one.kind != "account");
+        }
+    }
+
     /// The facts for a person, line by line.
     pub fn fact_lines(&self) -> Vec<String> {
         let mut lines = self.facts.lines();

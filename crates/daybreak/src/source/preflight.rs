@@ -24,7 +24,10 @@ async fn look(context: &Context) -> Result<Assessment> {
         Route::Physical => TargetSpec::None,
         Route::Logical => TargetSpec::Url(Box::new(context.target_url()?)),
     };
-    assess(&context.config.source, &target, &Wishes::of(&context.config)).await
+    let mut assessment =
+        assess(&context.config.source, &target, &Wishes::of(&context.config)).await?;
+    assessment.on_route(plan.route);
+    Ok(assessment)
 }
 
 /// A failure that lists all blockers; none without one.

@@ -14,6 +14,7 @@ use crate::{
     select::OWN_DATABASE,
     source::prepare::{self, MadeAccount},
     sync::heartbeat,
+    target::objects::Aside,
 };
 
 /// The step's name.
@@ -83,6 +84,8 @@ impl Step for CleanUp {
             .next("finish or undo that migration first"));
         }
         target.execute(format!("DROP DATABASE IF EXISTS {}", quote(OWN_DATABASE))).await?;
+        // Read by nothing after the cutover; it may hold hashes of passwords.
+        Aside::forget(&context.directory)?;
         for one in &left {
             context
                 .events

@@ -19,6 +19,7 @@ use crate::{
 };
 
 use grant::Grant;
+pub(crate) use read::Kept;
 pub use read::{Account, AccountName};
 
 /// What Aurora's master account can't grant, and Aurora takes from restored accounts.
@@ -91,12 +92,48 @@ pub async fn migrate(
     events: &Events,
     stop: &StopSignal,
 ) -> Result<Moved> {
-    let accounts = read::accounts(source).await?;
+    make(&kept(source).await?, target, ours, record, events, stop).await
+}
+
+/// Reads the source's accounts with all that they may do, but those that stay where they are. What
+/// comes back holds hashes of passwords.
+///
+/// # Errors
+/// What the server says.
+pub(crate) async fn kept(source: &mut Session) -> Result<Vec<Kept>> {
+    let mut kept = Vec::new();
+    for account in read::accounts(source).await? {
+        if account.name.reserved().is_some() {
+            kept.push(Kept { account, grants: Vec::new(), default_roles: Vec::new() });
+            continue;
+        }
+        let grants = match read::grants(source, &account.name).await {
+            Ok(grants) => grants,
+            // 1141: dropped since the list was read.
+            Err(error) if error.code() == Some(1141) => continue,
+            Err(error) => return Err(error),
+        };
+        let default_roles = read::default_roles(source, &account.name).await?;
+        kept.push(Kept { account, grants, default_roles });
+    }
+    Ok(kept)
+}
+
+/// As [`migrate`], from what was read before.
+pub(crate) async fn make(
+    accounts: &[Kept],
+    target: &mut Session,
+    ours: BTreeSet<AccountName>,
+    record: &(dyn Fn(&BTreeSet<AccountName>) -> Result<()> + Send + Sync),
+    events: &Events,
+    stop: &StopSignal,
+) -> Result<Moved> {
     let plugins = plugins(target).await?;
     let mut moved = Moved { made: ours, ..Moved::default() };
     let mut granted = Vec::new();
     let total = accounts.len() as u64;
-    for (done, account) in accounts.iter().enumerate() {
+    for (done, kept) in accounts.iter().enumerate() {
+        let account = &kept.account;
         stop.check()?;
         events.send(Event::Progress {
             task: "accounts".into(),
@@ -132,15 +169,15 @@ pub async fn migrate(
                 continue;
             }
         }
-        granted.push(account);
+        granted.push(kept);
     }
     // Roles are granted to accounts, so all of these are there first.
-    for account in granted {
+    for kept in granted {
         stop.check()?;
-        for line in read::grants(source, &account.name).await? {
-            give(target, account, &line, &mut moved.left_out).await?;
+        for line in &kept.grants {
+            give(target, &kept.account, line, &mut moved.left_out).await?;
         }
-        default_roles(source, target, account, &mut moved.left_out).await?;
+        default_roles(target, kept, &mut moved.left_out).await?;
     }
     for left in &moved.left_out {
         events.detail(format!("{}: {} isn't on the target: {}", left.account, left.what, left.why));
@@ -201,7 +238,7 @@ fn creatable(
     plugins: &BTreeSet<String>,
 ) -> std::result::Result<(), LeftOut> {
     if account.name.user.is_empty() {
-        return Err(whole(account, "it is anonymous, and catches others' logins", "nothing to do"));
+        return Err(whole(account, "it is anonymous, and catches others' logins", NOTHING_TO_DO));
     }
     if account.is_role {
         return match target.mysql_from(8, 0, 0) || target.is_mariadb() {
@@ -222,11 +259,7 @@ fn creatable(
         ));
     }
     if matches!(account.plugin.as_str(), "auth_socket" | "unix_socket") {
-        return Err(whole(
-            account,
-            "it logs in as a user of the source's machine",
-            "nothing to do",
-        ));
+        return Err(whole(account, "it logs in as a user of the source's machine", NOTHING_TO_DO));
     }
     Ok(())
 }
@@ -353,19 +386,15 @@ fn refused(error: &Error) -> String {
 
 /// The roles that are active at a login.
 async fn default_roles(
-    source: &mut Session,
     target: &mut Session,
-    account: &Account,
+    kept: &Kept,
     left_out: &mut Vec<LeftOut>,
 ) -> Result<()> {
-    if !target.dialect().mysql_from(8, 0, 0) {
+    let account = &kept.account;
+    if !target.dialect().mysql_from(8, 0, 0) || kept.default_roles.is_empty() {
         return Ok(());
     }
-    let roles = read::default_roles(source, &account.name).await?;
-    if roles.is_empty() {
-        return Ok(());
-    }
-    let list: Vec<String> = roles.iter().map(AccountName::sql).collect();
+    let list: Vec<String> = kept.default_roles.iter().map(AccountName::sql).collect();
     let sql = format!("SET DEFAULT ROLE {} TO {}", list.join(", "), account.name.sql());
     if let Err(error) = target.execute(sql).await {
         passes(&error)?;
@@ -418,7 +447,7 @@ mod tests {
             locked: true,
             tls: "ANY".into(),
             is_role: false,
-            limits: vec![("MAX_USER_CONNECTIONS", 3), ("MAX_QUERIES_PER_HOUR", 0)],
+            limits: vec![("MAX_USER_CONNECTIONS".into(), 3), ("MAX_QUERIES_PER_HOUR".into(), 0)],
         };
         let new = creation(&account, &Dialect::read("8.0.36", None));
         assert_eq!(

@@ -30,6 +30,7 @@ use crate::{
 
 pub use coordinates::{Decide, recovered_from};
 pub use parameters::{Setting, settings};
+pub use undo::used;
 pub use version::{Choice, choose};
 
 use follow::Follower;
@@ -106,7 +107,8 @@ pub struct Wanted {
     pub port: Option<u16>,
     /// What the parameter group must hold.
     pub settings: Vec<Setting>,
-    /// What counts when the coordinates of event and backup disagree; none: a person decides.
+    /// What counts when the coordinates of event and backup disagree, or there is no event; none: a
+    /// person decides.
     pub decide: Option<Decide>,
     /// How patiently RDS is asked.
     pub pace: Pace,
@@ -233,6 +235,7 @@ impl Restore<'_> {
         let began = cluster.created.unwrap_or(ours);
         let mut follower = Follower::new(self, &identifier, began);
         let cluster = follower.until_cluster_is_available().await?;
+        follower.until_coordinates_are_told().await?;
         let coordinates = self.coordinates(follower.seen())?;
 
         let mut names = vec![format!("{identifier}-1")];
@@ -299,6 +302,7 @@ impl Restore<'_> {
             parameter_group: group,
             subnet_group: config.subnet_group.clone(),
             security_groups: config.security_groups.clone(),
+            encrypted: config.encrypted,
             kms_key: config.kms_key.clone(),
             port: self.wanted.port,
             tags: self.tags(),
@@ -307,16 +311,35 @@ impl Restore<'_> {
             "asks for the cluster {identifier} ({}) from {}",
             request.engine_version, self.wanted.place
         ));
-        self.rds.restore_cluster_from_s3(&request).await.map_err(|error| {
-            // What it must look like belongs to the error, where it can be compared.
-            let hint = error.next_step().unwrap_or_default();
-            if hint.contains("--policies") {
-                let hint = format!("{hint}\n{}", policy::needed(self.wanted));
-                error.next(hint)
-            } else {
-                error
+        let error = match self.rds.restore_cluster_from_s3(&request).await {
+            Ok(cluster) => return Ok(cluster),
+            Err(error) => error,
+        };
+        // The answer may have been lost on its way, and what it was about be there.
+        match self.our_cluster().await {
+            Ok(Some(cluster)) => {
+                self.asked_already(identifier, &error);
+                return Ok(cluster);
             }
+            Err(theirs) if theirs.kind() == Kind::Blocked => return Err(theirs),
+            Ok(None) | Err(_) => {}
+        }
+        // What it must look like belongs to the error, where it can be compared.
+        let hint = error.next_step().unwrap_or_default();
+        Err(if hint.contains("--policies") {
+            let hint = format!("{hint}\n{}", policy::needed(self.wanted));
+            error.next(hint)
+        } else {
+            error
         })
+    }
+
+    /// Says that something of ours is there although RDS gave an error.
+    fn asked_already(&self, what: &str, error: &Error) {
+        self.events.info(format!(
+            "{what} is there and is this migration's: goes on, though RDS said: {}",
+            error.causes().join(": ")
+        ));
     }
 
     async fn ask_for_instance(
@@ -327,16 +350,8 @@ impl Restore<'_> {
         record: Record<'_>,
     ) -> Result<()> {
         self.stop.check()?;
-        if let Some(found) = self.rds.instance(name).await? {
-            if self.is_ours(&found.tags) && found.cluster.as_deref() == Some(cluster) {
-                return Ok(());
-            }
-            return Err(Error::new(
-                Kind::Blocked,
-                format!("there is an instance {name} already, and this migration didn't make it"),
-            )
-            .at(self.rds.place())
-            .next("choose another cluster identifier, from which the instance's comes"));
+        if self.has_instance(cluster, name).await? {
+            return Ok(());
         }
         if !asked.instances.iter().any(|known| known == name) {
             asked.instances.push(name.to_string());
@@ -350,7 +365,32 @@ impl Restore<'_> {
             class,
             tags: self.tags(),
         };
-        self.rds.create_instance(&request).await.map(drop)
+        let Err(error) = self.rds.create_instance(&request).await else { return Ok(()) };
+        match self.has_instance(cluster, name).await {
+            Ok(true) => {
+                self.asked_already(name, &error);
+                Ok(())
+            }
+            Err(theirs) if theirs.kind() == Kind::Blocked => Err(theirs),
+            Ok(false) | Err(_) => Err(error),
+        }
+    }
+
+    /// Whether the instance is there, made by this migration.
+    ///
+    /// # Errors
+    /// `Blocked` when it is somebody else's.
+    async fn has_instance(&self, cluster: &str, name: &str) -> Result<bool> {
+        let Some(found) = self.rds.instance(name).await? else { return Ok(false) };
+        if self.is_ours(&found.tags) && found.cluster.as_deref() == Some(cluster) {
+            return Ok(true);
+        }
+        Err(Error::new(
+            Kind::Blocked,
+            format!("there is an instance {name} already, and this migration didn't make it"),
+        )
+        .at(self.rds.place())
+        .next("choose another cluster identifier, from which the instance's comes"))
     }
 
     /// Asks RDS, and the cluster itself, whether it is there and can be worked with.

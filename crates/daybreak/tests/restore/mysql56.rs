@@ -160,10 +160,16 @@ async fn coordinates_that_disagree_pause() {
     assert_eq!(restored.coordinates, at("binlog.000002", 4));
     assert_eq!(place.rds.known().count("RestoreDBClusterFromS3"), 1);
     place.restore().undo(&place.asked()).await.unwrap();
-    // Without an event the backup's own word is taken, and it is said.
+    // Without an event nothing says that the backup's own word is right: that is for a person too.
     place.wanted.migration = "m-2".into();
     place.rds.faults(|faults| faults.position = PositionEvent::Missing);
-    let restored = place.run().await.unwrap();
+    let error = place.refusal().await;
+    assert_eq!(error.kind(), Kind::Paused, "{error}");
+    for words in ["no event", "binlog.000002:4", "coordinates = \"backup\""] {
+        assert!(error.to_string().contains(words), "{words} in {error}");
+    }
+    place.wanted.decide = Some(Decide::Backup);
+    let restored = place.run_from(place.asked()).await.unwrap();
     assert_eq!(restored.coordinates, at("binlog.000002", 4));
     assert!(place.story().contains("the backup's is taken"), "{}", place.story());
 }

@@ -246,3 +246,32 @@ async fn a_stop_is_heard_and_busy_answers_are_borne() {
     assert_eq!(restored.cluster, "shop");
     assert_eq!(place.rds.known().count("RestoreDBClusterFromS3"), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_made_though_the_answer_was_lost_is_ours() {
+    let mut place = Place::new(Profile::Rehearsal).await;
+    std::fs::copy(prepared_chain(), place.prefix().join("b.tar.gz")).unwrap();
+    let calls = ["RestoreDBClusterFromS3", "CreateDBInstance", "CreateDBClusterParameterGroup"];
+    place.rds.faults(|faults| faults.lose_answer = calls.map(String::from).into());
+    let restored = place.run().await.unwrap_or_else(|error| panic!("{error}\n{}", place.story()));
+    assert_eq!(restored.instances, ["shop-1"]);
+    let known = place.rds.known();
+    assert!(place.story().contains("is this migration's: goes on"), "{}", place.story());
+    for call in calls {
+        assert_eq!(known.count(call), 2, "{call} wasn't asked again: the fault did nothing");
+    }
+    assert_eq!((known.clusters.len(), known.instances.len()), (1, 1));
+    let asked = known.asked.iter().find(|asked| asked["Action"] == calls[0]).unwrap();
+    assert_eq!(asked.get("StorageEncrypted").map(String::as_str), Some("true"));
+    assert_eq!(asked.get("KmsKeyId"), None);
+    place.rds.faults(|faults| {
+        faults.lose_answer = ["DeleteDBInstance", "DeleteDBCluster"].map(String::from).into();
+    });
+    place.restore().undo(&place.asked()).await.unwrap();
+    assert!(place.rds.known().clusters.is_empty());
+    place.wanted.config.encrypted = false;
+    place.run().await.unwrap_or_else(|error| panic!("{error}\n{}", place.story()));
+    let asked = place.rds.known().asked;
+    let last = asked.iter().rfind(|asked| asked["Action"] == calls[0]).unwrap();
+    assert_eq!(last.get("StorageEncrypted").map(String::as_str), Some("false"));
+}

@@ -89,6 +89,8 @@ pub struct Faults {
     pub position: PositionEvent,
     /// Every so manieth request is answered `Throttling`; 0: none.
     pub throttle_every: u64,
+    /// The actions whose next call does its work, and whose answer is lost: a 500 comes instead.
+    pub lose_answer: BTreeSet<String>,
     /// Whether the credentials have expired.
     pub expired: bool,
     /// Whether clusters are kept in `migrating` for as long as this stays true.
@@ -106,6 +108,7 @@ impl Default for Faults {
             migration_fails: None,
             position: PositionEvent::Right,
             throttle_every: 0,
+            lose_answer: BTreeSet::new(),
             expired: false,
             hold: false,
             quota: 40,
@@ -280,5 +283,13 @@ async fn handle(
     let action = form.must("Action")?.to_owned();
     shared.change(|state| state.remember(&form));
     let body = calls::call(shared, &action, &form)?;
+    let mut faults = shared.faults.lock().unwrap_or_else(PoisonError::into_inner);
+    if faults.lose_answer.remove(&action) {
+        return Err(Refused {
+            code: "InternalFailure".into(),
+            message: "The answer was lost".into(),
+            status: 500,
+        });
+    }
     Ok((action, body))
 }

@@ -59,12 +59,17 @@ fn next(code: &str, message: &str) -> Option<String> {
                  it needs"
             }
             "DBClusterAlreadyExistsFault" => {
-                "a cluster of that identifier is there: choose another one (cluster in [restore], or \
-                 --cluster)"
+                "a cluster of that identifier is there: the same command again goes on with it if it is this \
+                 migration's; if it isn't, choose another one (cluster in [restore], or --cluster)"
             }
             "DBInstanceAlreadyExists" => {
-                "an instance of that identifier is there: choose another cluster identifier, from which \
-                 it comes"
+                "an instance of that identifier is there: the same command again goes on with it if it is \
+                 this migration's; if it isn't, choose another cluster identifier, from which it comes"
+            }
+            "DBParameterGroupAlreadyExists" | "DBParameterGroupAlreadyExistsFault" => {
+                "a cluster parameter group of that name is there: the same command again goes on with it if \
+                 it is this migration's; if it isn't, choose another cluster identifier, from which its name \
+                 comes, or name a group (parameter_group in [restore])"
             }
             "DBClusterQuotaExceededFault" | "InstanceQuotaExceeded" | "StorageQuotaExceeded"
             | "DBClusterParameterGroupQuotaExceeded" | "DBParameterGroupQuotaExceeded" => {
@@ -120,6 +125,7 @@ mod tests {
                 "--policies",
             ),
             ("DBClusterAlreadyExistsFault", "", "another one"),
+            ("DBParameterGroupAlreadyExists", "", "goes on with it"),
             ("DBClusterQuotaExceededFault", "", "Service Quotas"),
             ("InvalidSubnet", "", "two Availability Zones"),
         ] {

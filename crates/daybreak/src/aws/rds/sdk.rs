@@ -155,7 +155,7 @@ impl Rds for SdkRds {
                 Some(request.security_groups.clone()).filter(|groups| !groups.is_empty()),
             )
             .set_kms_key_id(request.kms_key.clone())
-            .set_storage_encrypted(request.kms_key.as_ref().map(|_| true))
+            .storage_encrypted(request.encrypted || request.kms_key.is_some())
             .set_port(request.port.map(i32::from))
             .set_tags(Some(tags(&request.tags)))
             .send()

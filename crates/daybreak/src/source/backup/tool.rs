@@ -101,6 +101,11 @@ pub fn name(kind: BackupTool) -> &'static str {
     names(kind)[0]
 }
 
+/// Whether nothing of a tool has been run by the project's tests.
+pub fn untried(kind: BackupTool) -> bool {
+    kind != BackupTool::MariadbBackup
+}
+
 /// The names under which it is installed.
 fn names(kind: BackupTool) -> &'static [&'static str] {
     match kind {
@@ -138,7 +143,7 @@ impl Tool {
 
     /// Whether nothing of it has been run by the project's tests.
     pub fn untried(&self) -> bool {
-        self.kind != BackupTool::MariadbBackup
+        untried(self.kind)
     }
 
     /// Why it can't back this server up; none if it can.

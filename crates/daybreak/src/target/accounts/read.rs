@@ -74,8 +74,26 @@ impl fmt::Display for AccountName {
     }
 }
 
+/// An account with all that it may do. It holds the hash of its password: it lies in private files
+/// only.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Kept {
+    /// The account.
+    pub account: Account,
+    /// The lines of SHOW GRANTS, which hold the hash as well on older servers.
+    pub grants: Vec<String>,
+    /// The roles that are active at a login.
+    pub default_roles: Vec<AccountName>,
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Kept({})", self.account.name)
+    }
+}
+
 /// An account as the source has it.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
     /// Its name.
     pub name: AccountName,
@@ -90,7 +108,7 @@ pub struct Account {
     /// Whether it is a role (MariaDB; MySQL's are locked accounts).
     pub is_role: bool,
     /// Limits by their names.
-    pub limits: Vec<(&'static str, u64)>,
+    pub limits: Vec<(String, u64)>,
 }
 
 impl fmt::Debug for Account {
@@ -148,10 +166,10 @@ pub(super) async fn accounts(source: &mut Session) -> Result<Vec<Account>> {
             tls: text("ssl_type")?,
             is_role: text("is_role")? == "Y",
             limits: vec![
-                ("MAX_QUERIES_PER_HOUR", number("max_questions")?),
-                ("MAX_UPDATES_PER_HOUR", number("max_updates")?),
-                ("MAX_CONNECTIONS_PER_HOUR", number("max_connections")?),
-                ("MAX_USER_CONNECTIONS", number("max_user_connections")?),
+                ("MAX_QUERIES_PER_HOUR".into(), number("max_questions")?),
+                ("MAX_UPDATES_PER_HOUR".into(), number("max_updates")?),
+                ("MAX_CONNECTIONS_PER_HOUR".into(), number("max_connections")?),
+                ("MAX_USER_CONNECTIONS".into(), number("max_user_connections")?),
             ],
         });
     }

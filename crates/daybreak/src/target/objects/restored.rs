@@ -17,6 +17,9 @@ const ACCOUNTS: &str = "accounts";
 /// Makes accounts, routines and events, which a restore from S3 leaves out, and looks whether named time
 /// zones work. Tables, views and triggers came with the backup.
 ///
+/// All of it is as it was at the backup's end, where replication begins: what was made or changed at the
+/// source since then follows by replication, which would stop at what is there already.
+///
 /// Source: Aurora User Guide, *Migrating data from an external MySQL database: physical migration*.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CreateLeftOut;
@@ -49,19 +52,17 @@ impl Step for CreateLeftOut {
         let aside = Aside::load(&context.directory)?.ok_or_else(|| {
             Error::new(
                 Kind::State,
-                "what the source's routines were at the backup isn't known any more",
+                "what the source's routines and accounts were at the backup isn't known any more",
             )
             .at(context.directory.display())
             .next("`daybreak undo`, then `daybreak run`: the backup is taken anew")
         })?;
-        let mut source = context.source().await?;
         let ours: BTreeSet<AccountName> =
             context.journal.recall(STEP, ACCOUNTS)?.unwrap_or_default();
         let record = |made: &BTreeSet<AccountName>| context.journal.record(STEP, ACCOUNTS, made);
         let (events, stop) = (&context.events, &context.stop);
         let moved =
-            accounts::migrate(&mut source, &mut target, ours, &record, events, stop).await?;
-        source.close().await;
+            accounts::make(&aside.accounts, &mut target, ours, &record, events, stop).await?;
         context.journal.record(STEP, "accounts_moved", &moved)?;
         for left in &moved.left_out {
             let line =
@@ -72,7 +73,7 @@ impl Step for CreateLeftOut {
                 _ => context.events.warn(line),
             }
         }
-        memory::keep(&mut target, &aside.0).await?;
+        memory::keep(&mut target, &aside.objects).await?;
         let (mut objects, mut unreadable) = kept(context, &mut target).await?;
         objects.retain(|object| left_out(object.name.kind));
         unreadable.retain(|object| left_out(object.object.kind));

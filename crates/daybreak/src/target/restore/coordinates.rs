@@ -9,7 +9,11 @@ use crate::{
     mysql::{Coordinates, FilePosition},
 };
 
-/// Whose coordinates count when they disagree.
+/// How a decision is told.
+const DECIDE: &str = "coordinates = \"event\" or \"backup\" in [restore], then `daybreak resume` (with \
+                      `daybreak restore`: --coordinates event or --coordinates backup)";
+
+/// Whose coordinates count when they disagree, or when there is no event to compare with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Decide {
@@ -40,7 +44,7 @@ impl Restore<'_> {
     /// Brings both together.
     ///
     /// # Errors
-    /// `Paused` when they disagree and nobody decided.
+    /// `Paused` when they disagree, or there is no event, and nobody decided.
     pub(super) fn coordinates(&self, events: &[RdsEvent]) -> Result<Option<Coordinates>> {
         let event = recovered_from(events);
         let of_event =
@@ -59,13 +63,29 @@ impl Restore<'_> {
         };
         match (event, backup) {
             (None, None) => Ok(None),
-            (None, Some(backup)) => {
-                // RDS keeps events for 14 days, and tells of a position only where the backup has one.
+            // Aurora writes that event for every backup with a position, so its absence is nothing to
+            // pass over: what the backup says of itself would go unchecked. (RDS forgets events after
+            // 14 days.)
+            (None, Some(backup)) if self.wanted.decide == Some(Decide::Backup) => {
                 self.events.warn(format!(
-                    "no event tells which binary log position was recovered; the backup's is taken: {backup}"
+                    "no event tells which binary log position was recovered; the backup's is taken, as told: \
+                     {backup}"
                 ));
                 Ok(Some(backup))
             }
+            (None, Some(backup)) => Err(Error::new(
+                Kind::Paused,
+                format!(
+                    "no event of RDS tells which binary log position was recovered, so the backup's can't be \
+                     compared with it: {backup}"
+                ),
+            )
+            .at(self.wanted.place.to_string())
+            .next(format!(
+                "look for \"Recovered from Binary log filename\" among the cluster's events in the RDS \
+                 console, and whether only this backup lies under the prefix; if the backup's position is \
+                 right: coordinates = \"backup\": {DECIDE}"
+            ))),
             (Some(event), Some(backup)) if backup.file.as_ref() == Some(&event) => {
                 self.events.info(format!("event and backup agree: replication begins at {event}"));
                 Ok(Some(backup))
@@ -86,12 +106,11 @@ impl Restore<'_> {
                     ),
                 )
                 .at(self.wanted.place.to_string())
-                .next(
+                .next(format!(
                     "find out which is right before anything replicates: compare \
                      xtrabackup_binlog_info of the *last* incremental, and look whether another backup \
-                     lies under the same prefix; then go on with --coordinates event or --coordinates \
-                     backup",
-                )),
+                     lies under the same prefix; then {DECIDE}"
+                ))),
             },
         }
     }

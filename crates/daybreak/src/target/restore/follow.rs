@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
-use super::{Pace, Restore};
+use super::{Decide, Pace, Restore, recovered_from};
 use crate::{
     aws::rds::{Cluster, EventSource, RdsEvent},
     error::{Error, Kind, Result, Retry},
@@ -102,6 +102,9 @@ const FAILURES: [Failure; 6] = [
     },
 ];
 
+/// How many looks an event may come later than the state `available`.
+const LATE_EVENTS: u32 = 8;
+
 fn failure(message: &str) -> Option<&'static Failure> {
     let lower = message.to_ascii_lowercase();
     FAILURES
@@ -190,6 +193,20 @@ impl<'a> Follower<'a> {
             }
             self.rest().await?;
         }
+    }
+
+    /// Returns when an event told the coordinates, or should have long ago: events may come a little
+    /// later than the state that they belong to.
+    pub async fn until_coordinates_are_told(&mut self) -> Result<()> {
+        for _ in 0..LATE_EVENTS {
+            let told = recovered_from(&self.seen).is_some();
+            if told || self.restore.wanted.decide == Some(Decide::Backup) {
+                break;
+            }
+            self.rest().await?;
+            self.read_events(EventSource::Cluster, self.cluster).await?;
+        }
+        Ok(())
     }
 
     async fn look_at_cluster(&mut self) -> Result<Cluster> {

@@ -199,31 +199,20 @@ impl Restore<'_> {
             return Ok(name.clone());
         }
         let name = format!("{cluster}-daybreak");
-        match self.rds.parameter_group(&name).await? {
-            Some(group) if self.is_ours(&self.rds.tags(&group.arn).await?) => {}
-            Some(_) => {
-                return Err(Error::new(
-                    Kind::Blocked,
-                    format!(
-                        "there is a parameter group {name} already, and this migration didn't make it"
-                    ),
-                )
-                .at(self.rds.place())
-                .next("choose another cluster identifier, or name the group as parameter_group"));
-            }
-            None => {
-                asked.parameter_group = Some(name.clone());
-                record(asked)?;
-                self.stop.check()?;
-                let description = format!("Made by daybreak for the cluster {cluster}");
-                self.rds
-                    .create_parameter_group(
-                        &name,
-                        &choice.version.family,
-                        &description,
-                        &self.tags(),
-                    )
-                    .await?;
+        if !self.has_group(&name).await? {
+            asked.parameter_group = Some(name.clone());
+            record(asked)?;
+            self.stop.check()?;
+            let description = format!("Made by daybreak for the cluster {cluster}");
+            let (family, tags) = (&choice.version.family, self.tags());
+            let made = self.rds.create_parameter_group(&name, family, &description, &tags).await;
+            if let Err(error) = made {
+                // The answer may have been lost on its way, and the group be there.
+                match self.has_group(&name).await {
+                    Ok(true) => self.asked_already(&name, &error),
+                    Err(theirs) if theirs.kind() == Kind::Blocked => return Err(theirs),
+                    Ok(false) | Err(_) => return Err(error),
+                }
             }
         }
         asked.parameter_group = Some(name.clone());
@@ -240,6 +229,20 @@ impl Restore<'_> {
             self.rds.set_parameters(&name, &pairs).await?;
         }
         Ok(name)
+    }
+
+    /// Whether the parameter group is there, made by this migration.
+    async fn has_group(&self, name: &str) -> Result<bool> {
+        let Some(group) = self.rds.parameter_group(name).await? else { return Ok(false) };
+        if self.is_ours(&self.rds.tags(&group.arn).await?) {
+            return Ok(true);
+        }
+        Err(Error::new(
+            Kind::Blocked,
+            format!("there is a parameter group {name} already, and this migration didn't make it"),
+        )
+        .at(self.rds.place())
+        .next("choose another cluster identifier, or name the group as parameter_group"))
     }
 }
 

@@ -11,14 +11,14 @@ use crate::{
     },
     config::{AwsConfig, S3Place},
     engine::{
-        Context, Endpoint, Finding, Step,
+        Context, Endpoint, Finding, Severity, Step,
         context::{ENDPOINT, RESTORE},
     },
     error::{Error, Kind, Result},
     mysql::Secret,
     source::backup,
     sync::replicate::{COORDINATES, Recorded},
-    transit,
+    transit::{self, inspection::Profile},
 };
 
 /// The step's name.
@@ -68,7 +68,7 @@ async fn wanted(context: &Context) -> Result<(SdkRds, Wanted)> {
     let plan = context.plan()?;
     let sdk = aws::sdk(&config.aws).await?;
     let place = transit::step::place(context)?;
-    let taken = backup::step::taken(context).unwrap_or_default();
+    let taken = backup::step::remembered(context)?;
     let last = taken.last();
     let mut source = context.source().await?;
     let settings = settings(&mut source, plan.replication, plan.position).await?;
@@ -94,8 +94,63 @@ async fn wanted(context: &Context) -> Result<(SdkRds, Wanted)> {
         master_password: password,
         port: None,
         settings,
-        decide: None,
+        decide: config.restore.coordinates,
         pace: pace(&config.aws, bytes),
+    };
+    Ok((SdkRds::new(&sdk, &config.aws), wanted))
+}
+
+/// What whoever reads the report must know of the backup that was restored.
+fn cautions(context: &Context) -> Result<Vec<Finding>> {
+    let mut cautions = Vec::new();
+    let mut add = |id: &str, objects: Vec<String>, why: String, remedy: &str| {
+        let severity = Severity::Warning;
+        cautions.push(Finding { id: id.into(), severity, objects, why, remedy: remedy.into() });
+    };
+    if context.config.backup.rules == Profile::Any {
+        add(
+            "backup.rules",
+            Vec::new(),
+            "this is a rehearsal: the backup was judged by rules = \"any\", and a stand-in took what Amazon \
+             Aurora may refuse"
+                .into(),
+            "rules = \"aurora\" in [backup] for a real migration",
+        );
+    }
+    if let Some(backup) = backup::step::remembered(context)?.last()
+        && backup::tool::untried(backup.tool)
+    {
+        let tool = backup::tool::name(backup.tool);
+        add(
+            "backup.untried",
+            vec![tool.into()],
+            format!(
+                "the backup was taken with {tool}, which daybreak's own tests can't run: its command lines are \
+                 built from its documentation"
+            ),
+            "verify all tables (mode = \"full\" in [verify]) before the cutover",
+        );
+    }
+    Ok(cautions)
+}
+
+/// What is enough to find again what was made, and to take it back. Source and bucket may be gone.
+async fn known(context: &Context) -> Result<(SdkRds, Wanted)> {
+    let config = &context.config;
+    let sdk = aws::sdk(&config.aws).await?;
+    let wanted = Wanted {
+        migration: context.plan()?.migration,
+        place: transit::step::place(context)?,
+        bucket: BucketFacts::default(),
+        backup: BackupFacts::default(),
+        config: config.restore.clone(),
+        region: sdk.region().map(ToString::to_string),
+        master_user: config.target.user.clone(),
+        master_password: config.target.password.clone().unwrap_or_else(|| Secret::new("")),
+        port: None,
+        settings: Vec::new(),
+        decide: None,
+        pace: pace(&config.aws, None),
     };
     Ok((SdkRds::new(&sdk, &config.aws), wanted))
 }
@@ -122,6 +177,18 @@ impl Step for RestoreCluster {
 
     async fn run(&self, context: &Context) -> Result<()> {
         let (rds, wanted) = wanted(context).await?;
+        if wanted.backup.coordinates.is_none() {
+            return Err(Error::new(
+                Kind::Paused,
+                "which backup lies in the bucket isn't known any more: neither the journal nor the manifest \
+                 beside the backup says it, and the coordinates of RDS couldn't be compared with its own",
+            )
+            .at(context.directory.display())
+            .next(
+                "bring back what is missing (the staging directory, or the migration's own), then `daybreak \
+                 resume`; or `daybreak undo --to prepare_source`, and `daybreak resume` takes the backup again",
+            ));
+        }
         let (events, stop) = (&context.events, &context.stop);
         let restore = Restore { rds: &rds, wanted: &wanted, events, stop };
         let asked: Asked = context.journal.recall(ID, "asked")?.unwrap_or_default();
@@ -132,6 +199,7 @@ impl Step for RestoreCluster {
                 .next("switch the binary log on at the source, `daybreak undo`, and begin again")
         })?;
         context.journal.record(ID, "restored", &restored)?;
+        context.journal.record(ID, "findings", &cautions(context)?)?;
         context.journal.record(ID, COORDINATES, &Recorded { coordinates })?;
         let url = restore.url(&restored);
         let mut target = crate::mysql::Session::open(&url, crate::mysql::Side::Target).await?;
@@ -146,15 +214,33 @@ impl Step for RestoreCluster {
         let restored = restored.ok_or_else(|| {
             Error::new(Kind::State, "no cluster was restored yet").next("`daybreak resume`")
         })?;
-        let (rds, wanted) = wanted(context).await?;
+        let (rds, wanted) = known(context).await?;
         let (events, stop) = (&context.events, &context.stop);
         Restore { rds: &rds, wanted: &wanted, events, stop }.verify(&restored).await
     }
 
     async fn undo(&self, context: &Context) -> Result<()> {
         let Some(asked) = context.journal.recall::<Asked>(ID, "asked")? else { return Ok(()) };
-        let (rds, wanted) = wanted(context).await?;
+        let (rds, wanted) = known(context).await?;
         let (events, stop) = (&context.events, &context.stop);
-        Restore { rds: &rds, wanted: &wanted, events, stop }.undo(&asked).await
+        let restore = Restore { rds: &rds, wanted: &wanted, events, stop };
+        if let Some(restored) = context.journal.recall::<Restored>(ID, "restored")? {
+            // Past the point of no return the engine undoes nothing. Before it there is no data that the
+            // source lacks, so a server that can't be reached is no obstacle; one in use is.
+            match restore.in_use(&restored).await {
+                Ok(clients) if clients.is_empty() => {}
+                Ok(clients) => {
+                    return Err(super::used(&restored.cluster, &clients).next(
+                        "end them (CALL mysql.rds_kill(ID)) or keep them out by the security group, then \
+                         the same undo again",
+                    ));
+                }
+                Err(error) => events.warn(format!(
+                    "whether anybody works on {} can't be seen: {error}",
+                    restored.cluster
+                )),
+            }
+        }
+        restore.undo(&asked).await
     }
 }

@@ -2,10 +2,32 @@
 //! migration's tag.
 
 use std::future::Future;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::{Asked, Restore};
-use crate::error::{Error, Kind, Result};
+use super::{Asked, Restore, Restored};
+use crate::{
+    error::{Error, Kind, Result},
+    mysql::{Session, Side},
+};
+
+/// Whose threads aren't clients.
+const SERVERS_OWN: [&str; 6] =
+    ["system user", "event_scheduler", "unauthenticated user", "rdsadmin", "rdsrepladmin", ""];
+
+/// Says that somebody works on a cluster.
+pub fn used(cluster: &str, clients: &[String]) -> Error {
+    const SHOWN: usize = 5;
+    let shown: Vec<&str> = clients.iter().take(SHOWN).map(String::as_str).collect();
+    Error::new(
+        Kind::Blocked,
+        format!(
+            "the cluster {cluster} is in use, and deleting it would lose what was written there: {} of {} \
+             connections",
+            shown.join(", "),
+            clients.len()
+        ),
+    )
+}
 
 impl Restore<'_> {
     /// Deletes what this migration made; what is gone already is no error, what isn't ours stays and
@@ -35,7 +57,13 @@ impl Restore<'_> {
             }
             if instance.status != "deleting" {
                 self.events.info(format!("deletes the instance {name}"));
-                self.rds.delete_instance(name).await?;
+                if let Err(error) = self.rds.delete_instance(name).await {
+                    // The answer may have been lost on its way, and the second call be refused.
+                    let status = self.rds.instance(name).await?.map(|found| found.status);
+                    if !matches!(status.as_deref(), None | Some("deleting")) {
+                        return Err(error);
+                    }
+                }
             }
             going.push(name.clone());
         }
@@ -47,7 +75,12 @@ impl Restore<'_> {
             Some(cluster) if self.is_ours(&cluster.tags) => {
                 if cluster.status != "deleting" {
                     self.events.info(format!("deletes the cluster {identifier}"));
-                    self.rds.delete_cluster(&identifier).await?;
+                    if let Err(error) = self.rds.delete_cluster(&identifier).await {
+                        let status = self.rds.cluster(&identifier).await?.map(|found| found.status);
+                        if !matches!(status.as_deref(), None | Some("deleting")) {
+                            return Err(error);
+                        }
+                    }
                 }
                 self.until_gone(&identifier, async || {
                     Ok(self.rds.cluster(&identifier).await?.map(|cluster| cluster.status))
@@ -77,6 +110,42 @@ impl Restore<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Who works on a restored cluster beside the servers' own threads and this session, each as
+    /// `user@host (database)`. What an ended program left may take a moment to go.
+    ///
+    /// # Errors
+    /// When the cluster can't be reached or logged in to.
+    pub async fn in_use(&self, restored: &Restored) -> Result<Vec<String>> {
+        const MOMENT: Duration = Duration::from_secs(5);
+        let mut session = Session::open(&self.url(restored), Side::Target).await?;
+        let own = session.id();
+        let begun = Instant::now();
+        loop {
+            let sql = "SELECT ID AS id, USER AS user, HOST AS host, DB AS db FROM information_schema.PROCESSLIST";
+            let mut clients = Vec::new();
+            for row in session.rows(sql).await? {
+                let (id, user): (u64, String) =
+                    (session.field(&row, "id")?, session.field(&row, "user")?);
+                if id == u64::from(own) || SERVERS_OWN.contains(&user.as_str()) {
+                    continue;
+                }
+                let (host, database): (Option<String>, Option<String>) =
+                    (session.optional(&row, "host")?, session.optional(&row, "db")?);
+                clients.push(format!(
+                    "{user}@{} ({})",
+                    host.unwrap_or_default(),
+                    database.unwrap_or_else(|| "no database".into())
+                ));
+            }
+            if clients.is_empty() || begun.elapsed() > MOMENT {
+                session.close().await;
+                return Ok(clients);
+            }
+            self.stop.check()?;
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
     }
 
     async fn until_gone<F, Look>(&self, name: &str, look: Look) -> Result<()>
