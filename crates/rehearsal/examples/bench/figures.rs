@@ -12,6 +12,16 @@ pub struct Series {
 }
 
 impl Series {
+    /// How it is called.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The most memory that it had resident, in KiB.
+    pub fn peak(&self) -> Option<u64> {
+        self.peak
+    }
+
     /// None yet.
     pub fn new(name: &'static str) -> Self {
         Series { name, seconds: Vec::new(), peak: None }
@@ -20,7 +30,7 @@ impl Series {
     /// Adds a run and says so.
     pub fn add(&mut self, round: usize, wall: Duration, peak: Option<u64>) {
         let load = load().unwrap_or_default();
-        let name = self.name.replace('\\', "");
+        let name = self.name.replace(['\\', '`'], "");
         eprintln!(
             "bench: round {}: {name:<48} {:>8.2} s   (load {load:.1})",
             round + 1,
@@ -30,7 +40,8 @@ impl Series {
         self.peak = self.peak.max(peak);
     }
 
-    fn median(&self) -> f64 {
+    /// The seconds in the middle.
+    pub fn median(&self) -> f64 {
         let mut sorted = self.seconds.clone();
         sorted.sort_by(f64::total_cmp);
         match (sorted.get((sorted.len().max(1) - 1) / 2), sorted.get(sorted.len() / 2)) {
@@ -39,7 +50,8 @@ impl Series {
         }
     }
 
-    fn range(&self) -> (f64, f64) {
+    /// The fewest seconds and the most.
+    pub fn range(&self) -> (f64, f64) {
         let least = self.seconds.iter().copied().fold(f64::INFINITY, f64::min);
         (least, self.seconds.iter().copied().fold(0.0, f64::max))
     }
@@ -47,9 +59,12 @@ impl Series {
 
 /// What it runs on.
 pub struct Machine {
-    cores: usize,
-    memory_gib: f64,
-    load: f64,
+    /// Cores.
+    pub cores: usize,
+    /// Memory.
+    pub memory_gib: f64,
+    /// How many processes wanted a core during the last minute.
+    pub load: f64,
 }
 
 impl Machine {
@@ -85,15 +100,20 @@ pub fn print(
     copies: &[Series],
     checks: &[Series],
 ) {
-    println!(
-        "\nCopying 2 tables of {} rows ({:.0} MB), median of {} rounds:\n",
+    let what = format!(
+        "2 tables of {} rows ({:.0} MB), median of {} rounds",
         options.rows,
         stage.megabytes(),
         options.rounds
     );
-    table("copy", stage, copies);
-    println!("\nComparing the same tables on both servers:\n");
-    table("comparison", stage, checks);
+    if !copies.is_empty() {
+        println!("\nCopying {what}:\n");
+        table("copy", stage, copies);
+    }
+    if !checks.is_empty() {
+        println!("\nComparing {what}:\n");
+        table("comparison", stage, checks);
+    }
     println!(
         "\n{} cores, {:.0} GiB; load {:.1} before, {:.1} at the end; mysqld, mysqldump and mysql {}, \
          mydumper {} (the distribution's package); {} threads for daybreak, mydumper and myloader, one connection to each server for the others; {}.",

@@ -1,22 +1,22 @@
-//! Measures daybreak against the tools that it would replace: `bench [--rows N] [--rounds N]
-//! [--threads N] [--daybreak PATH]`, or `make bench ROWS=1000000 ROUNDS=3`.
+//! Measures daybreak against the tools that it would replace: `bench [--only copy|verify|physical]
+//! [--rows N] [--rounds N] [--threads N] [--daybreak PATH]`, or `make bench ROWS=1000000 ROUNDS=3`.
 //!
-//! Owns the order of the runs: every way in every round, each on an emptied target, none always first.
-//! It is no test: nothing fails on a time, but a way that didn't bring everything over ends it.
+//! Every way runs in every round, each on an emptied target, none always first. It is no test: nothing
+//! fails on a time, but a way that didn't bring everything over ends it.
 
+mod endpoint;
 mod figures;
 mod measure;
 mod nibble;
+mod physical;
 mod sbtest;
+mod source;
 mod stage;
+mod tables;
+mod transfers;
 mod ways;
 
 use std::path::PathBuf;
-
-use figures::{Machine, Series};
-use nibble::Replica;
-use stage::Stage;
-use ways::{Copy, Tools};
 
 /// What failed, and what to do about it.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -26,8 +26,21 @@ pub fn failure(what: impl std::fmt::Display, next: impl std::fmt::Display) -> Fa
     format!("{what}\n  next step: {next}").into()
 }
 
+/// What can be measured for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Copying tables.
+    Copy,
+    /// Comparing them.
+    Verify,
+    /// Bringing a physical backup to S3.
+    Physical,
+}
+
 /// What is asked for.
 pub struct Options {
+    /// What is measured.
+    pub parts: Vec<Part>,
     /// Rows of each of the two tables.
     pub rows: u64,
     /// How often each way runs.
@@ -44,6 +57,7 @@ impl Options {
         let beside = std::env::current_exe()?;
         let beside = beside.parent().and_then(|examples| examples.parent());
         let mut options = Options {
+            parts: vec![Part::Copy, Part::Verify, Part::Physical],
             rows: 1_000_000,
             rounds: 3,
             threads: 2,
@@ -55,11 +69,20 @@ impl Options {
             let usage = || {
                 failure(
                     format!("`{name} {value}` isn't understood"),
-                    "bench [--rows N] [--rounds N] [--threads N] [--daybreak PATH]",
+                    "bench [--only copy|verify|physical] [--rows N] [--rounds N] [--threads N] [--daybreak PATH]",
                 )
             };
             let number = || value.parse::<u64>().ok().filter(|n| *n > 0).ok_or_else(usage);
             match name.as_str() {
+                "--only" => {
+                    options.parts = match value.as_str() {
+                        "all" => options.parts,
+                        "copy" => vec![Part::Copy],
+                        "verify" => vec![Part::Verify],
+                        "physical" => vec![Part::Physical],
+                        _ => return Err(usage()),
+                    }
+                }
                 "--rows" => options.rows = number()?,
                 "--rounds" => options.rounds = usize::try_from(number()?)?,
                 "--threads" => options.threads = usize::try_from(number()?)?,
@@ -93,49 +116,15 @@ async fn main() {
 }
 
 async fn bench() -> Result<(), Failure> {
-    let options = Options::parse()?;
-    let before = Machine::look()?;
-    eprintln!("bench: starting two servers");
-    let stage = Stage::set(&options).await?;
-    let tools = Tools::find(&stage, &options)?;
-    eprintln!(
-        "bench: 2 tables of {} rows, {:.0} MB, {} rounds, {} threads",
-        options.rows,
-        stage.megabytes(),
-        options.rounds,
-        options.threads
-    );
-
-    let mut copies: Vec<Series> = Copy::ALL.iter().map(|way| Series::new(way.name())).collect();
-    let mut checks = vec![
-        Series::new("daybreak verify"),
-        Series::new(Replica::AfterEachChunk.name()),
-        Series::new(Replica::Alongside.name()),
-    ];
-    for round in 0..options.rounds {
-        for turn in 0..copies.len() {
-            let at = (round + turn) % copies.len();
-            stage.empty_target().await?;
-            let usage = Copy::ALL[at].run(&tools, &stage, &options).await?;
-            stage.check_copy(Copy::ALL[at].name()).await?;
-            copies[at].add(round, usage.wall, Some(usage.peak));
-        }
-        // What the last way left on the target is what all of these compare.
-        stage.settle().await?;
-        for turn in 0..checks.len() {
-            let at = (round + turn) % checks.len();
-            let (wall, peak) = match at {
-                0 => {
-                    let usage = ways::verify(&tools, &stage, &options).await?;
-                    (usage.wall, Some(usage.peak))
-                }
-                1 => (nibble::checksum(&stage, Replica::AfterEachChunk).await?, None),
-                _ => (nibble::checksum(&stage, Replica::Alongside).await?, None),
-            };
-            checks[at].add(round, wall, peak);
-        }
+    if let Some(directory) = endpoint::asked_for() {
+        return endpoint::serve(&directory).await;
     }
-    let after = Machine::look()?;
-    figures::print(&options, &stage, &tools, &before, &after, &copies, &checks);
+    let options = Options::parse()?;
+    if options.parts.iter().any(|part| *part != Part::Physical) {
+        tables::bench(&options).await?;
+    }
+    if options.parts.contains(&Part::Physical) {
+        physical::bench(&options).await?;
+    }
     Ok(())
 }

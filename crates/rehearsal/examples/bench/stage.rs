@@ -1,6 +1,5 @@
 //! Owns the two servers, the tables, the emptied target and the proof that a copy is whole.
 
-use std::fmt::Write as _;
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -72,10 +71,14 @@ impl Stage {
             .unwrap_or(0);
         conn.disconnect().await?;
         let private = source.dir().join("bench");
-        std::fs::DirBuilder::new().mode(0o700).create(&private)?;
+        private_dir(&private)?;
         let stage = Stage { source, target, content, data_bytes, private };
-        stage.write_option_file("source", &stage.source)?;
-        stage.write_option_file("target", &stage.target)?;
+        // Only MySQL's own programs know these.
+        let more = ["mysql", "mysqldump"]
+            .map(|group| format!("[{group}]\nssl-mode=DISABLED\nget-server-public-key\n"))
+            .concat();
+        write_option_file(&stage.option_file("source"), &stage.source, &more)?;
+        write_option_file(&stage.option_file("target"), &stage.target, &more)?;
         Ok(stage)
     }
 
@@ -108,23 +111,6 @@ impl Stage {
         self.private.join(format!("{side}.cnf"))
     }
 
-    fn write_option_file(&self, side: &str, server: &Server) -> Result<(), Failure> {
-        let mut text = String::new();
-        writeln!(
-            text,
-            "[client]\nhost=127.0.0.1\nport={}\nuser=root\npassword={}",
-            server.port(),
-            server.root_password()
-        )?;
-        // Only MySQL's own programs know these.
-        for group in ["mysql", "mysqldump"] {
-            writeln!(text, "[{group}]\nssl-mode=DISABLED\nget-server-public-key")?;
-        }
-        let path = self.option_file(side);
-        let file = std::fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(path);
-        Ok(file?.write_all(text.as_bytes())?)
-    }
-
     /// Takes everything off the target that a copy left, and waits until both servers are at rest.
     pub async fn empty_target(&self) -> Result<(), Failure> {
         let mut conn = self.target.connect_root().await?;
@@ -142,9 +128,7 @@ impl Stage {
             write_out(&mut conn).await?;
             conn.disconnect().await?;
         }
-        // SAFETY: sync takes nothing, returns nothing and cannot fail.
-        tokio::task::spawn_blocking(|| unsafe { libc::sync() }).await?;
-        Ok(())
+        sync().await
     }
 
     /// Fails unless the target has every row and index of the source.
@@ -194,8 +178,27 @@ impl Content {
     }
 }
 
+/// Makes a directory that nobody else can read.
+pub fn private_dir(path: &Path) -> Result<(), Failure> {
+    Ok(std::fs::DirBuilder::new().mode(0o700).create(path)?)
+}
+
+/// Writes root's login at a server, for programs of MySQL and MariaDB, and more lines after it.
+pub fn write_option_file(path: &Path, server: &Server, more: &str) -> Result<(), Failure> {
+    let (port, password) = (server.port(), server.root_password());
+    let login = format!("[client]\nhost=127.0.0.1\nport={port}\nuser=root\npassword={password}\n");
+    let file = std::fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(path);
+    Ok(file?.write_all((login + more).as_bytes())?)
+}
+
+/// Waits until the system has written out what was still to be written.
+pub async fn sync() -> Result<(), Failure> {
+    // SAFETY: sync takes nothing, returns nothing and cannot fail.
+    Ok(tokio::task::spawn_blocking(|| unsafe { libc::sync() }).await?)
+}
+
 /// Lets a server write its changed pages now, not in the middle of the next run.
-async fn write_out(conn: &mut Conn) -> Result<(), Failure> {
+pub async fn write_out(conn: &mut Conn) -> Result<(), Failure> {
     let before: Option<f64> = conn.query_first("SELECT @@innodb_max_dirty_pages_pct").await?;
     conn.query_drop("SET GLOBAL innodb_max_dirty_pages_pct = 0").await?;
     let begun = Instant::now();
