@@ -27,7 +27,7 @@ use crate::{
     event::Events,
     source::backup::{
         self, StreamFormat, TakenBackup, Wanted,
-        step::{directory, request, taken},
+        step::{self, directory, on_disk, remembered, request},
     },
     target::objects::Aside,
 };
@@ -106,7 +106,7 @@ impl Step for Upload {
             }
             stream(context).await?
         } else {
-            match &taken(context)?[..] {
+            match &remembered(context)?[..] {
                 [only] => Source::TarGz {
                     directory: directory(context)?.join(&only.name),
                     name: "backup.tar.gz".into(),
@@ -197,7 +197,7 @@ async fn is_there(context: &Context, target: &Arc<Target>) -> Result<bool> {
 
 /// What isn't there of what was written down about the backup that a stream was.
 fn missing_record(context: &Context) -> Result<Option<String>> {
-    let chain = taken(context)?;
+    let chain = on_disk(context)?;
     let journaled: Option<TakenBackup> = context.journal.recall(ID, "full")?;
     Ok(match (&chain[..], journaled) {
         ([], _) => Some("the manifest of the backups doesn't know it".into()),
@@ -223,6 +223,7 @@ async fn stream(context: &Context) -> Result<Source> {
         .map_err(|error| Error::from(error).at(directory.display()))?;
     let request = request(context, &directory, "full", Wanted::Full);
     let watch = Watch::begin(STREAM, context.config.backup.rules)?;
+    let beside = step::Watch::begin(context).await?;
     let taken =
         backup::take_stream(&request, StreamFormat::Xbstream, &context.stop, &context.events)
             .await?;
@@ -231,8 +232,6 @@ async fn stream(context: &Context) -> Result<Source> {
     let watched = Watched::new(SyncIoBridge::new(taken.reader), watch);
     let input = Counted { inner: watched, read: read.clone() };
     let (journal, handle) = (context.journal.clone(), taken.handle);
-    let (url, selection) = (context.config.source.clone(), context.plan()?.selection);
-    let (stop, own) = (context.stop.clone(), context.directory.clone());
     let (place, events) = (self::place(context)?, context.events.clone());
     Ok(Source::Stream {
         name: STREAM.into(),
@@ -248,8 +247,7 @@ async fn stream(context: &Context) -> Result<Source> {
                     .map_err(|error| error.at(place))
             });
             let backup = handle.finish(read.load(Ordering::SeqCst), Some(inspect)).await?;
-            // As at the backup's end: what changes from then on follows by replication.
-            Aside::read(&url, &selection, &stop).await?.write(&own)?;
+            beside.end("full").await?;
             #[cfg(feature = "failpoints")]
             crate::engine::failpoint::reached("stream-aside");
             journal.record(ID, "full", &backup)?;

@@ -114,7 +114,7 @@ pub fn agrees(found: &Inspection, files: &Path) -> Result<()> {
             link.from_lsn, link.to_lsn, link.last_lsn, lsns.0, lsns.1, lsns.2
         )));
     }
-    let file = info::coordinates(files)?.and_then(|written| written.file);
+    let file = info::coordinates(files)?.and_then(|written| written.coordinates().file);
     let arrived = found.coordinates.as_ref().and_then(|at| at.file.clone());
     if file != arrived {
         let shown = |at: &Option<crate::mysql::FilePosition>| {

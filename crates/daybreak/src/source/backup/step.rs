@@ -70,7 +70,7 @@ pub(crate) fn request(context: &Context, to: &Path, name: &str, wanted: Wanted) 
 }
 
 /// The backups that lie in the directory.
-fn on_disk(context: &Context) -> Result<Vec<TakenBackup>> {
+pub(crate) fn on_disk(context: &Context) -> Result<Vec<TakenBackup>> {
     let chain = chain::read(&directory(context)?)?;
     Ok(chain.backups.into_iter().filter(|backup| backup.state == BackupState::Whole).collect())
 }
@@ -93,7 +93,6 @@ pub(crate) fn remembered(context: &Context) -> Result<Vec<TakenBackup>> {
 /// What a restore leaves out, read before a backup begins and again when it has ended. Only when both
 /// are the same is it known how things were at the backup's end, where replication begins: what was made
 /// later follows by replication, and would be there twice.
-#[allow(dead_code, reason = "the upload of a stream ends it by its name")]
 pub(crate) struct Watch {
     source: ServerUrl,
     selection: Selection,
@@ -118,7 +117,6 @@ impl Watch {
     ///
     /// # Errors
     /// `Backup` when it isn't what it was; what the source says; `Io`.
-    #[allow(dead_code, reason = "for the upload of a stream")]
     pub(crate) async fn end(self, name: &str) -> Result<()> {
         let directory = self.directory.clone();
         match self.compare().await? {
