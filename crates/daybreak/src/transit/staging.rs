@@ -91,7 +91,11 @@ pub fn look(directory: &Path, bytes: u64, measure: bool) -> Result<Staging> {
         add(
             Severity::Blocker,
             "space",
-            format!("{} are free, and the backup takes about {}", size(free), size(bytes)),
+            format!(
+                "{} are free in {place}, and the backup takes about {}",
+                size(free),
+                size(bytes)
+            ),
             "free space, name another directory in [staging], or stream the backup straight to S3 (stream = true in [backup])".into(),
         );
     }
@@ -101,7 +105,12 @@ pub fn look(directory: &Path, bytes: u64, measure: bool) -> Result<Staging> {
     for (id, why, remedy) in mount.iter().flat_map(mount_findings) {
         add(Severity::Warning, id, why, remedy);
     }
-    let speed = if measure { Some(written(&directory).map_err(at)?) } else { None };
+    let measured = (measure && free >= bytes).then(|| written(&directory));
+    let speed = match measured {
+        // No room for a few megabytes: whoever writes more will say so.
+        Some(Err(error)) if error.kind() == std::io::ErrorKind::StorageFull => None,
+        measured => measured.transpose().map_err(at)?,
+    };
     if let Some(bytes_per_second) = speed.filter(|speed| *speed < SLOW) {
         add(
             Severity::Warning,
