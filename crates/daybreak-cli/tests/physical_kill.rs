@@ -133,3 +133,11 @@ async fn each_way_many_times() {
         killed_all_along(backup, 40).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow: make test-long"]
+async fn a_stream_many_times() {
+    for _ in 0..4 {
+        killed_all_along("stream = true", 40).await;
+    }
+}

@@ -91,7 +91,11 @@ pub fn look(directory: &Path, bytes: u64, measure: bool) -> Result<Staging> {
         add(
             Severity::Blocker,
             "space",
-            format!("{} are free in {place}, and the backup takes about {}", size(free), size(bytes)),
+            format!(
+                "{} are free in {place}, and the backup takes about {}",
+                size(free),
+                size(bytes)
+            ),
             "free space, name another directory in [staging], or stream the backup straight to S3 (stream = true in [backup])".into(),
         );
     }
