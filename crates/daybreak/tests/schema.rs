@@ -1,10 +1,7 @@
 //! Definitions on real servers: schema, indexes and objects are made on an Aurora stand-in by its
 //! restricted account, compared by what both servers print, made twice, and taken back.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex},
-};
+use std::sync::{Arc, Mutex};
 
 use daybreak::{
     config::{Config, Definer, Overrides},
@@ -23,7 +20,10 @@ use daybreak::{
         schema::{CreateSchema, bring_in_line, definition},
     },
 };
-use rehearsal::server::{Product, Role, Server, ServerOptions};
+use rehearsal::{
+    sakila,
+    server::{Product, Role, Server, ServerOptions},
+};
 use tokio::sync::{MutexGuard, OnceCell};
 
 const TORTURE: &str = include_str!("schema/torture.sql");
@@ -464,39 +464,10 @@ async fn a_definer_that_is_missing_is_told_and_what_stands_on_it_is_named() {
     nothing_left(pair).await;
 }
 
-/// Sakila's schema, whose file speaks to the `mysql` client.
-async fn sakila(pair: &Pair) -> bool {
-    let samples = match std::env::var_os("DAYBREAK_SAMPLES") {
-        Some(samples) => PathBuf::from(samples),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
-    };
-    let Ok(text) = std::fs::read_to_string(samples.join("sakila/sakila-schema.sql")) else {
-        eprintln!("no Sakila at {}: left out", samples.display());
-        return false;
-    };
-    let mut session = open(&pair.source.root_url()).await;
-    let (mut delimiter, mut statement) = (";".to_string(), String::new());
-    for line in text.lines() {
-        if let Some(new) = line.strip_prefix("DELIMITER ") {
-            delimiter = new.trim().to_string();
-            continue;
-        }
-        statement.push_str(line);
-        statement.push('\n');
-        if let Some(whole) = statement.trim_end().strip_suffix(&delimiter) {
-            session.execute(whole).await.unwrap_or_else(|error| panic!("{error}\n{whole}"));
-            statement.clear();
-        }
-    }
-    true
-}
-
 #[tokio::test]
 async fn sakila_arrives_whole() {
     let (pair, _guard) = pair().await;
-    if !sakila(pair).await {
-        return;
-    }
+    sakila::load(&pair.source.root_url()).await.unwrap();
     let migration = Migration::with(pair, |config| config.copy.definer = Definer::Current);
     migration.run("objects").await;
     same_on_both(pair).await;
