@@ -6,6 +6,8 @@
 
 #[path = "support/across.rs"]
 mod across;
+#[path = "support/physical.rs"]
+mod physical;
 mod support;
 
 use std::{
@@ -20,94 +22,9 @@ use std::{
 use across::assert_same_at;
 use daybreak::engine::Journal;
 use mysql_async::prelude::Queryable as _;
+use physical::{OWNER, Stage};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
-use rehearsal::{
-    cloud::{
-        Cloud,
-        cluster::Profile,
-        rds::{Options, ROLE, Rds, SUBNET_GROUP},
-    },
-    server::{Product, Role, Server, ServerOptions, find_mariadb_backup},
-    shop::{self, ShopOptions},
-};
-use support::{configure, connect, daybreak, output, private, said, was_killed};
-
-const OWNER: &str = "Owner-of-the-shop-1";
-const MASTER: &str = "Master-of-the-cluster-1";
-
-/// A live MariaDB, and S3 and RDS on loopback.
-struct Stage {
-    source: Server,
-    cloud: Cloud,
-    rds: Rds,
-    place: tempfile::TempDir,
-}
-
-impl Stage {
-    async fn start() -> Stage {
-        let wish = ServerOptions::new(Product::Mariadb1011, Role::Source)
-            .gtid(false)
-            .buffer_pool_mib(64)
-            .redo_log_mib(64);
-        let source = Server::start(wish).await.unwrap();
-        let mut root = connect(&source.root_url()).await;
-        for statement in [
-            &format!("CREATE USER 'owner'@'%' IDENTIFIED BY '{OWNER}'"),
-            "GRANT ALL ON shop.* TO 'owner'@'%'",
-            "SET GLOBAL log_bin_trust_function_creators = 1",
-        ] {
-            root.query_drop(statement).await.unwrap();
-        }
-        let owner = format!("mysql://owner:{OWNER}@127.0.0.1:{}/", source.port());
-        let options = ShopOptions { rows: 2000, seed: 5, ..ShopOptions::default() };
-        shop::generate(&owner, &options, |_, _| {}).await.unwrap();
-        root.query_drop("CREATE TABLE shop.kill_log (id BIGINT PRIMARY KEY, at DATETIME(6))")
-            .await
-            .unwrap();
-
-        let place = tempfile::tempdir().unwrap();
-        let cloud = Cloud::start(place.path().join("s3")).await.unwrap();
-        cloud.make_bucket("backups").unwrap();
-        let rds = Rds::start(Options {
-            root: cloud.root.clone(),
-            dir: place.path().join("rds"),
-            region: cloud.region.clone(),
-            access_key: cloud.access_key.clone(),
-            secret_key: cloud.secret_key.clone(),
-            profile: Profile::Rehearsal,
-            state: Duration::from_millis(300),
-        })
-        .await
-        .unwrap();
-        Stage { source, cloud, rds, place }
-    }
-
-    fn configure(&self, directory: &Path, backup: &str) {
-        let program = find_mariadb_backup().unwrap().backup;
-        private(
-            &directory.join("aws.credentials"),
-            &format!(
-                "[default]\naws_access_key_id = {}\naws_secret_access_key = {}\n",
-                self.cloud.access_key, self.cloud.secret_key
-            ),
-        );
-        let sections = format!(
-            "[aws]\nregion = \"{}\"\nendpoint_s3 = \"{}\"\nendpoint_rds = \"{}\"\n\
-             credentials_file = \"aws.credentials\"\n\
-             \n[backup]\nprogram = \"{}\"\nrules = \"any\"\n{backup}\n\
-             \n[staging]\ndirectory = \"{}\"\ns3 = \"s3://backups/here\"\n\
-             \n[restore]\ncluster = \"shop\"\nsubnet_group = \"{SUBNET_GROUP}\"\ningestion_role = \"{ROLE}\"\n",
-            self.cloud.region,
-            self.cloud.s3_endpoint,
-            self.rds.endpoint(),
-            program.display(),
-            self.place.path().join("staging").display(),
-        );
-        std::fs::create_dir_all(self.place.path().join("staging")).unwrap();
-        let target = format!("mysql://admin:{MASTER}@127.0.0.1:3306/");
-        configure(directory, &self.source.root_url(), &target, &sections);
-    }
-}
+use support::{connect, daybreak, output, said, was_killed};
 
 /// Writes until the source is closed.
 async fn write(url: String, stop: Arc<AtomicBool>, acknowledged: Arc<AtomicU64>) {
