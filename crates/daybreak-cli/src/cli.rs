@@ -410,7 +410,8 @@ pub struct Restore {
     /// Where replication must begin by the backup, as FILE:POSITION. Default: the inspection's.
     #[arg(long, value_name = "FILE:POSITION")]
     pub expect: Option<String>,
-    /// Whose coordinates count when RDS's event and the backup disagree. Default: pause (exit 4).
+    /// Whose coordinates count when RDS's event and the backup disagree, or there is no event.
+    /// Default: pause (exit 4).
     #[arg(long, value_enum)]
     pub coordinates: Option<Coordinates>,
     /// The source server's URL: its settings go into the parameter group, its accounts to the cluster.
@@ -440,7 +441,10 @@ pub struct Restore {
     /// A cluster parameter group that is there. Default: one is made.
     #[arg(long, value_name = "NAME")]
     pub parameter_group: Option<String>,
-    /// The KMS key of the cluster's storage.
+    /// Don't encrypt the cluster's storage. That can't be changed later.
+    #[arg(long)]
+    pub unencrypted: bool,
+    /// The KMS key of the cluster's storage. Default: the account's own for RDS (aws/rds).
     #[arg(long, value_name = "KEY")]
     pub kms_key: Option<String>,
     /// Make a reader as well.
@@ -462,9 +466,16 @@ pub struct Restore {
     #[arg(long, conflicts_with_all = ["check", "undo"])]
     pub policies: bool,
     /// Delete what the restore of this directory made: instances, cluster (without a snapshot),
-    /// parameter group. Nothing else.
+    /// parameter group. Nothing else. Wants --yes; refuses while clients are connected to the cluster.
     #[arg(long, conflicts_with = "check")]
     pub undo: bool,
+    /// With --undo: delete, without a snapshot.
+    #[arg(long, requires = "undo")]
+    pub yes: bool,
+    /// With --undo --yes: also when clients are connected, when that can't be seen, or when a cutover
+    /// opened the cluster for writes. What was written there is lost.
+    #[arg(long, requires = "undo")]
+    pub even_in_use: bool,
     /// The Region, such as eu-central-1.
     #[arg(long, value_name = "REGION")]
     pub region: Option<String>,

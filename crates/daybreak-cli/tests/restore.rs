@@ -127,7 +127,17 @@ async fn a_killed_restore_goes_on() {
     }
     assert!(files >= 3, "lock, log and restore.json");
 
-    let undone = output(restore(&rds, &directory, &["--undo"])).await;
+    // Not by a slip of the hand, and not from under somebody.
+    let unasked = output(restore(&rds, &directory, &["--undo"])).await;
+    assert_eq!(unasked.status.code(), Some(2), "{}", said(&unasked));
+    assert!(said(&unasked).contains("--yes"), "{}", said(&unasked));
+    let somebody = support::connect(&rds.root_url("shop").await.unwrap()).await;
+    let in_use = output(restore(&rds, &directory, &["--undo", "--yes"])).await;
+    assert_eq!(in_use.status.code(), Some(3), "{}", said(&in_use));
+    assert!(said(&in_use).contains("in use") && said(&in_use).contains("--even-in-use"));
+    assert_eq!(rds.known().count("DeleteDBInstance"), 0);
+    somebody.disconnect().await.unwrap();
+    let undone = output(restore(&rds, &directory, &["--undo", "--yes"])).await;
     assert!(undone.status.success(), "{}", said(&undone));
     let known = rds.known();
     assert!(
@@ -135,6 +145,28 @@ async fn a_killed_restore_goes_on() {
             && known.instances.is_empty()
             && known.parameter_groups.is_empty()
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_isnt_ours_is_not_deleted() {
+    let place = tempfile::tempdir().unwrap();
+    let rds = endpoint(place.path()).await;
+    let directory = place.path().join("migration");
+    let done = output(restore(&rds, &directory, &[])).await;
+    assert!(done.status.success(), "{}", said(&done));
+    let text = said(&done);
+    assert!(text.contains("mysqldump --routines") && text.contains("SHOW CREATE USER"), "{text}");
+    // The same directory, but a record of another migration.
+    let file = directory.join("restore.json");
+    let mut kept: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    kept["migration"] = "another".into();
+    std::fs::write(&file, kept.to_string()).unwrap();
+    let theirs = output(restore(&rds, &directory, &["--undo", "--yes", "--even-in-use"])).await;
+    assert_eq!(theirs.status.code(), Some(3), "{}", said(&theirs));
+    assert!(said(&theirs).contains("isn't the one that this restore made"), "{}", said(&theirs));
+    assert_eq!(rds.known().clusters.len(), 1);
+    assert!(file.exists(), "what was made isn't known any more");
 }
 
 #[tokio::test(flavor = "multi_thread")]

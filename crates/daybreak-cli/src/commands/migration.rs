@@ -110,7 +110,10 @@ pub async fn open(
         config.select = plan.selection.clone();
         config.replication.mode = plan.replication;
         config.copy.definer = plan.definer;
-        route::check_same_source(&plan, &config, &journal).await?;
+        match planning {
+            Planning::Back => route::check_for_undo(&plan, &config, &journal, &events).await?,
+            _ => route::check_same_source(&plan, &config, &journal).await?,
+        }
     }
     let steps = route::steps(&journal.plan()?);
     let stop = StopSignal::default();

@@ -8,16 +8,20 @@ use std::{
 };
 
 use daybreak::{
-    aws::{self, rds::SdkRds, s3::S3},
+    aws::{
+        self,
+        rds::{Rds as _, SdkRds},
+        s3::S3,
+    },
     config::{AwsConfig, Config, RestoreConfig, S3Place, read_secret},
-    engine::{Finding, PositionBy, ReplicationMode, Severity, StopSignal},
+    engine::{Finding, Journal, PositionBy, ReplicationMode, Severity, StopSignal},
     error::{Error, Exit, Kind, Result},
     mysql::{Coordinates, FilePosition, Secret, ServerUrl, Session as Server, Side},
     target::{
         accounts::{self, Moved},
         restore::{
-            Asked, BackupFacts, BucketFacts, Decide, Restore, Restored, Wanted, policy, settings,
-            step::pace,
+            Asked, BackupFacts, BucketFacts, Decide, Restore, Restored, TAG, Wanted, policy,
+            settings, step::pace, used,
         },
     },
     transit::inspection::Inspection,
@@ -40,6 +44,12 @@ struct Kept {
 }
 
 const FILE: &str = "restore.json";
+
+/// What this verb leaves to do. (`daybreak run --route physical` does it.)
+const LEFT_OUT: &str = "left out by a restore: routines and events. Take them from the source as it was at the backup, \
+                        without what changed since, which replication brings: mysqldump --routines --events \
+                        --no-create-info --no-create-db --no-data --skip-triggers --databases DB ... | mysql -h \
+                        CLUSTER; then ALTER EVENT ... DISABLE each event until the cutover (SHOW EVENTS)";
 
 impl Kept {
     fn read(directory: &Path) -> Result<Option<Kept>> {
@@ -91,6 +101,14 @@ fn configured(options: &cli::Restore) -> Result<(AwsConfig, S3Place, RestoreConf
     restore.parameter_group = pick(options.parameter_group.clone(), restore.parameter_group);
     restore.kms_key = pick(options.kms_key.clone(), restore.kms_key);
     restore.reader |= options.reader;
+    restore.encrypted &= !options.unencrypted;
+    if !restore.encrypted && restore.kms_key.is_some() {
+        return Err(Error::new(
+            Kind::Usage,
+            "a KMS key is named, and the storage isn't to be encrypted",
+        )
+        .next("leave one of them out"));
+    }
     if !options.security_group.is_empty() {
         restore.security_groups = options.security_group.clone();
     }
@@ -182,22 +200,23 @@ async fn bucket(
 pub async fn restore(session: &Session<'_>, options: cli::Restore) -> Result<Exit> {
     let (aws, place, config) = configured(&options)?;
     let directory: PathBuf = options.directory.dir.clone();
+    let decide = options.coordinates.map(|decide| match decide {
+        cli::Coordinates::Event => Decide::Event,
+        cli::Coordinates::Backup => Decide::Backup,
+    });
     let mut wanted = Wanted {
         migration: String::new(),
         place,
         bucket: BucketFacts::default(),
         backup: backup(&options)?,
-        config,
         region: aws.region.clone(),
         master_user: options.master_user.clone(),
         master_password: Secret::new(""),
         port: options.port,
         settings: Vec::new(),
-        decide: options.coordinates.map(|decide| match decide {
-            cli::Coordinates::Event => Decide::Event,
-            cli::Coordinates::Backup => Decide::Backup,
-        }),
+        decide: pick(decide, config.coordinates),
         pace: pace(&aws, None),
+        config,
     };
     wanted.pace = pace(&aws, wanted.backup.bytes);
     if options.policies {
@@ -229,7 +248,20 @@ pub async fn restore(session: &Session<'_>, options: cli::Restore) -> Result<Exi
         };
         wanted.migration = kept.migration.clone();
         wanted.place = kept.place.clone();
+        if wanted.config.cluster.is_none() {
+            wanted.config.cluster = kept.asked.cluster.clone();
+        }
+        wanted.master_password = Secret::new("");
+        let may_look = match password(options.master_password_file.as_deref()) {
+            Ok(password) => {
+                wanted.master_password = password;
+                true
+            }
+            Err(error) if options.master_password_file.is_some() => return Err(error),
+            Err(_) => false,
+        };
         let restore = Restore { rds: &rds, wanted: &wanted, events: &events, stop: &stop };
+        may_be_deleted(&rds, &restore, &kept, &options, may_look).await?;
         restore.undo(&kept.asked).await?;
         let path = directory.join(FILE);
         std::fs::remove_file(&path).map_err(|error| Error::from(error).at(path.display()))?;
@@ -349,10 +381,94 @@ pub async fn restore(session: &Session<'_>, options: cli::Restore) -> Result<Exi
     if let Some(zones) = zones {
         session.ui.warn(&format!("{}; {}", zones.why, zones.remedy));
     }
-    session
-        .ui
-        .line("left out by a restore: routines and events (make them with the step `objects`)");
+    session.ui.line(LEFT_OUT);
+    if source.is_none() {
+        session.ui.line(
+            "left out by a restore: accounts (give --source and run this again; or SHOW CREATE USER and SHOW \
+             GRANTS of each at the source)",
+        );
+    }
     Ok(Exit::Done)
+}
+
+/// Whether a restored cluster may go: somebody said so, it is this restore's, and nobody works on it.
+async fn may_be_deleted(
+    rds: &SdkRds,
+    restore: &Restore<'_>,
+    kept: &Kept,
+    options: &cli::Restore,
+    may_look: bool,
+) -> Result<()> {
+    let Some(name) = &kept.asked.cluster else { return Ok(()) };
+    let Some(cluster) = rds.cluster(name).await? else { return Ok(()) };
+    if cluster.tags.get(TAG) != Some(&kept.migration) {
+        return Err(Error::new(
+            Kind::Blocked,
+            format!("the cluster {name} isn't the one that this restore made: its tag {TAG} says otherwise"),
+        )
+        .at(rds.place())
+        .next("nothing was deleted; if it is to go, delete it by other means"));
+    }
+    if !options.yes {
+        return Err(Error::new(
+            Kind::Usage,
+            format!(
+                "the cluster {name} ({}), its instances and its parameter group would be deleted, without a \
+                 snapshot",
+                cluster.status
+            ),
+        )
+        .at(rds.place())
+        .next("add --yes if that is meant"));
+    }
+    if options.even_in_use {
+        return Ok(());
+    }
+    let journal = options.directory.dir.join("journal.db").exists();
+    if journal && Journal::open(&options.directory.dir)?.state().past_no_return {
+        return Err(Error::new(
+            Kind::Blocked,
+            format!("the cluster {name} was opened for writes by a cutover: deleting it loses what was written"),
+        )
+        .next("add --even-in-use if that is meant"));
+    }
+    // Without an instance that answers nobody works on it.
+    let mut answers = cluster.status == "available";
+    if answers {
+        answers = false;
+        for (instance, _) in &cluster.members {
+            answers |=
+                rds.instance(instance).await?.is_some_and(|found| found.status == "available");
+        }
+    }
+    let Some(((host, port), true)) = cluster.endpoint.zip(cluster.port).map(|end| (end, answers))
+    else {
+        return Ok(());
+    };
+    let unseen = |error: Error| {
+        Error::new(Kind::Blocked, format!("whether anybody works on {name} can't be seen"))
+            .because(error)
+            .next(
+                "give the master account's password (--master-password-file, DAYBREAK_TARGET_PASSWORD) where \
+                 the cluster can be reached; or add --even-in-use",
+            )
+    };
+    if !may_look {
+        return Err(unseen(Error::new(Kind::Usage, "the master account's password isn't given")));
+    }
+    let restored = Restored {
+        cluster: name.clone(),
+        engine_version: cluster.engine_version,
+        host,
+        port,
+        instances: Vec::new(),
+        coordinates: None,
+    };
+    let clients = restore.in_use(&restored).await.map_err(unseen)?;
+    match clients.is_empty() {
+        true => Ok(()),
+        false => Err(used(name, &clients).next("end them first; or add --even-in-use")),
+    }
 }
 
 /// A name that no other restore has.

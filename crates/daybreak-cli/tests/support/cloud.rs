@@ -1,5 +1,7 @@
 //! A source for the physical route, and S3 and RDS on loopback.
 
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
 use std::{path::Path, time::Duration};
 
 use mysql_async::prelude::Queryable as _;
@@ -16,7 +18,7 @@ use rehearsal::{
 use crate::support::{configure, connect, private};
 
 pub const OWNER: &str = "Owner-of-the-shop-1";
-const MASTER: &str = "Master-of-the-cluster-1";
+pub const MASTER: &str = "Master-of-the-cluster-1";
 
 /// A live MariaDB, and S3 and RDS on loopback.
 pub struct Stage {

@@ -8,6 +8,7 @@ use super::{Aside, CreateObjects, ObjectKind, STEP, create_all, kept, memory, se
 use crate::{
     engine::{Context, Finding, Step},
     error::{Error, Kind, Result},
+    event::Events,
     target::accounts::{self, AccountName},
 };
 
@@ -60,9 +61,16 @@ impl Step for CreateLeftOut {
         let ours: BTreeSet<AccountName> =
             context.journal.recall(STEP, ACCOUNTS)?.unwrap_or_default();
         let record = |made: &BTreeSet<AccountName>| context.journal.record(STEP, ACCOUNTS, made);
-        let (events, stop) = (&context.events, &context.stop);
-        let moved =
-            accounts::make(&aside.accounts, &mut target, ours, &record, events, stop).await?;
+        let (quiet, events, stop) = (Events::nowhere(), &context.events, &context.stop);
+        // Definers are there before their routines, and routines before the grants on them.
+        let all = &aside.accounts;
+        let made = accounts::make(all, &mut target, ours, &record, &quiet, stop).await?.made;
+        memory::keep(&mut target, &aside.objects).await?;
+        let (mut objects, mut unreadable) = kept(context, &mut target).await?;
+        objects.retain(|object| left_out(object.name.kind));
+        unreadable.retain(|object| left_out(object.object.kind));
+        create_all(context, context.target().await?, objects, unreadable).await?;
+        let moved = accounts::make(all, &mut target, made, &record, events, stop).await?;
         context.journal.record(STEP, "accounts_moved", &moved)?;
         for left in &moved.left_out {
             let line =
@@ -73,11 +81,8 @@ impl Step for CreateLeftOut {
                 _ => context.events.warn(line),
             }
         }
-        memory::keep(&mut target, &aside.objects).await?;
-        let (mut objects, mut unreadable) = kept(context, &mut target).await?;
-        objects.retain(|object| left_out(object.name.kind));
-        unreadable.retain(|object| left_out(object.object.kind));
-        create_all(context, target, objects, unreadable).await
+        target.close().await;
+        Ok(())
     }
 
     async fn verify(&self, context: &Context) -> Result<()> {
