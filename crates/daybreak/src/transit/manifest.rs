@@ -7,6 +7,7 @@ use std::{
     fs::{self, File, TryLockError},
     io::Write as _,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
@@ -178,6 +179,20 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
+/// Tries to lock a file; false if another holds it. A program that this process has just started has its
+/// locks for an instant, so that is tried for a while.
+#[expect(clippy::disallowed_methods, reason = "a lock can only be asked for; for 0.2 s at most")]
+pub(crate) fn lock(file: &File, shared: bool) -> std::io::Result<bool> {
+    for _ in 0..20 {
+        match if shared { file.try_lock_shared() } else { file.try_lock() } {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(10)),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    Ok(false)
+}
+
 /// Held for as long as an upload runs; a dead process doesn't keep it.
 #[derive(Debug)]
 pub struct Held(#[expect(dead_code, reason = "the lock goes with the file")] File);
@@ -192,14 +207,11 @@ pub fn hold(manifest: &Path) -> Result<Held> {
     };
     let file =
         File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(Held(file)),
-        Err(TryLockError::WouldBlock) => {
-            Err(Error::new(Kind::State, "another process is at this upload")
-                .at(path.display())
-                .next("wait until it ends, or stop it"))
-        }
-        Err(TryLockError::Error(error)) => Err(failed(error)),
+    match lock(&file, false).map_err(failed)? {
+        true => Ok(Held(file)),
+        false => Err(Error::new(Kind::State, "another process is at this upload")
+            .at(path.display())
+            .next("wait until it ends, or stop it")),
     }
 }
 

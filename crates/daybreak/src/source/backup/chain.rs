@@ -19,7 +19,7 @@ use crate::{
     config::BackupTool,
     error::{Error, Kind, Result},
     mysql::Coordinates,
-    transit::inspection::BackupKind,
+    transit::{inspection::BackupKind, manifest},
 };
 
 /// The manifest's name.
@@ -180,19 +180,13 @@ impl Held {
             .mode(0o600)
             .open(&path)
             .map_err(|error| Error::from(error).at(path.display()))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => {
-                return Err(Error::new(
-                    Kind::State,
-                    "another daybreak takes or prepares backups there",
-                )
-                .at(directory.display())
-                .next("wait for it, or give another directory"));
-            }
-            Err(fs::TryLockError::Error(error)) => {
-                return Err(Error::from(error).at(path.display()));
-            }
+        if !manifest::lock(&lock, false).map_err(|error| Error::from(error).at(path.display()))? {
+            return Err(Error::new(
+                Kind::State,
+                "another daybreak takes or prepares backups there",
+            )
+            .at(directory.display())
+            .next("wait for it, or give another directory"));
         }
         let chain = read(&directory)?;
         Ok(Held { directory, chain, _lock: lock })

@@ -1,10 +1,7 @@
 //! What is looked at before anything of a backup leaves: whether it is whole and fit, what the manifest of
 //! its chain says, and whether a secret would go with it.
 
-use std::{
-    fs::{File, TryLockError},
-    path::Path,
-};
+use std::{fs::File, path::Path};
 
 use super::{Input, Source, Target, repeatable};
 use crate::{
@@ -16,7 +13,7 @@ use crate::{
         archive::Blob,
         inspect::{Survey, rules},
         inspection::{BackupKind, Inspection, Profile},
-        manifest::{Form, Manifest},
+        manifest::{self, Form, Manifest},
     },
 };
 
@@ -266,13 +263,10 @@ fn hold_chain(directory: &Path) -> Result<Option<File>> {
             ));
         }
     };
-    match file.try_lock_shared() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => {
-            Err(Error::new(Kind::State, "backups are being taken or prepared there")
-                .at(root.display())
-                .next("wait until that ends, then the same command again"))
-        }
-        Err(TryLockError::Error(error)) => Err(Error::from(error).at(path.display())),
+    match manifest::lock(&file, true).map_err(|error| Error::from(error).at(path.display()))? {
+        true => Ok(Some(file)),
+        false => Err(Error::new(Kind::State, "backups are being taken or prepared there")
+            .at(root.display())
+            .next("wait until that ends, then the same command again")),
     }
 }
