@@ -109,3 +109,53 @@ async fn a_consent_is_for_one_attempt_and_its_options_hold() {
     assert!(!takes_writes(&mut source).await);
     pair.assert_equal("told");
 }
+
+/// The moment of a cutover is somebody's choice: it isn't begun before all else is done, nor after a
+/// comparison by hand that found differences.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cutover_waits_for_all_before_it_and_heeds_what_was_compared_since() {
+    let pair = Pair::start(true, 300).await;
+    let (mut source, mut target) = (pair.source_root().await, pair.target_root().await);
+    for statement in [
+        "CREATE TABLE shop.probe (id INT AUTO_INCREMENT PRIMARY KEY)",
+        "CREATE TABLE shop.drifts (id INT PRIMARY KEY, v INT)",
+        "INSERT INTO shop.drifts VALUES (77, 1)",
+    ] {
+        source.query_drop(statement).await.unwrap();
+    }
+    let directory = pair.directory("");
+    let dir = directory.path();
+    let run = async |arguments: &[&str], code: i32| {
+        let ended = output(daybreak(dir, arguments)).await;
+        let text = said(&ended);
+        assert_eq!(ended.status.code(), Some(code), "{arguments:?}: {text}");
+        text
+    };
+
+    run(&["run", "--until", "rows"], 0).await;
+    let early = run(&["cutover"], 3).await;
+    assert!(early.contains("isn't ready") && early.contains("indexes"), "{early}");
+    assert!(takes_writes(&mut source).await);
+    let status = run(&["status"], 0).await;
+    assert!(status.contains("indexes          pending"), "{status}");
+    run(&["resume"], 4).await;
+
+    target.query_drop("UPDATE shop.drifts SET v = 2").await.unwrap();
+    let differs = run(&["verify"], 3).await;
+    assert!(differs.contains("shop.drifts") && differs.contains("id=77"), "{differs}");
+    for arguments in [&["cutover", "--dry-run"][..], &["cutover"]] {
+        let text = run(arguments, 3).await;
+        assert!(text.contains("found differences after"), "{text}");
+        assert!(takes_writes(&mut source).await);
+    }
+    // What is equal of one table doesn't say that all is.
+    target.query_drop("UPDATE shop.drifts SET v = 1").await.unwrap();
+    run(&["verify", "--table", "shop.drifts"], 0).await;
+    run(&["cutover", "--dry-run"], 3).await;
+    let document = output(daybreak(dir, &["verify", "--json"])).await;
+    let document: serde_json::Value = serde_json::from_slice(&document.stdout).unwrap();
+    assert_eq!(document["live"], true, "{document}");
+    run(&["cutover", "--dry-run"], 0).await;
+    run(&["cutover"], 0).await;
+    pair.assert_equal("after all");
+}

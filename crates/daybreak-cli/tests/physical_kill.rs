@@ -20,11 +20,11 @@ use std::{
 };
 
 use across::assert_same_at;
-use cloud::{OWNER, Stage};
+use cloud::{MASTER, OWNER, Stage};
 use daybreak::engine::Journal;
 use mysql_async::prelude::Queryable as _;
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
-use support::{connect, daybreak, output, said, was_killed};
+use support::{connect, daybreak, output, said, split, was_killed};
 
 /// Writes until the source is closed.
 async fn write(url: String, stop: Arc<AtomicBool>, acknowledged: Arc<AtomicU64>) {
@@ -113,6 +113,25 @@ async fn killed_all_along(backup: &str, kills: usize) {
     let clusters = stage.rds.known().clusters.len();
     assert_eq!(clusters, 1, "SEED={seed}: clusters were restored more than once");
     assert_eq!(stage.cloud.uploads_under_way(), [], "SEED={seed}: unfinished uploads are left");
+    let secrets =
+        [split(&stage.source.root_url()).1, MASTER.into(), stage.cloud.secret_key.clone()];
+    assert!(std::fs::read_dir(stage.cloud.bucket("backups")).unwrap().next().is_some());
+    for place in [stage.cloud.bucket("backups"), stage.place.path().join("staging")] {
+        without(&secrets, &place);
+    }
+}
+
+/// No file below a directory holds one of these texts, as far as it isn't compressed.
+fn without(secrets: &[String], directory: &Path) {
+    let mut grep = std::process::Command::new("grep");
+    grep.args(["--recursive", "--text", "--files-with-matches", "--fixed-strings"]);
+    for secret in secrets {
+        assert!(secret.len() > 8, "no secret to look for");
+        grep.arg("--regexp").arg(secret);
+    }
+    let found = grep.arg(directory).output().unwrap();
+    let said = String::from_utf8_lossy(&found.stdout);
+    assert_eq!(found.status.code(), Some(1), "a secret lies in {said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

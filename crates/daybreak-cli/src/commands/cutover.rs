@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use daybreak::{
     config::{self, Overrides},
-    engine::{Entry, Journal, Phase, SwitchOptions},
+    engine::{Entry, Journal, Phase, StepPhase, SwitchOptions},
     error::{Error, Exit, Kind, Result},
     switch::cut_over,
 };
@@ -58,8 +58,24 @@ pub async fn cutover(
         }
         return Ok(if found.blocked { Exit::Found } else { Exit::Done });
     }
+    ready(&migration)?;
     note(&migration)?;
     run::go(session, &migration, None, true).await
+}
+
+/// Whether everything before the cutover is done: what isn't takes its time, and the moment of a cutover
+/// is somebody's choice.
+fn ready(migration: &Migration) -> Result<()> {
+    let state = migration.context.journal.state();
+    match state.steps.iter().take_while(|(step, _)| step != cut_over::ID).find(|(_, phase)| *phase != StepPhase::Verified) {
+        None => Ok(()),
+        Some((step, _)) => Err(Error::new(
+            Kind::Blocked,
+            format!("the migration isn't ready for the cutover: {step} isn't done and verified"),
+        )
+        .at(migration.context.directory.display())
+        .next("`daybreak resume` goes on up to the cutover; `daybreak resume --yes` goes on and cuts over")),
+    }
 }
 
 /// Tells the cutover that waits in another process to open the target.

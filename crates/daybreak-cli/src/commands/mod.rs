@@ -47,8 +47,11 @@ pub async fn dispatch(cli: Cli, password_was_in_argv: bool) -> Exit {
              files and --defaults-file don't leave traces",
         );
     }
-    let one_document =
-        json && matches!(cli.verb, Verb::Plan { .. } | Verb::Copy(_) | Verb::Backup { .. });
+    let one_document = json
+        && matches!(
+            cli.verb,
+            Verb::Plan { .. } | Verb::Copy(_) | Verb::Backup { .. } | Verb::Verify { .. }
+        );
     let session = Session { global: &cli.global, ui: &ui, observer: None, one_document };
     match verb(&session, cli.verb).await {
         Ok(exit) => exit,

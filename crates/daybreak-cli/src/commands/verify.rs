@@ -4,13 +4,16 @@ use std::path::Path;
 
 use daybreak::{
     config::{Config, VerifyMode},
-    engine::StopSignal,
+    engine::{
+        Endpoint, Journal, Route, StopSignal,
+        context::{ENDPOINT, RESTORE},
+    },
     error::{Error, Exit, Kind, Result},
     select::Selection,
     sync::verify::{self, Verdict},
 };
 
-use super::{Session, listen_for_signals, log_to};
+use super::{Session, listen_for_signals, log_to, migration};
 use crate::cli::{self, Select, Servers};
 
 /// Compares two servers and prints what differs.
@@ -36,6 +39,22 @@ pub async fn verify(
     if given.iter().any(|names| !names.is_empty()) {
         config.select = Selection::parse(&select.database, &select.table, &select.exclude)?;
     }
+    let whole = given.iter().all(|names| names.is_empty());
+    // Whose comparison this is; a restored cluster's place is known to the journal alone.
+    let mut ours = false;
+    if Journal::exists(directory) {
+        let journal = Journal::open(directory)?;
+        if let Ok(plan) = journal.plan() {
+            ours = plan.source == config.source.to_string()
+                && plan.target == config.target.to_string();
+            if ours
+                && plan.route == Route::Physical
+                && let Some(Endpoint { host, port, .. }) = journal.recall(RESTORE, ENDPOINT)?
+            {
+                (config.target.host, config.target.port) = (host, port);
+            }
+        }
+    }
     let stop = StopSignal::default();
     listen_for_signals(stop.clone())?;
     let report = verify::compare(
@@ -44,10 +63,14 @@ pub async fn verify(
         &config.select,
         &config.verify,
         verify::Liveness::Detect,
-        &session.ui.events(),
+        &migration::logged(session),
         &stop,
     )
     .await?;
+    let by_rows = config.verify.mode == VerifyMode::Checksum;
+    if ours && !report.tables.is_empty() && (!report.is_equal() || (whole && by_rows)) {
+        Journal::note_comparison(directory, report.is_equal())?;
+    }
     if session.global.json.is_some() {
         session.ui.document(&report);
     } else {

@@ -19,6 +19,8 @@ use crate::error::{Error, Kind, Result};
 
 /// The file's name in the migration directory.
 pub const FILE: &str = "journal.db";
+/// The figure that a comparison by hand notes.
+const BY_HAND: &str = "compared_by_hand";
 
 /// An entry as it was written.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -275,6 +277,23 @@ impl Journal {
             metrics.push((timestamp(&row.get::<_, String>(0)?)?, row.get(1)?, row.get(2)?));
         }
         Ok(metrics)
+    }
+
+    /// Notes that both sides were compared by hand, beside the steps: whether they were equal. Called by
+    /// another process too.
+    pub fn note_comparison(directory: &Path, equal: bool) -> Result<()> {
+        let db = Self::connect(&directory.join(FILE))?;
+        db.execute(
+            "INSERT INTO metrics (at, name, value) VALUES (?, ?, ?)",
+            params![Timestamp::now().to_string(), BY_HAND, f64::from(u8::from(equal))],
+        )?;
+        Ok(())
+    }
+
+    /// When both sides were last compared by hand after a moment, and whether they were equal.
+    pub fn compared_by_hand(&self, after: Timestamp) -> Result<Option<(Timestamp, bool)>> {
+        let compared = self.metrics()?.into_iter().rev().find(|(_, name, _)| name == BY_HAND);
+        Ok(compared.filter(|(at, ..)| *at > after).map(|(at, _, equal)| (at, equal != 0.0)))
     }
 
     /// Asks the process that holds the migration to pause. Called by another process.

@@ -78,6 +78,13 @@ pub(super) async fn look(context: &Context) -> Result<Vec<Gate>> {
 fn verified(context: &Context) -> Gate {
     const NAME: &str = "both sides were found equal";
     match context.journal.state().step("verify") {
+        Some(StepPhase::Verified) if differed_since(context) => Gate::fails(
+            NAME,
+            Severity::Blocker,
+            "verified",
+            "`daybreak verify` found differences after they were found equal",
+            "mend what differs until `daybreak verify` finds both sides equal; or `daybreak undo --to schema`, then `daybreak resume` copies anew",
+        ),
         Some(StepPhase::Verified) => match verify::proven(context) {
             Ok(true) => Gate::holds(NAME, format!("compared {}", age(context))),
             other => Gate::fails(
@@ -110,13 +117,9 @@ fn verified(context: &Context) -> Gate {
 
 /// How long ago both sides were found equal: what was changed on the target since, nobody looked at.
 fn age(context: &Context) -> String {
-    let compared = context.journal.entries().ok().and_then(|records| {
-        records.into_iter().rev().find_map(|record| match record.entry {
-            Entry::StepVerified { step } if step == "verify" => Some(record.at),
-            _ => None,
-        })
-    });
-    match compared {
+    let compared = compared(context);
+    let by_hand = compared.and_then(|at| context.journal.compared_by_hand(at).ok().flatten());
+    match by_hand.map(|(at, _)| at).or(compared) {
         Some(at) => {
             let seconds = jiff::Timestamp::now().duration_since(at).as_secs();
             format!(
@@ -125,6 +128,21 @@ fn age(context: &Context) -> String {
         }
         None => "at an unknown time".to_string(),
     }
+}
+
+/// When the step compared both sides.
+fn compared(context: &Context) -> Option<jiff::Timestamp> {
+    context.journal.entries().ok()?.into_iter().rev().find_map(|record| match record.entry {
+        Entry::StepVerified { step } if step == "verify" => Some(record.at),
+        _ => None,
+    })
+}
+
+/// Whether the last comparison by hand since then found differences.
+fn differed_since(context: &Context) -> bool {
+    compared(context)
+        .and_then(|at| context.journal.compared_by_hand(at).ok().flatten())
+        .is_some_and(|(_, equal)| !equal)
 }
 
 async fn replicating(
