@@ -15,7 +15,7 @@ use std::{
 use daybreak::{
     config,
     engine::{
-        Endpoint,
+        Endpoint, StopSignal,
         context::{ENDPOINT, RESTORE},
     },
     error::{Error, Exit, Kind, Result},
@@ -32,7 +32,7 @@ use rehearsal::{
 use serde_json::json;
 
 use super::{
-    Session, init,
+    Session, init, listen_for_signals,
     migration::{self, Planning},
     run,
 };
@@ -70,7 +70,15 @@ pub async fn rehearse(session: &Session<'_>, options: Rehearse) -> Result<Exit> 
             .next("give another --dir"));
     }
     let events = session.ui.events();
-    let stage = Stage::set(&options, &directory, &events).await?;
+    let stop = StopSignal::default();
+    listen_for_signals(stop.clone())?;
+    // Dropped half made, it stops its servers and takes its files away.
+    let stage = tokio::select! {
+        stage = Stage::set(&options, &directory, &events) => stage?,
+        () = stop.stopped() => return Err(Error::new(Kind::Interrupted, "the rehearsal was interrupted while it was set up")
+            .at(directory.display())
+            .next("nothing is left of it but this directory; `daybreak rehearse` begins anew")),
+    };
     if options.route == Route::Physical {
         events.warn(
             "mariadb-backup and a MariaDB source stand in for XtraBackup and MySQL: real Aurora restores from MySQL only",

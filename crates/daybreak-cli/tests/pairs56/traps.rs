@@ -120,7 +120,7 @@ async fn an_account_made_meanwhile_is_reported_and_skipped() {
     for code in ["1064", "1396"] {
         let said = says(directory.path(), &["resume", "--yes"], 1).await;
         for word in
-            [code, "accounts aren't migrated", "mysql.rds_skip_repl_error", "daybreak resume"]
+            [code, "takes no accounts along", "mysql.rds_skip_repl_error", "daybreak resume"]
         {
             assert!(said.contains(word), "{word}: {said}");
         }

@@ -3,7 +3,10 @@
 
 use async_trait::async_trait;
 
-use super::assess::{Assessment, TargetSpec, Wishes, assess};
+use super::{
+    assess::{Assessment, TargetSpec, Wishes, assess},
+    backup::step::TakeBackup,
+};
 use crate::{
     engine::{Context, Finding, Route, Step},
     error::{Error, Kind, Result},
@@ -27,6 +30,10 @@ async fn look(context: &Context) -> Result<Assessment> {
     let mut assessment =
         assess(&context.config.source, &target, &Wishes::of(&context.config)).await?;
     assessment.on_route(plan.route);
+    if plan.route == Route::Physical {
+        // A source that can't be backed up is told before anything is made there.
+        assessment.findings.extend(TakeBackup.check(context).await?);
+    }
     Ok(assessment)
 }
 

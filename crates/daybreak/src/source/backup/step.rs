@@ -183,11 +183,12 @@ impl Step for TakeBackup {
         let directory = directory(context)?;
         // As long as the migration's own isn't there, the file system of its parent counts.
         let to = directory.parent().unwrap_or(&directory);
+        // A stream lies nowhere.
+        let to = (!context.plan()?.streamed).then_some(to);
         let config = &context.config.backup;
         let whole = on_disk(context).is_ok_and(|taken| !taken.is_empty());
         let mut checked =
-            check::check(&context.config.source, &mut session, config, Some(to), whole, false)
-                .await?;
+            check::check(&context.config.source, &mut session, config, to, whole, false).await?;
         let mut blocked = |id: &str, why: String, remedy: &str| {
             checked.findings.push(Finding {
                 id: format!("backup.{id}"),
