@@ -59,6 +59,7 @@ impl Stage {
         for (name, text) in METADATA {
             fs::write(self.backup.join(name), text).unwrap();
         }
+        fs::write(self.backup.join("xtrabackup_logfile"), redo_log()).unwrap();
     }
 
     /// The command, for this endpoint.
@@ -194,7 +195,7 @@ impl Stage {
 }
 
 /// What the tool writes beside the data of a MySQL 5.7, and some small files.
-const METADATA: [(&str, &str); 9] = [
+const METADATA: [(&str, &str); 8] = [
     (
         "xtrabackup_checkpoints",
         "backup_type = full-backuped\nfrom_lsn = 0\nto_lsn = 2000\nlast_lsn = 2100\ncompact = 0\n",
@@ -213,17 +214,41 @@ const METADATA: [(&str, &str); 9] = [
         "[mysqld]\ninnodb_data_file_path=ibdata1:12M:autoextend\ninnodb_log_files_in_group=2\n\
          innodb_page_size=16384\n",
     ),
-    ("xtrabackup_logfile", "redo"),
     ("mysql/db.opt", "default-character-set=utf8mb4\n"),
     ("performance_schema/db.opt", "default-character-set=utf8\n"),
     ("shop/nested/deep", "nested\n"),
     ("shop/db.opt", ""),
 ];
 
-/// Makes bytes begin as a tablespace of 16 KiB pages does.
+/// What InnoDB writes with `innodb_checksum_algorithm=none`.
+const NO_CHECKSUM: [u8; 4] = 0xdead_beef_u32.to_be_bytes();
+
+/// Makes bytes a tablespace of 16 KiB pages without checksums.
 fn tablespace(bytes: &mut [u8]) {
-    bytes[..64].fill(0);
-    bytes[24..26].copy_from_slice(&8_u16.to_be_bytes());
+    for (number, page) in (0_u32..).zip(bytes.chunks_mut(16_384)) {
+        let end = page.len() - 8;
+        page[..64].fill(0);
+        page[..4].copy_from_slice(&NO_CHECKSUM);
+        page[4..8].copy_from_slice(&number.to_be_bytes());
+        // The first describes the tablespace, the others are an index's.
+        let kind: u16 = if number == 0 { 8 } else { 17_855 };
+        page[24..26].copy_from_slice(&kind.to_be_bytes());
+        page[end..end + 4].copy_from_slice(&NO_CHECKSUM);
+        page[end + 4..].fill(0);
+    }
+}
+
+/// A redo log that holds LSN 2000 to 2100: a head, and the two blocks in which these lie.
+fn redo_log() -> Vec<u8> {
+    let mut log = vec![0; 2048];
+    for (number, used) in [(4_u32, 512_u16), (5, 52)] {
+        let mut block = [3; 512];
+        block[..4].copy_from_slice(&number.to_be_bytes());
+        block[4..6].copy_from_slice(&used.to_be_bytes());
+        block[508..].copy_from_slice(&NO_CHECKSUM);
+        log.extend(block);
+    }
+    log
 }
 
 /// Files as an xbstream: each in one chunk, and its end.
