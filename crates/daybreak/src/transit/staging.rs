@@ -339,7 +339,9 @@ mod tests {
         assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
         let looked = look(place.path(), u64::MAX, false).unwrap();
         assert!(looked.findings.iter().any(|finding| finding.id == "staging.space"));
-        assert_eq!(look(Path::new("/proc/self"), 0, true).unwrap_err().kind(), Kind::Io);
+        let no_directory = place.path().join("x");
+        fs::write(&no_directory, "").unwrap();
+        assert_eq!(look(&no_directory, 0, true).unwrap_err().kind(), Kind::Io);
     }
 
     #[test]
