@@ -7,7 +7,10 @@ use std::{
     path::Path,
 };
 
-use daybreak::error::{Error, Kind, Result};
+use daybreak::{
+    error::{Error, Kind, Result},
+    files,
+};
 
 /// A held directory. The kernel lets go when the process ends, however it ends.
 #[derive(Debug)]
@@ -34,21 +37,15 @@ pub fn hold(directory: &Path) -> Result<Held> {
         .mode(0o600)
         .open(&path)
         .map_err(|error| Error::from(error).at(path.display()))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(std::fs::TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            file.read_to_string(&mut holder)?;
-            return Err(Error::new(
-                Kind::State,
-                format!("another daybreak (process {}) holds this migration", holder.trim()),
-            )
-            .at(directory.display())
-            .next("wait for it, or ask it to stop with `daybreak pause`"));
-        }
-        Err(std::fs::TryLockError::Error(error)) => {
-            return Err(Error::from(error).at(path.display()));
-        }
+    if !files::lock(&file, false).map_err(|error| Error::from(error).at(path.display()))? {
+        let mut holder = String::new();
+        file.read_to_string(&mut holder)?;
+        return Err(Error::new(
+            Kind::State,
+            format!("another daybreak (process {}) holds this migration", holder.trim()),
+        )
+        .at(directory.display())
+        .next("wait for it, or ask it to stop with `daybreak pause`"));
     }
     file.set_len(0)?;
     file.rewind()?;

@@ -9,6 +9,7 @@ use rehearsal::proxy::{Direction, Proxy};
 use support::{
     daybreak,
     faults::{Bench, Running},
+    until,
 };
 
 /// Which link goes bad.
@@ -36,9 +37,7 @@ async fn a_connection_that_is_cut_in_mid_chunk_is_made_again() {
         run.begins("rows").await;
         // Nothing but rows comes to so much.
         link.cut_after(direction, 1_000_000);
-        while link.cuts() == cuts && !run.is_finished() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        until("the cut", async || link.cuts() > cuts || run.is_finished()).await;
         link.pass().await;
         let ended = run.end().await;
         assert_eq!(ended.code(), Some(0), "{why}: {}", ended.text);
@@ -63,9 +62,10 @@ async fn a_link_that_stays_cut_is_named_and_the_rest_is_resumed() {
         let run = Running::events(directory.path(), &["run"]);
         run.begins("rows").await;
         let before = link.carried(Direction::Up) + link.carried(Direction::Down);
-        while link.carried(Direction::Up) + link.carried(Direction::Down) < before + 500_000 {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        until("rows on their way", async || {
+            link.carried(Direction::Up) + link.carried(Direction::Down) >= before + 500_000
+        })
+        .await;
         link.refuse().await;
         let ended = run.end().await;
         let place = format!("{side} ");
@@ -104,9 +104,10 @@ async fn a_link_that_falls_silent_is_found_out() {
         let run = Running::start(command);
         run.begins("rows").await;
         let before = link.carried(Direction::Up) + link.carried(Direction::Down);
-        while link.carried(Direction::Up) + link.carried(Direction::Down) < before + 500_000 {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        until("rows on their way", async || {
+            link.carried(Direction::Up) + link.carried(Direction::Down) >= before + 500_000
+        })
+        .await;
         let begun = Instant::now();
         link.blackhole();
         let ended = run.end().await;

@@ -73,12 +73,8 @@ async fn locks_of_others_at_the_target_are_waited_for_with_a_bound() {
             other.query_drop(*lock).await.unwrap();
         }
         let run = Running::events(directory.path(), &["resume", "--until", "rows"]);
-        let begun = std::time::Instant::now();
-        while !run.text().contains("who holds it on the target") {
-            assert!(!run.is_finished(), "{}", run.text());
-            assert!(begun.elapsed().as_secs() < 200, "{locks:?}: without a word\n{}", run.text());
-            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-        }
+        let patience = std::time::Duration::from_secs(200);
+        run.says_within(patience, &["who holds it on the target"]).await;
         other.query_drop(free).await.unwrap();
         let ended = run.end().await;
         assert_eq!(ended.code(), Some(0), "{locks:?}: {}", ended.text);

@@ -3,7 +3,10 @@
 mod support;
 
 use rehearsal::proxy::{Direction, Proxy};
-use support::faults::{Bench, Running};
+use support::{
+    faults::{Bench, Running},
+    until,
+};
 
 const SETTINGS: &str = "[copy]\nthreads = 1\n";
 
@@ -14,10 +17,11 @@ async fn in_mid_copy(bench: &Bench, directory: &std::path::Path, link: &Proxy) -
     run.begins("rows").await;
     let carried = || link.carried(Direction::Up) + link.carried(Direction::Down);
     let before = carried();
-    while carried() < before + 700_000 {
+    until("rows on their way", async || {
         assert!(!run.is_finished(), "it ended: {}", run.text());
-        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-    }
+        carried() >= before + 700_000
+    })
+    .await;
     assert!(bench.pair.source.pid() != 0);
     run
 }

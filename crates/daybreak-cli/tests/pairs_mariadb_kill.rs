@@ -5,15 +5,14 @@
 mod across;
 mod support;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
-};
-
-use across::{assert_same, at_source, fill_shop, owner, servers};
+use across::{assert_same, fill_shop, owner, servers};
 use mysql_async::prelude::Queryable as _;
 use rehearsal::server::Product;
-use support::{Pair, connect, daybreak, output, resume, said, until, was_killed};
+use support::{
+    Pair, connect, daybreak,
+    kill_log::{self, KillLog},
+    output, resume, said, until, was_killed,
+};
 
 /// As if no migration had been.
 async fn reset(pair: &Pair) {
@@ -40,44 +39,19 @@ async fn reset(pair: &Pair) {
     }
 }
 
-/// Writes until the source is closed; returns how many rows were acknowledged.
-async fn write(url: String, stop: Arc<AtomicBool>, acknowledged: Arc<AtomicU64>) {
-    let mut conn = connect(&url).await;
-    let mut pace = tokio::time::interval(std::time::Duration::from_millis(5));
-    while !stop.load(Ordering::SeqCst) {
-        pace.tick().await;
-        let next = acknowledged.load(Ordering::SeqCst) + 1;
-        match conn.exec_drop("INSERT INTO shop.kill_log VALUES (?, NOW(6))", (next,)).await {
-            Ok(()) => acknowledged.store(next, Ordering::SeqCst),
-            // 1290: closed for good.
-            Err(mysql_async::Error::Server(error)) if error.code == 1290 => return,
-            Err(error) => panic!("the writer failed: {error}"),
-        }
-    }
-}
-
 async fn killed_at(pair: &Pair, at: &str) -> bool {
     reset(pair).await;
-    at_source(
-        pair,
-        &[
-            "DROP TABLE IF EXISTS shop.kill_log",
-            "CREATE TABLE shop.kill_log (id BIGINT PRIMARY KEY, at DATETIME(6))",
-        ],
-    )
-    .await;
+    kill_log::make(&mut connect(&owner(&pair.source)).await).await;
     let directory = pair.directory("");
-    let (stop, acknowledged) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    let writer = tokio::spawn(write(owner(&pair.source), stop.clone(), acknowledged.clone()));
+    let writer = KillLog::start(owner(&pair.source));
     let mut first = daybreak(directory.path(), &["run", "--yes"]);
     first.env("DAYBREAK_KILL_AT", at);
     let first = output(first).await;
     let reached = was_killed(&first);
     if reached {
         resume(directory.path(), at, async || {
-            let before = acknowledged.load(Ordering::SeqCst);
-            until("the writer goes on", async || acknowledged.load(Ordering::SeqCst) > before + 3)
-                .await;
+            let before = writer.count();
+            until("the writer goes on", async || writer.count() > before + 3).await;
             let status: Option<mysql_async::Row> =
                 pair.target_root().await.query_first("SHOW SLAVE STATUS").await.unwrap();
             let status = status.expect("replication isn't back");
@@ -89,18 +63,7 @@ async fn killed_at(pair: &Pair, at: &str) -> bool {
     } else {
         assert!(first.status.success(), "{at}: {}", said(&first));
     }
-    stop.store(true, Ordering::SeqCst);
-    writer.await.unwrap();
-    let acknowledged = acknowledged.load(Ordering::SeqCst);
-    let there: u64 = pair
-        .target_root()
-        .await
-        .query_first("SELECT COUNT(*) FROM shop.kill_log")
-        .await
-        .unwrap()
-        .unwrap();
-    assert!(there >= acknowledged, "{at}: {acknowledged} acknowledged, {there} on the target");
-    assert!(acknowledged > 0, "{at}: nothing was written");
+    writer.arrived(&mut pair.target_root().await, at).await;
     assert_same(pair, "shop").await;
     let closed: bool =
         pair.source_root().await.query_first("SELECT @@GLOBAL.read_only").await.unwrap().unwrap();

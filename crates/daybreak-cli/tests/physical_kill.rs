@@ -10,37 +10,14 @@ mod across;
 mod cloud;
 mod support;
 
-use std::{
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
 use across::assert_same_at;
 use cloud::{MASTER, OWNER, Stage};
 use daybreak::engine::Journal;
 use mysql_async::prelude::Queryable as _;
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
-use support::{connect, daybreak, output, said, split, was_killed};
-
-/// Writes until the source is closed.
-async fn write(url: String, stop: Arc<AtomicBool>, acknowledged: Arc<AtomicU64>) {
-    let mut conn = connect(&url).await;
-    let mut pace = tokio::time::interval(Duration::from_millis(5));
-    while !stop.load(Ordering::SeqCst) {
-        pace.tick().await;
-        let next = acknowledged.load(Ordering::SeqCst) + 1;
-        match conn.exec_drop("INSERT INTO shop.kill_log VALUES (?, NOW(6))", (next,)).await {
-            Ok(()) => acknowledged.store(next, Ordering::SeqCst),
-            // 1290: closed for good.
-            Err(mysql_async::Error::Server(error)) if error.code == 1290 => return,
-            Err(error) => panic!("the writer failed: {error}"),
-        }
-    }
-}
+use support::{connect, daybreak, kill_log::KillLog, output, said, split, was_killed};
 
 /// Runs a verb that is killed: some entries of the journal later, or after a while. Returns whether it was.
 async fn killed(directory: &Path, verb: &[&str], random: &mut StdRng) -> bool {
@@ -80,9 +57,8 @@ async fn killed_all_along(backup: &str, kills: usize) {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
     stage.configure(directory, backup);
-    let (stop, acknowledged) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let owner = format!("mysql://owner:{OWNER}@127.0.0.1:{}/", stage.source.port());
-    let writer = tokio::spawn(write(owner, stop.clone(), acknowledged.clone()));
+    let writer = KillLog::start(owner);
 
     let planned = output(daybreak(directory, &["plan", "--route", "physical"])).await;
     assert!(planned.status.success(), "{}", said(&planned));
@@ -97,14 +73,9 @@ async fn killed_all_along(backup: &str, kills: usize) {
     eprintln!("{struck} kills");
     assert!(struck >= kills.min(5), "SEED={seed}: only {struck} kills");
 
-    stop.store(true, Ordering::SeqCst);
-    writer.await.unwrap();
-    let acknowledged = acknowledged.load(Ordering::SeqCst);
     let restored = stage.rds.root_url("shop").await.expect("no cluster was restored");
     let mut target = connect(&restored).await;
-    let there: u64 =
-        target.query_first("SELECT COUNT(*) FROM shop.kill_log").await.unwrap().unwrap();
-    assert!(there >= acknowledged, "SEED={seed}: {acknowledged} acknowledged, {there} there");
+    let acknowledged = writer.arrived(&mut target, &format!("SEED={seed}")).await;
     assert!(acknowledged > 100, "SEED={seed}: hardly anything was written");
     assert_same_at(&stage.source.root_url(), &restored, "shop", true).await;
     let mut root = connect(&stage.source.root_url()).await;

@@ -12,7 +12,7 @@ use rehearsal::cloud::{
     cluster::Profile,
     rds::{Options, ROLE, Rds, SUBNET_GROUP},
 };
-use support::{output, said};
+use support::{output, said, until};
 
 const SECRET: &str = "Geheim/of+the+rehearsal/0123456789abcdefg";
 const PASSWORD: &str = "Master-word-1";
@@ -77,12 +77,12 @@ fn restore_as(rds: &Rds, directory: &Path, cluster: &str, more: &[&str]) -> Comm
 
 /// Waits until the endpoint's cluster is in a state; panics when the program ends before.
 async fn until_status(rds: &Rds, child: &mut std::process::Child, status: &str) {
-    while rds.known().clusters.get("shop").is_none_or(|cluster| cluster.status != status) {
-        if let Some(ended) = child.try_wait().unwrap() {
-            panic!("ended with {ended} before {status}");
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until(status, async || {
+        let ended = child.try_wait().unwrap();
+        assert!(ended.is_none(), "ended with {ended:?} before {status}");
+        rds.known().clusters.get("shop").is_some_and(|cluster| cluster.status == status)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

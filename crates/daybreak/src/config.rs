@@ -8,6 +8,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 mod physical;
+mod raw;
 
 pub use physical::{
     AwsConfig, BackupConfig, BackupTool, CloudOverrides, Encryption, Incremental, RestoreConfig,
@@ -199,177 +200,10 @@ pub struct Overrides {
     pub threads: Option<usize>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Raw {
-    source: RawServer,
-    target: RawTarget,
-    select: RawSelect,
-    copy: RawCopy,
-    replication: RawReplication,
-    verify: RawVerify,
-    cutover: RawCutover,
-    hooks: RawHooks,
-    aws: physical::RawAws,
-    backup: physical::RawBackup,
-    staging: physical::RawStaging,
-    restore: physical::RawRestore,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct RawServer {
-    url: Option<String>,
-    password_file: Option<PathBuf>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct RawTarget {
-    url: Option<String>,
-    password_file: Option<PathBuf>,
-    kind: Option<TargetKind>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct RawSelect {
-    databases: Vec<String>,
-    tables: Vec<String>,
-    exclude: Vec<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct RawCopy {
-    threads: Option<usize>,
-    chunk_mib: Option<u64>,
-    lock_wait: Option<String>,
-    lock_attempts: Option<u32>,
-    definer: Option<Definer>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct RawReplication {
-    mode: Option<ReplicationMode>,
-    position: Option<String>,
-    source_host: Option<String>,
-    source_port: Option<u16>,
-    user: Option<String>,
-    password_file: Option<PathBuf>,
-    account_host: Option<String>,
-    tls: Option<bool>,
-    heartbeat: Option<bool>,
-    heartbeat_interval: Option<String>,
-    max_lag: Option<String>,
-    stalled_after: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct RawVerify {
-    mode: Option<VerifyMode>,
-    threads: Option<usize>,
-    chunk_rows: Option<u64>,
-    recheck: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct RawCutover {
-    max_write_stop: Option<String>,
-    pause_before_open: bool,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct RawHooks {
-    timeout: Option<String>,
-    before_write_stop: Option<RawHook>,
-    after_target_open: Option<RawHook>,
-    on_abort: Option<RawHook>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(
-    untagged,
-    deny_unknown_fields,
-    expecting = "a hook is a line for sh, a list of a program and its arguments, or { command, timeout }"
-)]
-enum RawHook {
-    Command(RawCommand),
-    Table { command: RawCommand, timeout: Option<String> },
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum RawCommand {
-    Line(String),
-    Argv(Vec<String>),
-}
-
-impl RawHook {
-    fn read(self, name: &str, otherwise: Duration) -> Result<HookCommand> {
-        let (command, timeout) = match self {
-            RawHook::Command(command) => (command, otherwise),
-            RawHook::Table { command, timeout } => {
-                (command, timeout.as_deref().map_or(Ok(otherwise), duration)?)
-            }
-        };
-        let argv = match command {
-            RawCommand::Line(line) if !line.trim().is_empty() => {
-                vec!["sh".into(), "-c".into(), line]
-            }
-            RawCommand::Argv(argv) if argv.first().is_some_and(|program| !program.is_empty()) => {
-                argv
-            }
-            _ => {
-                return Err(
-                    Error::new(Kind::Config, "a hook has no command").at(format!("[hooks] {name}"))
-                );
-            }
-        };
-        Ok(HookCommand { argv, timeout })
-    }
-}
-
-/// The known keys by section, for naming the nearest one.
-const KEYS: [(&str, &[&str]); 12] = [
-    ("source", &["url", "password_file"]),
-    ("target", &["url", "password_file", "kind"]),
-    ("select", &["databases", "tables", "exclude"]),
-    ("copy", &["threads", "chunk_mib", "lock_wait", "lock_attempts", "definer"]),
-    (
-        "replication",
-        &[
-            "mode",
-            "position",
-            "source_host",
-            "source_port",
-            "user",
-            "password_file",
-            "account_host",
-            "tls",
-            "heartbeat",
-            "heartbeat_interval",
-            "max_lag",
-            "stalled_after",
-        ],
-    ),
-    ("verify", &["mode", "threads", "chunk_rows", "recheck"]),
-    ("cutover", &["max_write_stop", "pause_before_open"]),
-    ("hooks", &["timeout", "before_write_stop", "after_target_open", "on_abort"]),
-    ("aws", physical::AWS_KEYS),
-    ("backup", physical::BACKUP_KEYS),
-    ("staging", physical::STAGING_KEYS),
-    ("restore", physical::RESTORE_KEYS),
-];
-
 impl Config {
     /// Reads `daybreak.toml` of a directory, if there is one, under what the command line says.
     pub fn load(directory: &Path, overrides: &Overrides) -> Result<Self> {
-        let (path, text) = read_file(directory)?;
+        let (path, text) = raw::read_file(directory)?;
         let readable_by_others = {
             use std::os::unix::fs::PermissionsExt as _;
             std::fs::metadata(&path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0)
@@ -383,9 +217,9 @@ impl Config {
         directory: &Path,
         overrides: &CloudOverrides,
     ) -> Result<(AwsConfig, StagingConfig)> {
-        let (path, text) = read_file(directory)?;
+        let (path, text) = raw::read_file(directory)?;
         let read = || {
-            let raw = parse_raw(&text)?;
+            let raw = raw::parse(&text)?;
             Ok((
                 raw.aws.under(overrides).read(directory)?,
                 raw.staging.under(overrides).read(directory)?,
@@ -403,7 +237,7 @@ impl Config {
         directory: &Path,
         readable_by_others: bool,
     ) -> Result<Self> {
-        let raw = parse_raw(text)?;
+        let raw = raw::parse(text)?;
         for url in [&raw.source.url, &raw.target.url].into_iter().flatten() {
             if readable_by_others && ServerUrl::blanked(url).is_some() {
                 return Err(Error::new(
@@ -462,7 +296,7 @@ impl Config {
         }
         let hook_time = seconds(&raw.hooks.timeout, Duration::from_secs(30))?;
         let hook =
-            |name, raw: Option<RawHook>| raw.map(|raw| raw.read(name, hook_time)).transpose();
+            |name, raw: Option<raw::RawHook>| raw.map(|raw| raw.read(name, hook_time)).transpose();
         Ok(Config {
             source: server(
                 Side::Source,
@@ -539,18 +373,9 @@ impl Config {
     /// # Errors
     /// `Config`.
     pub fn load_for_restore(directory: &Path) -> Result<(AwsConfig, StagingConfig, RestoreConfig)> {
-        let path = directory.join(FILE);
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(error) => {
-                return Err(Error::new(Kind::Config, "the configuration can't be read")
-                    .because(error)
-                    .at(path.display()));
-            }
-        };
+        let (path, text) = raw::read_file(directory)?;
         let read = || {
-            let raw = parse_raw(&text)?;
+            let raw = raw::parse(&text)?;
             Ok((raw.aws.read(directory)?, raw.staging.read(directory)?, raw.restore.read()?))
         };
         read().map_err(|error: Error| error.at(path.display()))
@@ -564,53 +389,6 @@ impl Config {
 
 fn default_threads() -> usize {
     std::thread::available_parallelism().map_or(4, |cores| cores.get()).clamp(2, 8)
-}
-
-/// The text of `daybreak.toml`; empty if there is none.
-fn read_file(directory: &Path) -> Result<(PathBuf, String)> {
-    let path = directory.join(FILE);
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Ok((path, text)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok((path, String::new())),
-        Err(error) => Err(Error::new(Kind::Config, "the configuration can't be read")
-            .because(error)
-            .at(path.display())),
-    }
-}
-
-fn parse_raw(text: &str) -> Result<Raw> {
-    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-        Error::new(Kind::Config, format!("the configuration isn't TOML: {}", error.message()))
-    })?;
-    for (section, content) in &table {
-        let Some((_, keys)) = KEYS.iter().find(|(name, _)| name == section) else {
-            return Err(unknown(section, KEYS.iter().map(|(name, _)| *name), "section"));
-        };
-        for key in content.as_table().into_iter().flat_map(|table| table.keys()) {
-            if !keys.contains(&key.as_str()) {
-                return Err(unknown(key, keys.iter().copied(), "key").at(format!("[{section}]")));
-            }
-        }
-    }
-    // Values never reach the message: one of them may be a URL with a password.
-    table.try_into().map_err(|error: toml::de::Error| {
-        let text = error.message().to_string();
-        let text = if text.contains("://") { "a value has the wrong type".into() } else { text };
-        Error::new(Kind::Config, format!("the configuration can't be used: {text}"))
-    })
-}
-
-fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone, what: &str) -> Error {
-    let nearest = known
-        .clone()
-        .map(|key| (strsim::damerau_levenshtein(name, key), key))
-        .min()
-        .filter(|(distance, _)| *distance <= 3);
-    let error = Error::new(Kind::Config, format!("there is no {what} {name:?}"));
-    match nearest {
-        Some((_, key)) => error.next(format!("did you mean {key:?}?")),
-        None => error.next(format!("known are {}", known.collect::<Vec<_>>().join(", "))),
-    }
 }
 
 /// Whether a configuration's section names a server.

@@ -187,6 +187,7 @@ async fn listen(
         if refuse {
             listener = None;
         } else if listener.is_none() {
+            // Taken by somebody for the moment: asked for again.
             listener = bind_again(port).ok();
             if listener.is_none() {
                 tokio::time::sleep(Duration::from_millis(10)).await;

@@ -22,6 +22,7 @@ fn writer_program() -> PathBuf {
             let test = std::env::current_exe().expect("has a path");
             let profile = test.parent().and_then(|deps| deps.parent()).expect("lies in target");
             let program = profile.join("examples/shop-writer");
+            // None, if it was never built: then it is older than anything.
             let age = |path| std::fs::metadata(path).and_then(|data| data.modified()).ok();
             if age(&program) < age(&test) {
                 let mut cargo = Command::new(env!("CARGO"));

@@ -1,8 +1,6 @@
 //! `daybreak restore`: a cluster made from a backup in S3.
 
 use std::{
-    io::Write as _,
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::Mutex,
 };
@@ -16,6 +14,7 @@ use daybreak::{
     config::{AwsConfig, Config, RestoreConfig, S3Place, read_secret},
     engine::{Finding, Journal, PositionBy, ReplicationMode, Severity, StopSignal},
     error::{Error, Exit, Kind, Result},
+    files,
     mysql::{Coordinates, FilePosition, Secret, ServerUrl, Session as Server, Side},
     target::{
         accounts::{self, Moved},
@@ -65,20 +64,10 @@ impl Kept {
         }
     }
 
-    /// Written beside, synced, and put in place in one go.
     fn write(&self, directory: &Path) -> Result<()> {
         let path = directory.join(FILE);
-        let beside = directory.join("restore.json.new");
-        let write = || {
-            let mut options = std::fs::OpenOptions::new();
-            let mut file =
-                options.write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-            file.write_all(&serde_json::to_vec_pretty(self)?)?;
-            file.sync_all()?;
-            std::fs::rename(&beside, &path)?;
-            std::fs::File::open(directory)?.sync_all()
-        };
-        write().map_err(|error| Error::from(error).at(path.display()))
+        files::replace(&path, &serde_json::to_vec_pretty(self)?, 0o600)
+            .map_err(|error| Error::from(error).at(path.display()))
     }
 }
 

@@ -5,8 +5,8 @@ use std::{os::unix::fs::PermissionsExt as _, path::PathBuf};
 use serde_json::Value;
 
 use crate::{
-    place::{AtWork, PASSWORD, Place, runs, signal_to, until},
-    support,
+    place::{AtWork, PASSWORD, Place, runs, signal_to},
+    support::{self, until},
 };
 
 /// So slow that it is met in the middle.
@@ -18,7 +18,7 @@ async fn in_the_middle(place: &Place, arguments: &[&str]) -> (AtWork, u32, PathB
     all.extend(arguments);
     let work = AtWork::start(place.take(&all));
     let log = std::cell::RefCell::new(PathBuf::new());
-    until("the tool to copy", || {
+    until("the tool to copy", async || {
         let name = if arguments.contains(&"--incremental") { "inc1" } else { "full" };
         *log.borrow_mut() = place.backups().join(format!("daybreak-{name}.log"));
         std::fs::read_to_string(&*log.borrow()).is_ok_and(|text| text.contains("Copying "))
@@ -82,7 +82,7 @@ async fn the_tool_ends_with_daybreak() {
         let (work, tool, _) = in_the_middle_of(&place, arguments).await;
         work.signal(libc::SIGKILL);
         work.end().await;
-        until("the tool's end", || !runs(tool)).await;
+        until("the tool's end", async || !runs(tool)).await;
         assert_eq!(place.logins().len(), 1, "a killed daybreak can't have cleaned up");
         assert_eq!(states(&place).await, ["unfinished"]);
     }
@@ -96,7 +96,7 @@ async fn the_tool_ends_with_daybreak() {
     let (work, tool, _) = in_the_middle(&place, &["--incremental"]).await;
     work.signal(libc::SIGKILL);
     work.end().await;
-    until("the tool's end", || !runs(tool)).await;
+    until("the tool's end", async || !runs(tool)).await;
     assert_eq!(states(&place).await, ["whole", "unfinished"]);
     place.taken(&["--incremental"]).await;
     assert_eq!(states(&place).await, ["whole", "whole"]);
@@ -110,7 +110,7 @@ async fn in_the_middle_of(place: &Place, arguments: &[&str]) -> (AtWork, u32, Pa
     let work = AtWork::start(place.take(arguments));
     // Nobody reads the pipe: the tool waits in the middle.
     let log = place.backups().join("daybreak-full.log");
-    until("the tool to stream", || {
+    until("the tool to stream", async || {
         std::fs::read_to_string(&log).is_ok_and(|text| text.contains("Streaming "))
     })
     .await;
@@ -168,7 +168,7 @@ async fn a_merge_that_is_killed_begins_again_on_a_copy_and_is_refused_in_place()
             std::fs::remove_file(&log).unwrap();
         }
         let work = AtWork::start(prepare(&slow, to));
-        until("the merge to be held up", || {
+        until("the merge to be held up", async || {
             std::fs::read_to_string(&log).is_ok_and(|text| text.contains("held up"))
         })
         .await;

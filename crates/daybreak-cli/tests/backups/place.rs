@@ -3,7 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use mysql_async::prelude::Queryable as _;
@@ -181,15 +181,6 @@ pub async fn wrote(writer: &WriterHandle, more: u64) {
         .wait_until("commits", PATIENCE, move |status| status.committed >= before + more)
         .await
         .unwrap();
-}
-
-/// Waits for something to become true.
-pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < PATIENCE, "waited for {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }
 
 /// A program that is at work, killed when the test ends.

@@ -15,7 +15,7 @@ use rehearsal::{
     shop::{self, ShopOptions},
 };
 
-use crate::support::{configure, connect, private};
+use crate::support::{configure, connect, kill_log, private};
 
 pub const OWNER: &str = "Owner-of-the-shop-1";
 pub const MASTER: &str = "Master-of-the-cluster-1";
@@ -46,9 +46,7 @@ impl Stage {
         let owner = format!("mysql://owner:{OWNER}@127.0.0.1:{}/", source.port());
         let options = ShopOptions { rows: 2000, seed: 5, ..ShopOptions::default() };
         shop::generate(&owner, &options, |_, _| {}).await.unwrap();
-        root.query_drop("CREATE TABLE shop.kill_log (id BIGINT PRIMARY KEY, at DATETIME(6))")
-            .await
-            .unwrap();
+        kill_log::make(&mut root).await;
 
         let place = tempfile::tempdir().unwrap();
         let cloud = Cloud::start(place.path().join("s3")).await.unwrap();

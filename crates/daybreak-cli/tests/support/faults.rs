@@ -15,7 +15,7 @@ use rehearsal::{
     server::{Role, ServerOptions},
 };
 
-use super::{Pair, configure, connect, daybreak, split};
+use super::{Pair, configure, connect, daybreak, split, until_within};
 
 /// Far above what anything here takes; only a failure waits this long.
 pub const PATIENCE: Duration = Duration::from_secs(180);
@@ -187,8 +187,14 @@ impl Running {
 
     /// Waits for a line that holds all of these.
     pub async fn says(&self, words: &[&str]) {
+        self.says_within(PATIENCE, words).await;
+    }
+
+    /// The same, where it may take longer.
+    pub async fn says_within(&self, patience: Duration, words: &[&str]) {
         let begun = Instant::now();
-        loop {
+        // This says more than its own limit does.
+        until_within(Duration::MAX, "a line", async || {
             let ended = self.child.is_finished();
             let said = self
                 .lines
@@ -196,13 +202,12 @@ impl Running {
                 .unwrap()
                 .iter()
                 .any(|line| words.iter().all(|word| line.contains(word)));
-            if said {
-                return;
-            }
-            assert!(!ended, "it ended and never said {words:?}:\n{}", self.text());
-            assert!(begun.elapsed() < PATIENCE, "it never said {words:?}:\n{}", self.text());
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+            assert!(said || !ended, "it ended and never said {words:?}:\n{}", self.text());
+            let late = begun.elapsed() > patience;
+            assert!(said || !late, "it never said {words:?}:\n{}", self.text());
+            said
+        })
+        .await;
     }
 
     /// Waits until a step begins.
@@ -241,15 +246,12 @@ impl Drop for Running {
 
 /// Waits until a query's first value holds.
 pub async fn until(conn: &mut Conn, query: &str, wanted: impl Fn(u64) -> bool) {
-    let begun = Instant::now();
-    loop {
+    until_within(PATIENCE, query, async || {
+        // A server that is away for the moment says nothing.
         let value: Option<u64> = conn.query_first(query).await.ok().flatten();
-        if value.is_some_and(&wanted) {
-            return;
-        }
-        assert!(begun.elapsed() < PATIENCE, "waited in vain: {query}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+        value.is_some_and(&wanted)
+    })
+    .await;
 }
 
 /// Runs statements as root of a server.

@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 pub mod faults;
+pub mod kill_log;
 
 use std::{
     collections::BTreeMap,
@@ -199,11 +200,21 @@ pub fn said(output: &Output) -> String {
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits until a condition holds.
-pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+pub async fn until(what: &str, condition: impl AsyncFnMut() -> bool) {
+    until_within(PATIENCE, what, condition).await;
+}
+
+/// The same, where it may take longer.
+pub async fn until_within(
+    patience: Duration,
+    what: &str,
+    mut condition: impl AsyncFnMut() -> bool,
+) {
     let begun = Instant::now();
     while !condition().await {
-        assert!(begun.elapsed() < PATIENCE, "waited in vain: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(begun.elapsed() < patience, "waited in vain: {what}");
+        // Nobody tells of what other processes do: it is asked for, often enough to meet it in the middle.
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 

@@ -39,31 +39,30 @@ fn assert_nothing_twice(stage: &Stage) {
     assert_eq!(stage.cloud.uploads_under_way(), []);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_tree() {
+/// Uploads a backup's directory, killed at random moments. Returns what the bucket is to be looked at with.
+async fn killed(more: &[&str]) -> Stage {
     let stage = Stage::new().await;
     let seed = seed();
     let mut random = StdRng::seed_from_u64(seed);
     stage.write_backup(60, seed);
     stage.cloud.faults(|faults| faults.delay = Some(Duration::from_millis(20)));
-    let backup = stage.backup.to_str().unwrap();
-    let kills = kill_until_done(&stage, &[backup, PLACE, "--uploads", "2"], &mut random).await;
+    let mut arguments = vec![stage.backup.to_str().unwrap(), PLACE, "--uploads", "2"];
+    arguments.extend(more);
+    let kills = kill_until_done(&stage, &arguments, &mut random).await;
     assert!(kills > 0, "it was never killed");
+    stage
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tree() {
+    let stage = killed(&[]).await;
     stage.assert_tree_is_backup();
     assert_nothing_twice(&stage);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tar() {
-    let stage = Stage::new().await;
-    let seed = seed();
-    let mut random = StdRng::seed_from_u64(seed);
-    stage.write_backup(60, seed);
-    stage.cloud.faults(|faults| faults.delay = Some(Duration::from_millis(20)));
-    let backup = stage.backup.to_str().unwrap();
-    let arguments = [backup, PLACE, "--as", "tar.gz", "--split-mib", "20", "--uploads", "2"];
-    let kills = kill_until_done(&stage, &arguments, &mut random).await;
-    assert!(kills > 0, "it was never killed");
+    let stage = killed(&["--as", "tar.gz", "--split-mib", "20"]).await;
     stage.assert_tar_is_backup();
     assert_nothing_twice(&stage);
 }

@@ -10,6 +10,7 @@ pub mod identifier;
 pub mod position;
 pub mod session;
 mod silence;
+mod system;
 pub mod url;
 
 pub use catalog::{Catalog, Column, Index, IndexPart, Table};
@@ -21,4 +22,5 @@ pub use identifier::{TableName, quote, quote_text};
 pub use position::{Coordinates, FilePosition};
 pub use session::{Outcome, PATIENT_SECONDS, Session, Side};
 pub use silence::Watch;
+pub use system::is_system_table;
 pub use url::{Secret, ServerUrl, TlsMode};

@@ -27,6 +27,7 @@ use crate::{
     config::HookCommand,
     engine::{Context, Entry},
     error::{Error, Kind, Result},
+    process::Group,
 };
 
 /// How many lines of a hook's output go to the events and into the report; the log gets more.
@@ -246,25 +247,6 @@ fn note(context: &Context, run: &HookRun) -> Result<()> {
     }
 }
 
-/// A process group that is killed unless it ended in order.
-struct Group(Option<i32>);
-
-impl Group {
-    fn signal(&self, signal: i32) {
-        if let Some(group) = self.0 {
-            // SAFETY: kill takes any number and changes no memory. The group is ours: its leader is a
-            // child that hasn't been waited for, or was a moment ago.
-            unsafe { libc::kill(-group, signal) };
-        }
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.signal(libc::SIGKILL);
-    }
-}
-
 async fn execute(
     context: &Context,
     hook: Hook,
@@ -299,7 +281,7 @@ async fn execute(
         Ok(child) => child,
         Err(error) => return Ok(Ended::NotStarted(error.to_string())),
     };
-    let mut group = Group(child.id().and_then(|id| i32::try_from(id).ok()));
+    let mut group = Group::of(&child);
     let (send, mut lines) = mpsc::channel(64);
     let readers = [
         child.stdout.take().map(|pipe| tokio::spawn(read_lines(pipe, send.clone()))),
@@ -341,7 +323,7 @@ async fn execute(
         reader.abort();
     }
     // What it left running in order may run on.
-    group.0 = None;
+    group.ended();
     if timed_out {
         return Ok(Ended::TimedOut);
     }

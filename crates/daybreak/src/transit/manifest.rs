@@ -4,10 +4,8 @@
 //! that the prefix is ours; how far an upload got isn't in it, since the bucket knows that better.
 
 use std::{
-    fs::{self, File, TryLockError},
-    io::Write as _,
+    fs::{self, File},
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +14,7 @@ use crate::{
     aws::s3::{AtRest, Part},
     config::{Encryption, S3Place},
     error::{Error, Kind, Result},
+    files,
     transit::inspection::Profile,
 };
 
@@ -159,17 +158,8 @@ impl Manifest {
                 false => error.next("make the place writable, or give another file with --manifest"),
             }
         };
-        let temporary = beside(path, "new");
         let text = serde_json::to_vec_pretty(self)?;
-        let write = || {
-            let mut file = File::create(&temporary)?;
-            file.write_all(&text)?;
-            file.sync_all()?;
-            fs::rename(&temporary, path)?;
-            let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
-        };
-        write().map_err(failed)
+        files::replace(path, &text, 0o640).map_err(failed)
     }
 }
 
@@ -177,20 +167,6 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(format!(".{ending}"));
     path.with_file_name(name)
-}
-
-/// Tries to lock a file; false if another holds it. A program that this process has just started has its
-/// locks for an instant, so that is tried for a while.
-#[expect(clippy::disallowed_methods, reason = "a lock can only be asked for; for 0.2 s at most")]
-pub(crate) fn lock(file: &File, shared: bool) -> std::io::Result<bool> {
-    for _ in 0..20 {
-        match if shared { file.try_lock_shared() } else { file.try_lock() } {
-            Ok(()) => return Ok(true),
-            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(10)),
-            Err(TryLockError::Error(error)) => return Err(error),
-        }
-    }
-    Ok(false)
 }
 
 /// Held for as long as an upload runs; a dead process doesn't keep it.
@@ -207,7 +183,7 @@ pub fn hold(manifest: &Path) -> Result<Held> {
     };
     let file =
         File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
-    match lock(&file, false).map_err(failed)? {
+    match files::lock(&file, false).map_err(failed)? {
         true => Ok(Held(file)),
         false => Err(Error::new(Kind::State, "another process is at this upload")
             .at(path.display())

@@ -70,7 +70,7 @@ async fn a_tree_and_a_stream_of_mariadb() {
     ] {
         root.query_drop(statement).await.unwrap();
     }
-    root.query_drop("SET GLOBAL innodb_log_checkpoint_now = 1").await.ok();
+    root.query_drop("SET GLOBAL innodb_log_checkpoint_now = 1").await.unwrap();
     let arguments =
         [format!("--target-dir={}", at("tree/inc1")), format!("--incremental-basedir={full}")];
     take(&program, &options, &[&arguments[0], &arguments[1]], Stdio::null());

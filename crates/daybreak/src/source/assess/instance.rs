@@ -2,7 +2,10 @@
 //! somebody put among the server's own. None of it is migrated.
 
 use super::inventory::{list, optional, table};
-use crate::{error::Result, mysql::Session};
+use crate::{
+    error::Result,
+    mysql::{Session, is_system_table},
+};
 
 /// What the server holds that no database holds. Each none: not readable.
 #[derive(Debug, Clone, Default)]
@@ -111,79 +114,4 @@ pub(super) async fn accounts(session: &mut Session) -> Result<Option<Vec<(String
         accounts.push((user, session.column(row, 1)?.unwrap_or_default()));
     }
     Ok(Some(accounts))
-}
-
-/// Whether a table of the schema `mysql` is the server's own.
-///
-/// Source: the schema as MySQL 5.5 to 9.7 and MariaDB 5.5 to 11 create it; RDS's own tables.
-fn is_system_table(name: &str) -> bool {
-    const OWN: [&str; 61] = [
-        "catalogs",
-        "column_stats",
-        "columns_priv",
-        "component",
-        "db",
-        "default_roles",
-        "engine_cost",
-        "event",
-        "firewall_group_allowlist",
-        "firewall_groups",
-        "firewall_membership",
-        "firewall_users",
-        "firewall_whitelist",
-        "func",
-        "general_log",
-        "global_grants",
-        "global_priv",
-        "gtid_executed",
-        "gtid_slave_pos",
-        "help_category",
-        "help_keyword",
-        "help_relation",
-        "help_topic",
-        "host",
-        "index_stats",
-        "innodb_index_stats",
-        "innodb_table_stats",
-        "ndb_binlog_index",
-        "password_history",
-        "plugin",
-        "proc",
-        "procs_priv",
-        "proxies_priv",
-        "replication_asynchronous_connection_failover",
-        "replication_asynchronous_connection_failover_managed",
-        "replication_group_configuration_version",
-        "replication_group_member_actions",
-        "role_edges",
-        "roles_mapping",
-        "server_cost",
-        "servers",
-        "slave_master_info",
-        "slave_relay_log_info",
-        "slave_worker_info",
-        "slow_log",
-        "spider_link_failed_log",
-        "spider_link_mon_servers",
-        "spider_table_crd",
-        "spider_table_position_for_recovery",
-        "spider_table_sts",
-        "spider_tables",
-        "spider_xa",
-        "table_stats",
-        "tables_priv",
-        "time_zone",
-        "time_zone_leap_second",
-        "time_zone_name",
-        "time_zone_transition",
-        "time_zone_transition_type",
-        "transaction_registry",
-        "user",
-    ];
-    let name = name.to_lowercase();
-    OWN.contains(&name.as_str())
-        || name.starts_with("rds_")
-        || name.starts_with("aurora_")
-        || name.starts_with("ro_replica")
-        || name.starts_with("audit_log_")
 }

@@ -3,7 +3,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write as _},
+    io,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
@@ -18,8 +18,9 @@ use super::{
 use crate::{
     config::BackupTool,
     error::{Error, Kind, Result},
+    files,
     mysql::Coordinates,
-    transit::{inspection::BackupKind, manifest},
+    transit::inspection::BackupKind,
 };
 
 /// The manifest's name.
@@ -180,7 +181,7 @@ impl Held {
             .mode(0o600)
             .open(&path)
             .map_err(|error| Error::from(error).at(path.display()))?;
-        if !manifest::lock(&lock, false).map_err(|error| Error::from(error).at(path.display()))? {
+        if !files::lock(&lock, false).map_err(|error| Error::from(error).at(path.display()))? {
             return Err(Error::new(
                 Kind::State,
                 "another daybreak takes or prepares backups there",
@@ -373,23 +374,9 @@ impl Chain {
     }
 }
 
-/// Replaces a file, so that it is the old one or the new one whole, also after a power cut.
+/// Puts a file beside backups in place, whole.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    let temporary = path.with_extension("daybreak-new");
-    let directory = path.parent().unwrap_or(Path::new("/"));
-    let write = || -> io::Result<()> {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o640)
-            .open(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)?;
-        File::open(directory)?.sync_all()
-    };
-    write().map_err(|error| Error::from(error).at(path.display()))
+    files::replace(path, bytes, 0o640).map_err(|error| Error::from(error).at(path.display()))
 }
 
 /// Removes a directory; one that isn't there is fine.

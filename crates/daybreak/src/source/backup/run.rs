@@ -23,6 +23,7 @@ use crate::{
     engine::StopSignal,
     error::{Error, Kind, Result},
     mysql::Secret,
+    process::Group,
 };
 
 /// How many lines are kept at hand to say why it failed, and how much of one.
@@ -43,26 +44,6 @@ const COMPLETED: &str = "completed OK!";
 pub(super) struct Running {
     child: Child,
     group: Group,
-}
-
-/// A process group, killed unless it ended.
-#[derive(Debug)]
-struct Group(Option<i32>);
-
-impl Group {
-    fn signal(&self, signal: i32) {
-        if let Some(group) = self.0 {
-            // SAFETY: kill takes any number and changes no memory. The group's leader is our child,
-            // which hasn't been waited for.
-            unsafe { libc::kill(-group, signal) };
-        }
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.signal(libc::SIGKILL);
-    }
 }
 
 /// How a tool ended.
@@ -145,7 +126,7 @@ impl Running {
                 .because(error)
                 .at(program.display())
         })?;
-        let group = Group(child.id().and_then(|id| i32::try_from(id).ok()));
+        let group = Group::of(&child);
         Ok(Running { child, group })
     }
 
@@ -206,7 +187,7 @@ impl Running {
                         self.group.signal(libc::SIGKILL);
                         _ = self.child.wait().await;
                     }
-                    self.group.0 = None;
+                    self.group.ended();
                     stop.check()?;
                 }
             }
@@ -219,7 +200,7 @@ impl Running {
                 self.child.wait().await
             }
         };
-        self.group.0 = None;
+        self.group.ended();
         stop.check()?;
         let status = status
             .map_err(|error| Error::new(Kind::Io, "a tool's end isn't known").because(error))?;

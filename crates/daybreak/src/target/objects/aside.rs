@@ -1,6 +1,6 @@
 //! Objects and accounts put aside in the migration's directory, for a target that isn't there yet.
 
-use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _, path::Path};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -8,6 +8,7 @@ use super::{memory::gather, settle_reader};
 use crate::{
     engine::StopSignal,
     error::{Error, Result},
+    files,
     mysql::{ServerUrl, Session, Side},
     select::Selection,
     target::accounts::{self, Kept},
@@ -68,19 +69,8 @@ impl Aside {
     /// Puts them aside, whole or not at all.
     pub(crate) fn write(&self, directory: &Path) -> Result<()> {
         let path = directory.join(FILE);
-        let fresh = directory.join(format!(".{FILE}.{}", std::process::id()));
-        let filled = || {
-            let mut file = std::fs::OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&fresh)?;
-            file.write_all(&serde_json::to_vec(self)?)?;
-            file.sync_all()?;
-            std::fs::rename(&fresh, &path)
-        };
-        filled().map_err(|error| Error::from(error).at(path.display()))
+        files::replace(&path, &serde_json::to_vec(self)?, 0o600)
+            .map_err(|error| Error::from(error).at(path.display()))
     }
 
     /// What was put aside; none if nothing was.

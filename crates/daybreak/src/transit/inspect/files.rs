@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::probe::{Content, Seen, unpacked_name};
+use crate::mysql;
 
 /// Endings of files in a database's directory.
 const ENDINGS: &[&str] = &[
@@ -156,67 +157,11 @@ pub fn engine(number: u8) -> Option<&'static str> {
     })
 }
 
-/// Tables of the schema `mysql` that servers make themselves. Source: MySQL 5.5 to 8.0, MariaDB to 11.
+/// Whether a file in the schema `mysql` is of the server's own tables, or of MySQL Enterprise Backup's. The
+/// definitions of MySQL 8.0 have a number behind the name.
 pub fn is_system_table(table: &str) -> bool {
-    const OWN: &[&str] = &[
-        "columns_priv",
-        "db",
-        "event",
-        "func",
-        "general_log",
-        "help_category",
-        "help_keyword",
-        "help_relation",
-        "help_topic",
-        "host",
-        "innodb_index_stats",
-        "innodb_table_stats",
-        "ndb_binlog_index",
-        "plugin",
-        "proc",
-        "procs_priv",
-        "proxies_priv",
-        "servers",
-        "slave_master_info",
-        "slave_relay_log_info",
-        "slave_worker_info",
-        "slow_log",
-        "tables_priv",
-        "time_zone",
-        "time_zone_leap_second",
-        "time_zone_name",
-        "time_zone_transition",
-        "time_zone_transition_type",
-        "user",
-        "engine_cost",
-        "server_cost",
-        "gtid_executed",
-        "audit_log_filter",
-        "audit_log_user",
-        "firewall_users",
-        "firewall_whitelist",
-        "column_stats",
-        "table_stats",
-        "index_stats",
-        "global_priv",
-        "gtid_slave_pos",
-        "roles_mapping",
-        "transaction_registry",
-        "spider_link_failed_log",
-        "spider_link_mon_servers",
-        "spider_table_crd",
-        "spider_table_position_for_recovery",
-        "spider_table_sts",
-        "spider_tables",
-        "spider_xa",
-        "spider_xa_failed_log",
-        "spider_xa_member",
-        "inventory",
-        "backup_history",
-        "backup_progress",
-    ];
+    const OF_BACKUPS: [&str; 3] = ["backup_history", "backup_progress", "inventory"];
     let table = table.split("#P#").next().unwrap_or(table);
-    // The definitions of MySQL 8.0 have a number behind the name.
     let plain = match table.rsplit_once('_') {
         Some((front, number))
             if !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) =>
@@ -225,5 +170,7 @@ pub fn is_system_table(table: &str) -> bool {
         }
         _ => table,
     };
-    OWN.contains(&table) || OWN.contains(&plain)
+    [table, plain]
+        .into_iter()
+        .any(|name| mysql::is_system_table(name) || OF_BACKUPS.contains(&name))
 }

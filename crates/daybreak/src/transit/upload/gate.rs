@@ -8,12 +8,13 @@ use crate::{
     engine::{Finding, Severity},
     error::{Error, Kind, Result},
     event::Events,
+    files,
     source::backup::chain::{self, BackupState, TakenBackup},
     transit::{
         archive::Blob,
         inspect::{Survey, rules},
         inspection::{BackupKind, Inspection, Profile},
-        manifest::{self, Form, Manifest},
+        manifest::{Form, Manifest},
     },
 };
 
@@ -263,7 +264,7 @@ fn hold_chain(directory: &Path) -> Result<Option<File>> {
             ));
         }
     };
-    match manifest::lock(&file, true).map_err(|error| Error::from(error).at(path.display()))? {
+    match files::lock(&file, true).map_err(|error| Error::from(error).at(path.display()))? {
         true => Ok(Some(file)),
         false => Err(Error::new(Kind::State, "backups are being taken or prepared there")
             .at(root.display())
