@@ -88,9 +88,13 @@ impl Endpoint {
     /// Tells rclone the same, and returns how it calls a prefix.
     pub fn tell_rclone(&self, command: &mut Command, prefix: &str) -> String {
         command.env("RCLONE_CONFIG", "/dev/null");
+        // rclone's HTTP client can't take one, and fails.
+        command.env_remove("AWS_CA_BUNDLE");
         for (name, value) in [
             ("TYPE", "s3"),
             ("PROVIDER", "Other"),
+            ("LIST_VERSION", "2"),
+            ("NO_CHECK_BUCKET", "true"),
             ("ENDPOINT", &self.url),
             ("REGION", &self.region),
             ("ACCESS_KEY_ID", &self.access_key),
