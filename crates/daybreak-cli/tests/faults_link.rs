@@ -19,6 +19,16 @@ type Link = fn(&Bench) -> &Proxy;
 const SETTINGS: &str = "[copy]\nthreads = 1\n";
 const SLOW: u64 = 4_000_000;
 
+const SIDES: [(&str, Link); 2] =
+    [("source", |bench| &bench.source_link), ("target", |bench| &bench.target_link)];
+
+/// Waits until more has passed than anything but rows comes to.
+async fn rows_pass(link: &Proxy) {
+    let carried = || link.carried(Direction::Up) + link.carried(Direction::Down);
+    let before = carried();
+    until("rows on their way", async || carried() >= before + 500_000).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_is_cut_in_mid_chunk_is_made_again() {
     let bench = Bench::start().await;
@@ -52,20 +62,14 @@ async fn a_connection_that_is_cut_in_mid_chunk_is_made_again() {
 async fn a_link_that_stays_cut_is_named_and_the_rest_is_resumed() {
     let bench = Bench::start().await;
     bench.big_tables().await;
-    let cases: [(&str, Link); 2] =
-        [("source", |bench| &bench.source_link), ("target", |bench| &bench.target_link)];
-    for (side, link) in cases {
+    for (side, link) in SIDES {
         bench.reset().await;
         let directory = bench.directory(SETTINGS);
         let link = link(&bench);
         link.throttle(SLOW);
         let run = Running::events(directory.path(), &["run"]);
         run.begins("rows").await;
-        let before = link.carried(Direction::Up) + link.carried(Direction::Down);
-        until("rows on their way", async || {
-            link.carried(Direction::Up) + link.carried(Direction::Down) >= before + 500_000
-        })
-        .await;
+        rows_pass(link).await;
         link.refuse().await;
         let ended = run.end().await;
         let place = format!("{side} ");
@@ -92,9 +96,7 @@ async fn a_far_and_narrow_link_only_takes_longer() {
 async fn a_link_that_falls_silent_is_found_out() {
     let bench = Bench::start().await;
     bench.big_tables().await;
-    let cases: [(&str, Link); 2] =
-        [("source", |bench| &bench.source_link), ("target", |bench| &bench.target_link)];
-    for (side, link) in cases {
+    for (side, link) in SIDES {
         bench.reset().await;
         let directory = bench.directory(SETTINGS);
         let link = link(&bench);
@@ -103,11 +105,7 @@ async fn a_link_that_falls_silent_is_found_out() {
         command.env("DAYBREAK_SILENCE_MS", "300");
         let run = Running::start(command);
         run.begins("rows").await;
-        let before = link.carried(Direction::Up) + link.carried(Direction::Down);
-        until("rows on their way", async || {
-            link.carried(Direction::Up) + link.carried(Direction::Down) >= before + 500_000
-        })
-        .await;
+        rows_pass(link).await;
         let begun = Instant::now();
         link.blackhole();
         let ended = run.end().await;

@@ -229,20 +229,11 @@ fn is_temporal(column: &Column) -> bool {
 }
 
 fn can_be_cut(column: &Column) -> bool {
-    is_temporal(column)
-        || column.is_text()
-        || matches!(
-            column.data_type.as_str(),
-            "tinyint"
-                | "smallint"
-                | "mediumint"
-                | "int"
-                | "bigint"
-                | "decimal"
-                | "year"
-                | "binary"
-                | "varbinary"
-        )
+    match column.data_type.as_str() {
+        "bit" | "float" | "double" => false,
+        "binary" | "varbinary" => true,
+        _ => is_number(column) || is_temporal(column) || column.is_text(),
+    }
 }
 
 /// The values of a key, in the form of [`ChunkKey::read_list`]: digits, or hexadecimal bytes.

@@ -84,7 +84,7 @@ impl RedoScan {
         let number = u64::from(word(0) & 0x7fff_ffff);
         let used = u64::from(u16::from_be_bytes([block[4], block[5]]) & 0x7fff);
         let said = word(508);
-        let sound = number > 0
+        let sound = (1..=ROUND).contains(&number)
             && (12..=BLOCK as u64).contains(&used)
             && (said == crc32c(&block[..508]) || said == NO_CHECKSUM || said == fold(block));
         match &mut self.redo.form {
@@ -164,7 +164,7 @@ impl Redo {
                     return Some(format!("the checkpoint at LSN {to} isn't in it"));
                 }
                 if blocks < wanted {
-                    let whole = (HEAD as u64 + wanted * block) <= self.size;
+                    let whole = wanted.saturating_mul(block).saturating_add(HEAD as u64) <= self.size;
                     let what = if whole { "is damaged" } else { "isn't there" };
                     return Some(format!(
                         "block {} of {wanted} {what}, and it must reach LSN {last}",
@@ -226,6 +226,16 @@ mod tests {
             assert!(flaw(&log(from, last - 10), 512, to, last).is_some());
             assert_eq!(flaw(&log(from, last + 2000), 512, to, last), None);
         }
+        // No number, though its checksum holds.
+        let mut wrong = log(1000, 6000);
+        for block in wrong[HEAD..].chunks_mut(BLOCK) {
+            block[0] |= 0x7f;
+            let sum = crc32c(&block[..508]);
+            block[508..].copy_from_slice(&sum.to_be_bytes());
+        }
+        assert!(flaw(&wrong, 512, 2500, 6000).is_some());
+        // LSNs that end where no log can.
+        assert!(flaw(&log(1000, 6000), 512, 2500, u64::MAX).is_some());
         // An end on a block's boundary.
         assert_eq!(flaw(&log(1000, 6144), 512, 2500, 6144), None);
     }
