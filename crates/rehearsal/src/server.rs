@@ -19,8 +19,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
@@ -580,12 +579,26 @@ async fn blocking<T: Send + 'static>(
 
 /// The word that work is of no more use.
 #[derive(Debug, Clone, Default)]
-struct Unwanted(Arc<AtomicBool>);
+struct Unwanted(Arc<(Mutex<bool>, Condvar)>);
 
 impl Unwanted {
+    fn say(&self) {
+        let (unwanted, said) = &*self.0;
+        *unwanted.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        said.notify_all();
+    }
+
     /// Ends work that nobody wants any more.
     fn check(&self) -> Result<(), RehearsalError> {
-        match self.0.load(Ordering::Relaxed) {
+        self.wait(Duration::ZERO)
+    }
+
+    /// The same, after as long as the word isn't said.
+    fn wait(&self, time: Duration) -> Result<(), RehearsalError> {
+        let (unwanted, said) = &*self.0;
+        let unwanted = unwanted.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = said.wait_timeout_while(unwanted, time, |unwanted| !*unwanted);
+        match *waited.unwrap_or_else(PoisonError::into_inner).0 {
             false => Ok(()),
             true => Err(RehearsalError::Other {
                 what: "nobody waits for the server any more".to_owned(),
@@ -604,7 +617,7 @@ struct Waits {
 
 impl Drop for Waits {
     fn drop(&mut self) {
-        self.unwanted.0.store(true, Ordering::Relaxed);
+        self.unwanted.say();
         // Nothing is ever sent: it ends with its other end.
         _ = self.ended.recv();
     }

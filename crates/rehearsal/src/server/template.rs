@@ -59,10 +59,7 @@ fn provide(binaries: &Binaries, unwanted: &Unwanted) -> Result<PathBuf, Rehearsa
     loop {
         match lock.try_lock() {
             Ok(()) => break,
-            Err(TryLockError::WouldBlock) => {
-                unwanted.check()?;
-                std::thread::sleep(LOOK);
-            }
+            Err(TryLockError::WouldBlock) => unwanted.wait(LOOK)?,
             Err(TryLockError::Error(error)) => {
                 return Err(RehearsalError::file("locking", &lock_path)(error));
             }
@@ -177,11 +174,10 @@ fn run(
         if let Some(status) = status {
             break status;
         }
-        if let Err(error) = unwanted.check() {
+        if let Err(error) = unwanted.wait(LOOK) {
             end_group(&mut child);
             return Err(error);
         }
-        std::thread::sleep(LOOK);
     };
     if status.success() {
         Ok(())
