@@ -34,19 +34,19 @@ pub fn failure(error: &ThreadError, doing: &str) -> Error {
     }
 }
 
-/// What a worker says that stopped because another one failed: MySQL's 3030 and 1756, MariaDB's 1964.
-const FOLLOWED: &str = "3030, 1756, 1964";
+/// What a worker of MySQL says that stopped because another one failed.
+const FOLLOWED: &str = "3030, 1756";
 
 /// The error that stopped a replica, if one did, and what it was doing. A coordinator only says that a
 /// worker failed; the worker's own words are fetched where the server has them: of the first that failed
-/// by itself.
+/// by itself. MariaDB's status has those words itself.
 pub async fn stopped_by(
     target: &mut Session,
     status: &ReplicaStatus,
 ) -> Result<Option<(ThreadError, &'static str)>> {
     if let Some(error) = &status.apply_error {
         let mut error = error.clone();
-        if target.dialect().mysql_from(8, 0, 0) || target.dialect().is_mariadb() {
+        if target.dialect().mysql_from(8, 0, 0) {
             let asked = target
                 .rows(format!(
                     "SELECT LAST_ERROR_NUMBER, LAST_ERROR_MESSAGE \
