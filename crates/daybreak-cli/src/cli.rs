@@ -2,7 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    Args, Parser, Subcommand, ValueEnum,
+    builder::StyledStr,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 
 mod physical;
 
@@ -31,6 +35,30 @@ pub struct Cli {
     pub global: Global,
     #[command(subcommand)]
     pub verb: Verb,
+}
+
+impl Cli {
+    /// Reads the command line; one that isn't understood ends the process, as clap does, with a word on
+    /// what else to do where it is known what was meant.
+    pub fn read() -> Self {
+        Cli::try_parse().unwrap_or_else(|error| with_tip(error).exit())
+    }
+}
+
+/// What a migration takes is the plan's, and no option of the verbs that go by it.
+fn with_tip(mut error: clap::Error) -> clap::Error {
+    let selects = matches!(
+        error.get(ContextKind::InvalidArg),
+        Some(ContextValue::String(flag)) if ["--database", "--table", "--exclude"].contains(&flag.as_str())
+    );
+    if error.kind() == ErrorKind::UnknownArgument && selects {
+        let tip = "what a migration takes stands in [select] of daybreak.toml before `daybreak plan` or the first \
+                   `daybreak run` (`daybreak init` writes one to begin with)";
+        let tips = vec![StyledStr::from(tip)];
+        error.remove(ContextKind::SuggestedArg);
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
+    }
+    error
 }
 
 #[derive(Debug, Clone, Args)]
@@ -180,10 +208,13 @@ pub enum Verb {
         #[command(flatten)]
         switch: Switch,
     },
-    /// Shows where a migration stands.
+    /// Shows where a migration stands. Where the target is to follow its source it is asked, briefly,
+    /// whether it does.
     Status {
         #[command(flatten)]
         directory: Directory,
+        #[command(flatten)]
+        servers: Servers,
     },
     /// Follows a migration that another process runs, until it ends or pauses.
     Watch {
@@ -430,4 +461,28 @@ pub struct OnMigration {
     pub directory: Directory,
     #[command(flatten)]
     pub servers: Servers,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_selection_is_told_where_it_belongs() {
+        let said = |arguments: &[&str]| {
+            let all = ["daybreak"].iter().chain(arguments).copied();
+            let error = with_tip(Cli::try_parse_from(all).unwrap_err());
+            assert_eq!(error.exit_code(), 2);
+            error.render().to_string()
+        };
+        for verb in ["run", "plan", "resume"] {
+            for flag in ["--database=d", "--table", "--exclude"] {
+                let text = said(&[verb, flag]);
+                assert!(text.contains("[select]") && text.contains("daybreak.toml"), "{text}");
+            }
+        }
+        for other in [&["run", "--databas"][..], &["verify", "--colour"], &["run", "--until"]] {
+            assert!(!said(other).contains("[select]"));
+        }
+    }
 }

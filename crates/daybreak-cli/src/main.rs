@@ -8,10 +8,8 @@ mod logging;
 mod servers;
 mod ui;
 
-use clap::Parser as _;
-
 fn main() -> std::process::ExitCode {
-    let cli = cli::Cli::parse();
+    let cli = cli::Cli::read();
     // Before anything else: no thread but this one, no connection yet.
     let blanked = argv::blank_passwords();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

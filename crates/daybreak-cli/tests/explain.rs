@@ -51,6 +51,33 @@ async fn what_is_known_is_told() {
     }
 }
 
+/// `status` and `verify` don't hold a replica for running that has stopped.
+async fn told_beside_the_work(dir: &std::path::Path, met: &str, known: &serde_json::Value) {
+    let remedy = known["remedy"].as_str().unwrap();
+    let status = output(daybreak(dir, &["status"])).await;
+    assert!(status.status.success(), "{}", said(&status));
+    for words in ["replication has stopped: it failed while applying", met, remedy] {
+        assert!(printed(&status).contains(words), "{words}: {}", said(&status));
+    }
+    let status = output(daybreak(dir, &["status", "--json"])).await;
+    let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+    let replication = &status["replication"];
+    assert_eq!(
+        (&replication["state"], &status["phase"]),
+        (&"stopped".into(), &"paused".into()),
+        "{status}"
+    );
+    assert!(replication["next"].as_str().unwrap().contains(remedy), "{status}");
+    let differs = output(daybreak(dir, &["verify", "--table", "shop.extra"])).await;
+    assert_eq!(differs.status.code(), Some(3), "{}", said(&differs));
+    for words in ["replication has stopped", met, remedy, "isn't on the target", "replicate wait"] {
+        assert!(said(&differs).contains(words), "{words}: {}", said(&differs));
+    }
+    let differs = output(daybreak(dir, &["verify", "--table", "shop.extra", "--json"])).await;
+    let differs: serde_json::Value = serde_json::from_slice(&differs.stdout).unwrap();
+    assert_eq!(differs["replication"]["state"], "stopped", "{differs}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_applier_that_stopped_is_explained() {
     let pair = Pair::start(true, 500).await;
@@ -68,15 +95,17 @@ async fn an_applier_that_stopped_is_explained() {
     assert!(caught_up, "{why}");
 
     target.query_drop("SET sql_log_bin = 0").await.unwrap();
-    for (code, on_target, on_source, back) in [
+    for (code, met, on_target, on_source, back) in [
         (
             1062,
+            "Duplicate entry '2'",
             "INSERT INTO shop.extra VALUES (2, 0)",
             "INSERT INTO shop.extra VALUES (2, 2)",
             "DELETE FROM shop.extra WHERE id = 2",
         ),
         (
             1032,
+            "Can't find record in 'extra'",
             "DELETE FROM shop.extra WHERE id = 1",
             "UPDATE shop.extra SET v = 5 WHERE id = 1",
             "INSERT INTO shop.extra VALUES (1, 1)",
@@ -101,6 +130,11 @@ async fn an_applier_that_stopped_is_explained() {
         let json = output(daybreak(directory.path(), &["replicate", "status", "--json"])).await;
         let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
         assert_eq!((&json["explanation"], &json["applying"]), (&known, &false.into()), "{json}");
+        // Its worker's own words, not its coordinator's.
+        for words in [said(&status), json["apply_error"]["text"].to_string()] {
+            assert!(words.contains(met) && !words.contains("Coordinator stopped"), "{words}");
+        }
+        told_beside_the_work(directory.path(), met, &known).await;
 
         target.query_drop(back).await.unwrap();
         let started = output(daybreak(directory.path(), &["replicate", "start"])).await;
@@ -111,4 +145,14 @@ async fn an_applier_that_stopped_is_explained() {
     let status = output(daybreak(directory.path(), &["replicate", "status", "--json"])).await;
     let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
     assert!(status["explanation"].is_null() && status["applying"] == true, "{status}");
+    let status = output(daybreak(directory.path(), &["status", "--json"])).await;
+    let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!(status["replication"]["state"], "runs", "{status}");
+    // What can't be asked is said, and the journal's word stands.
+    let away =
+        output(daybreak(directory.path(), &["status", "--target", "mysql://a@127.0.0.1:1/"])).await;
+    assert!(away.status.success(), "{}", said(&away));
+    for words in ["replicate        verified", "couldn't be asked", "may have stopped since"] {
+        assert!(printed(&away).contains(words), "{words}: {}", said(&away));
+    }
 }

@@ -86,9 +86,12 @@ async fn hooks_and_the_pause_are_heeded() {
     vetoed.env("DAYBREAK_TARGET_PASSWORD", &secret).env("MYSQL_PWD", &secret);
     let vetoed = output(vetoed).await;
     assert_eq!(vetoed.status.code(), Some(3), "{}", said(&vetoed));
-    for words in
-        ["exit code 7", "nothing was changed", "the queue is not empty", "daybreak cutover"]
-    {
+    for words in [
+        "vetoed the write stop (exit code 7)",
+        "nothing was changed",
+        "the queue is not empty",
+        "daybreak cutover",
+    ] {
         assert!(said(&vetoed).contains(words), "{words}: {}", said(&vetoed));
     }
     assert!(read(&dir.join("daybreak.log")).contains("the queue is not empty"));

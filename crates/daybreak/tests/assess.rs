@@ -179,6 +179,7 @@ async fn a_sound_pair_needs_only_its_privileges() {
     assert!(assessment.estimates.rows > 0 && assessment.estimates.bytes > 0);
     assert!(assessment.not_migrated.iter().any(|left| left.name == "root@localhost"));
     assert!(ids(&assessment).contains("source.events"));
+    assert!(!ids(&assessment).contains("target.not_asked"));
     let json = serde_json::to_string(&assessment).unwrap();
     assert!(!json.contains(source.root_password()) && json.contains("\"target_version\""));
 
@@ -445,7 +446,10 @@ async fn every_trouble_is_found() {
     for id in &expected {
         assert!(error.what().contains(id.as_str()), "{id} isn't in {error}");
         assert!(alone.what().contains(id.as_str()), "{id} isn't in {alone}");
+        let own_line = |line: &str| line.starts_with(&format!("  {id}: "));
+        assert!(error.what().lines().any(own_line), "{id} has no line in {error}");
     }
+    assert_eq!(error.what().matches("\n    remedy: ").count(), expected.len(), "{error}");
     versions_alone(&from).await;
     run(&mut xa, &["XA ROLLBACK 'left'"]).await;
 }
@@ -457,8 +461,14 @@ async fn versions_alone(from: &ServerUrl) {
             assess(from, &TargetSpec::Version(version.into()), &Wishes::default()).await.unwrap();
         let old = assessment.blockers().any(|finding| finding.id == "target.version");
         assert_eq!(old, expected, "{version}");
+        assert!(ids(&assessment).contains("target.not_asked"));
     }
-    let assessment = assess(from, &TargetSpec::None, &Wishes::default()).await.unwrap();
+    let mut assessment = assess(from, &TargetSpec::None, &Wishes::default()).await.unwrap();
+    let unseen = finding(&assessment, "target.not_asked");
+    assert!(unseen.why.contains("local_infile") && unseen.remedy.contains("--target mysql://"));
+    // On the physical route there is nothing to give.
+    assessment.on_route(Route::Physical);
+    assert!(!ids(&assessment).contains("target.not_asked"));
     assert!(assessment.position.is_none() && assessment.facts.target.is_none());
     let error =
         assess(from, &TargetSpec::Version("newest".into()), &Wishes::default()).await.unwrap_err();

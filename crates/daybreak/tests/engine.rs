@@ -587,6 +587,10 @@ async fn a_blocker_keeps_a_step_from_beginning() {
         error.to_string().contains("x.y: it can't be") && error.to_string().contains("change it")
     );
     assert_eq!(context.journal.state().step("a"), Some(StepPhase::Pending));
+    // Whoever looks later finds what to do, too.
+    let last = context.journal.entries().unwrap().pop().unwrap().entry;
+    let told = |reason: &str| reason.contains("x.y: it can't be") && reason.contains("change it");
+    assert!(matches!(&last, Entry::Paused { reason } if told(reason)), "{last:?}");
 }
 
 #[tokio::test]

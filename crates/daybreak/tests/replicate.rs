@@ -5,16 +5,20 @@ mod pair;
 use std::time::Duration;
 
 use daybreak::{
+    config::TargetKind,
     engine::{PositionBy, Step as _, StepPhase, StopSignal},
     error::Kind,
     event::{Event, Events},
     explain::{self, Doing},
     mysql::{Coordinates, Secret, Side},
-    sync::{heartbeat, replicate},
+    sync::{
+        heartbeat,
+        replicate::{self, Control, SourceLogin, Start},
+    },
 };
 use mysql_async::prelude::Queryable as _;
 use pair::{Pair, Seen, has_daybreak, number, run, session, until};
-use rehearsal::server::Role;
+use rehearsal::server::{Product, Role, Server, ServerOptions};
 
 async fn there_and_back(role: Role, by: PositionBy) {
     let pair = Pair::start(role, by).await;
@@ -228,4 +232,64 @@ async fn positions_decide_where_no_heartbeat_comes() {
         assert!(seen.any(|event| matches!(event, Event::Lag { caught_up: true, seconds: None })));
         run(&mut source, mended).await;
     }
+}
+
+/// Of several workers the one is named that met something, not those that stopped because of it, nor the
+/// thread that leads them.
+async fn the_first_worker_is_named(product: Product, workers: &str) {
+    let options = |role| {
+        let options = ServerOptions::new(product, role).binlog(true).durable(false);
+        options.buffer_pool_mib(32).redo_log_mib(16)
+    };
+    let (source, target) = tokio::join!(
+        Server::start(options(Role::Source)),
+        Server::start(options(Role::Plain).arg(workers))
+    );
+    let (source, target) = (source.unwrap(), target.unwrap());
+    let (mut at_source, mut at_target) =
+        (source.connect_root().await.unwrap(), target.connect_root().await.unwrap());
+    let mut replica = session(&target, Side::Target).await;
+    let from = Coordinates::read(&mut session(&source, Side::Source).await).await.unwrap();
+    let control = Control::find(&mut replica, Some(TargetKind::Mysql)).await.unwrap();
+    let login = SourceLogin {
+        host: "127.0.0.1".into(),
+        port: source.port(),
+        user: "root".into(),
+        password: Secret::new(source.root_password()),
+        tls: false,
+    };
+    control.set_source(&mut replica, &login, Start::At(&from)).await.unwrap();
+    run(&mut at_target, "SET SESSION sql_log_bin = 0").await;
+    for sql in ["CREATE DATABASE s", "CREATE TABLE s.t (id INT PRIMARY KEY)"] {
+        run(&mut at_source, sql).await;
+    }
+    control.start(&mut replica).await.unwrap();
+    until("the table is there", async || {
+        at_target.query_drop("INSERT INTO s.t VALUES (5)").await.is_ok()
+    })
+    .await;
+    control.stop(&mut replica).await.unwrap();
+    for id in 1..60 {
+        run(&mut at_source, &format!("INSERT INTO s.t VALUES ({id})")).await;
+    }
+    control.start(&mut replica).await.unwrap();
+    let mut status = None;
+    until("the applier stops", async || {
+        status = replicate::status(&mut replica).await.unwrap();
+        status.as_ref().is_some_and(|status| status.apply_error.is_some() && !status.applying)
+    })
+    .await;
+    let (error, _) = replicate::stopped_by(&mut replica, &status.unwrap()).await.unwrap().unwrap();
+    assert_eq!(error.code, 1062, "{error:?}");
+    assert!(error.text.contains("Duplicate entry '5'"), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_of_mysqls_workers_is_named() {
+    the_first_worker_is_named(Product::Mysql97, "--replica-parallel-workers=4").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_of_mariadbs_workers_is_named() {
+    the_first_worker_is_named(Product::Mariadb1011, "--slave-parallel-threads=4").await;
 }

@@ -340,6 +340,28 @@ fn summaries_fit_a_screen() {
 }
 
 #[test]
+fn a_veto_is_no_failure() {
+    let hook = |hook: &str, code: i32| Entry::Checkpoint {
+        step: "cutover".into(),
+        name: format!("hook_{hook}"),
+        data: json!({"hook": hook, "ended": {"code": code}, "millis": 3, "output": []}),
+    };
+    let mut entries = through(&STEPS[..8]);
+    entries.extend([started("cutover"), hook("before_write_stop", 7)]);
+    entries.extend([hook("before_write_stop", 0), hook("after_target_open", 5)]);
+    entries.push(paused("a"));
+    let lines = assembled(entries).summary_lines();
+    let line = |label: &str| {
+        lines.iter().filter(|line| line.trim_start().starts_with(label)).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        line("hooks"),
+        ["  hooks       before_write_stop vetoed the write stop (exit code 7)"]
+    );
+    assert_eq!(line("HOOK FAILED"), ["  HOOK FAILED after_target_open ended with exit code 5"]);
+}
+
+#[test]
 fn a_killed_process_is_seen() {
     let mut entries = through(&STEPS[..3]);
     // Killed in the run; then after the run, so that only the verification is left.

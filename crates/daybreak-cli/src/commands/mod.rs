@@ -77,7 +77,9 @@ async fn verb(session: &Session<'_>, verb: Verb) -> Result<Exit> {
         Verb::Resume { directory, servers, until, yes, switch } => {
             run::run(session, &directory.dir, &servers, &switch, until.as_deref(), yes, false).await
         }
-        Verb::Status { directory } => status::status(session, &directory.dir),
+        Verb::Status { directory, servers } => {
+            status::status(session, &directory.dir, &servers).await
+        }
         Verb::Watch { directory } => status::watch(session, &directory.dir).await,
         Verb::Pause { directory } => run::pause(session, &directory.dir),
         Verb::Undo { directory, servers, to } => {

@@ -38,13 +38,15 @@ pub async fn replicate(session: &Session<'_>, verb: Replicate) -> Result<Exit> {
             };
             let mut target = Connection::open(&target, Side::Target).await?;
             match replicate::status(&mut target).await? {
-                Some(status) => {
+                Some(mut status) => {
                     let stopped = replicate::stopped_by(&mut target, &status).await?;
-                    show(
-                        session,
-                        &status,
-                        stopped.and_then(|(error, _)| replicate::explanation(&error)),
-                    );
+                    let stopped = stopped.map(|(error, _)| error);
+                    let known = stopped.as_ref().and_then(replicate::explanation);
+                    if status.apply_error.is_some() {
+                        // A coordinator only counts; this says what its worker met.
+                        status.apply_error = stopped;
+                    }
+                    show(session, &status, known);
                 }
                 None => {
                     return Err(Error::new(Kind::Replication, "the target is no replica")

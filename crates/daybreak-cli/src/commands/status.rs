@@ -1,14 +1,23 @@
-//! `daybreak status` and `watch`: where a migration stands, read from its journal alone.
+//! `daybreak status` and `watch`: where a migration stands, by its journal. `status` asks the target's
+//! replica as well, briefly: a journal doesn't know that replication stopped since.
 
 use std::{path::Path, time::Duration};
 
 use daybreak::{
-    engine::{Entry, Journal, Phase, State, StepPhase},
+    config::Config,
+    engine::{Entry, Journal, Phase, ReplicationMode, State, StepPhase, target_of},
     error::{Error, Exit, Kind, Result},
+    report::{Outcome, Report},
+    switch::cut_over,
+    sync::replicate::{self, Following, Health},
 };
+use serde::Serialize;
 
 use super::Session;
-use crate::directory;
+use crate::{cli::Servers, directory};
+
+/// How long the target may take to say how replication stands.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 fn read(directory: &Path) -> Result<Journal> {
     if !Journal::exists(directory) {
@@ -30,20 +39,32 @@ fn word(phase: StepPhase) -> &'static str {
     }
 }
 
-fn headline(state: &State) -> String {
+/// Whether all before the cutover is done, and it waits for the word.
+fn is_ready(state: &State) -> bool {
+    state.phase == Phase::Paused
+        && state.current() == Some((cut_over::ID, StepPhase::Pending))
+        && !state.consent
+}
+
+fn headline(state: &State, replication: Option<&Health>) -> String {
+    let down = replication.map(|health| health.state).filter(|_| is_ready(state));
     let phase = match state.phase {
+        _ if down == Some(Following::Stopped) => {
+            "not ready for the cutover: replication has stopped"
+        }
+        _ if down == Some(Following::Nobody) => {
+            "not ready for the cutover: the target replicates from nobody"
+        }
         Phase::Empty => "nothing planned",
         Phase::Planned => "planned; `daybreak run` begins",
         Phase::Active => "at work (or killed: then `daybreak resume`)",
-        Phase::Paused
-            if state.current() == Some(("cutover", StepPhase::Pending)) && !state.consent =>
-        {
+        Phase::Paused if is_ready(state) => {
             "ready for the cutover: `daybreak cutover --dry-run`, then `daybreak cutover`"
         }
         Phase::Paused
             if !state.consent
                 && !state.past_no_return
-                && state.current().is_some_and(|(step, _)| step == "cutover") =>
+                && state.current().is_some_and(|(step, _)| step == cut_over::ID) =>
         {
             "the cutover didn't come through: `daybreak cutover` tries again, `daybreak resume` only takes back what it \
              left"
@@ -58,30 +79,77 @@ fn headline(state: &State) -> String {
     }
 }
 
-/// Prints the state.
-pub fn status(session: &Session<'_>, directory: &Path) -> Result<Exit> {
+/// The state, how replication stands, and what failed last: the JSON form.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    state: &'a State,
+    /// None where the target isn't to follow, or not yet, or not any more.
+    replication: Option<Health>,
+    /// Why it stands where it does, if that is a failure.
+    failure: Option<String>,
+}
+
+/// Prints the state. Changes nothing on either server.
+pub async fn status(session: &Session<'_>, directory: &Path, servers: &Servers) -> Result<Exit> {
     let journal = read(directory)?;
     let state = journal.state();
+    let replication = replication(&journal, directory, servers).await;
+    let report = Report::build(&journal).ok().map(|report| report.verdict);
+    let failure = report
+        .filter(|verdict| verdict.outcome == Outcome::Failed)
+        .and_then(|verdict| verdict.detail);
     if session.global.json.is_some() {
-        session.ui.document(&state);
+        session.ui.document(&Shown { state: &state, replication, failure });
         return Ok(Exit::Done);
     }
-    session.ui.line(&headline(&state));
+    session.ui.line(&headline(&state, replication.as_ref()));
     if let Ok(plan) = journal.plan() {
         session.ui.line(&format!("  {} -> {}", plan.source, plan.target));
     }
     for (step, phase) in &state.steps {
         session.ui.line(&format!("  {:<16} {}", step, word(*phase)));
     }
-    let entries = journal.entries()?;
-    if let Some(error) = entries.iter().rev().find_map(|record| match &record.entry {
-        Entry::StepFailed { error, .. } => Some(error),
-        _ => None,
-    }) && state.current().is_some_and(|(_, phase)| phase == StepPhase::Failed)
-    {
-        session.ui.line(&format!("last failure: {error}"));
+    if let Some(health) = replication {
+        session.ui.line(&health.why);
+        if let Some(next) = &health.next {
+            session.ui.line(&format!("  next:  {next}"));
+        }
+        if health.state == Following::Unknown {
+            session
+                .ui
+                .line("  what stands above is the journal's: replication may have stopped since");
+        }
+    }
+    if let Some(failure) = failure {
+        session.ui.line(&format!("last failure: {failure}"));
     }
     Ok(Exit::Done)
+}
+
+/// How replication stands, where it was set up and writes weren't moved yet.
+async fn replication(journal: &Journal, directory: &Path, servers: &Servers) -> Option<Health> {
+    let (state, plan) = (journal.state(), journal.plan().ok()?);
+    let begun = state
+        .step(replicate::ID)
+        .is_some_and(|phase| !matches!(phase, StepPhase::Pending | StepPhase::Undoing));
+    let at_work = matches!(state.phase, Phase::Active | Phase::Paused);
+    if plan.replication != ReplicationMode::Native || !begun || !at_work || state.past_no_return {
+        return None;
+    }
+    let target = servers
+        .overrides()
+        .and_then(|overrides| Config::load(directory, &overrides))
+        .and_then(|config| target_of(&config, journal));
+    let mut health = match target {
+        Ok((target, _)) => Health::ask(&target, PATIENCE).await,
+        Err(error) => Health::unknown(&error),
+    };
+    // While it is being set up, or taken down by the cutover, a target without a source is as it should be.
+    if health.state == Following::Nobody && !replicate::must_follow(&state) {
+        health.next = None;
+    }
+    Some(health)
 }
 
 /// Prints each entry of the journal as another process writes it, until that process ends or pauses.

@@ -1,20 +1,36 @@
 //! `daybreak verify`.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use daybreak::{
     config::{Config, VerifyMode},
     engine::{
-        Endpoint, Journal, Route, StopSignal,
+        Endpoint, Journal, ReplicationMode, Route, StopSignal,
         context::{ENDPOINT, RESTORE},
     },
     error::{Error, Exit, Kind, Result},
     select::Selection,
-    sync::verify::{self, Verdict},
+    sync::{
+        replicate::{Following, Health, must_follow},
+        verify::{self, Verdict, VerifyReport},
+    },
 };
+use serde::Serialize;
 
 use super::{Session, listen_for_signals, log_to, migration};
 use crate::cli::{self, Select, Servers};
+
+/// How long the target may take to say how replication stands.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What was found, and how replication stood where that bears on it: the JSON form.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    report: &'a VerifyReport,
+    /// None where the sides are equal, and where nothing is to replicate.
+    replication: Option<Health>,
+}
 
 /// Compares two servers and prints what differs.
 pub async fn verify(
@@ -41,12 +57,15 @@ pub async fn verify(
     }
     let whole = given.iter().all(|names| names.is_empty());
     // Whose comparison this is; a restored cluster's place is known to the journal alone.
-    let mut ours = false;
+    let (mut ours, mut follows) = (false, false);
     if Journal::exists(directory) {
         let journal = Journal::open(directory)?;
         if let Ok(plan) = journal.plan() {
             ours = plan.source == config.source.to_string()
                 && plan.target == config.target.to_string();
+            follows = ours
+                && plan.replication == ReplicationMode::Native
+                && must_follow(&journal.state());
             if ours
                 && plan.route == Route::Physical
                 && let Some(Endpoint { host, port, .. }) = journal.recall(RESTORE, ENDPOINT)?
@@ -71,8 +90,18 @@ pub async fn verify(
     if ours && !report.tables.is_empty() && (!report.is_equal() || (whole && by_rows)) {
         Journal::note_comparison(directory, report.is_equal())?;
     }
+    // Where it doesn't run, or is behind, that is what there is to say of a difference.
+    let replication = match report.is_equal() || report.tables.is_empty() {
+        true => None,
+        false => Some(Health::ask(&config.target, PATIENCE).await),
+    }
+    .filter(|health| match health.state {
+        Following::Nobody => follows,
+        Following::Unknown => false,
+        _ => true,
+    });
     if session.global.json.is_some() {
-        session.ui.document(&report);
+        session.ui.document(&Shown { report: &report, replication: replication.clone() });
     } else {
         for table in &report.tables {
             let verdict = match &table.verdict {
@@ -112,5 +141,36 @@ pub async fn verify(
         }
         return Ok(Exit::Done);
     }
-    Err(Error::new(Kind::Different, "the two sides differ"))
+    let differ = Error::new(Kind::Different, "the two sides differ");
+    Err(match replication {
+        Some(health) => explained(differ, &health, &report),
+        None => differ,
+    })
+}
+
+/// The same error, with what replication has to do with it.
+fn explained(differ: Error, health: &Health, report: &VerifyReport) -> Error {
+    const AGAIN: &str = "when the target has caught up (`daybreak replicate wait` returns then), `daybreak verify` \
+                         says what differs all the same";
+    let lacks = |why: &str| {
+        let what =
+            format!("{}. {why}: what the source wrote since isn't on the target", differ.what());
+        Error::new(Kind::Different, what)
+    };
+    match health.state {
+        Following::Stopped | Following::Nobody => {
+            let next = health.next.as_deref().unwrap_or_default();
+            lacks(&health.why).next(format!("{next}; {AGAIN}"))
+        }
+        Following::Reconnects => lacks(&health.why).next(AGAIN),
+        Following::Runs | Following::Unknown => {
+            // While it runs a row that differs is proven; what couldn't be compared may only be late.
+            let late = report.tables.iter().all(|table| table.verdict != Verdict::Different)
+                && report.tables.iter().any(|table| table.verdict != Verdict::Equal);
+            match late {
+                true => differ.next(format!("what couldn't be compared may only be late; {AGAIN}")),
+                false => differ,
+            }
+        }
+    }
 }

@@ -123,6 +123,16 @@ impl Plan {
             }
         );
         let _ = writeln!(out, "- why: {}", self.reason);
+        if self.route == Route::Logical {
+            let _ = writeln!(
+                out,
+                "- accounts and grants aren't copied: make them on the target{}",
+                match self.replication {
+                    ReplicationMode::CopyOnly => "",
+                    _ => " before the cutover",
+                }
+            );
+        }
         let _ = writeln!(
             out,
             "- {} tables, about {rows} rows, {:.1} MiB\n",

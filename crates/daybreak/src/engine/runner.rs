@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Context, Entry, Finding, Phase, Severity, Step, StepPhase, SwitchOptions};
+use super::{Context, Entry, Finding, Phase, Severity, Step, StepPhase, SwitchOptions, step};
 use crate::{
     error::{Error, Kind, Result, Retry},
     event::Event,
@@ -110,6 +110,8 @@ impl Runner {
         if self.context.journal.state().phase == Phase::Active {
             let reason = match &result {
                 Ok(_) => "as far as asked".to_string(),
+                // No other entry has what to do about it.
+                Err(error) if error.kind() == Kind::Blocked => error.to_string(),
                 Err(error) => error.what().to_string(),
             };
             let paused = self.context.journal.append(Entry::Paused { reason });
@@ -175,9 +177,9 @@ impl Runner {
         loop {
             let result = self.attempt(step).await;
             let Err(mut error) = result else { return Ok(()) };
-            if step.wants_consent() && !self.context.journal.state().past_no_return {
-                let options = self.context.journal.switch_options().ok().flatten();
-                error = asks_for_word(error, options.unwrap_or_default());
+            if let (Some(options), Some(next)) = (self.asked_anew(step), error.next_step()) {
+                let next = with_word(next, options);
+                error = error.next(next);
             }
             let stopping = matches!(error.kind(), Kind::Paused | Kind::Interrupted);
             if !stopping {
@@ -214,6 +216,13 @@ impl Runner {
         }
     }
 
+    /// How another attempt at a step goes that wants consent, which an attempt uses up; none elsewhere.
+    fn asked_anew(&self, step: &dyn Step) -> Option<SwitchOptions> {
+        let journal = &self.context.journal;
+        (step.wants_consent() && !journal.state().past_no_return)
+            .then(|| journal.switch_options().ok().flatten().unwrap_or_default())
+    }
+
     async fn attempt(&self, step: &dyn Step) -> Result<()> {
         let (context, journal) = (&*self.context, &self.context.journal);
         if self.phase(step) == StepPhase::Undoing {
@@ -221,11 +230,16 @@ impl Runner {
                 .next("the same `daybreak undo` again ends that; then `daybreak resume` goes on"));
         }
         if self.phase(step) != StepPhase::Finished {
-            let findings = step.check(context).await?;
-            let blockers: Vec<_> =
-                findings.iter().filter(|finding| finding.severity == Severity::Blocker).collect();
-            if !blockers.is_empty() {
-                return Err(blocked(step.id(), &blockers));
+            let mut findings = step.check(context).await?;
+            findings.retain(|finding| finding.severity == Severity::Blocker);
+            if let Some(options) = self.asked_anew(step) {
+                for finding in &mut findings {
+                    finding.remedy = with_word(&finding.remedy, options);
+                }
+            }
+            let blockers: Vec<&Finding> = findings.iter().collect();
+            if let Some(error) = step::blocked(&format!("{} can't begin", step.id()), &blockers) {
+                return Err(error);
             }
             journal.append(Entry::StepStarted { step: step.id().to_string() })?;
             step.run(context).await?;
@@ -298,34 +312,10 @@ impl Runner {
 
 /// An attempt that failed has used its consent up: `daybreak resume` alone doesn't make another, and
 /// another is to go as this one.
-fn asks_for_word(error: Error, options: SwitchOptions) -> Error {
+fn with_word(next: &str, options: SwitchOptions) -> String {
     let command = format!("`{}`", options.command());
-    let Some(next) = error.next_step() else { return error };
-    let next = match next.contains(CUTOVER) {
+    match next.contains(CUTOVER) {
         true => next.replace(CUTOVER, &command),
         false => next.replace(RESUME, &format!("{command} (or `daybreak resume --yes`)")),
-    };
-    error.next(next)
-}
-
-/// The blockers of a step, each with what it concerns and its own remedy.
-fn blocked(step: &str, blockers: &[&Finding]) -> Error {
-    const SHOWN: usize = 5;
-    let mut remedies: Vec<String> = Vec::new();
-    let mut whys: Vec<String> = Vec::new();
-    for finding in blockers {
-        let mut objects =
-            finding.objects.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
-        if finding.objects.len() > SHOWN {
-            objects += &format!(" and {} more", finding.objects.len() - SHOWN);
-        }
-        let about = if objects.is_empty() { String::new() } else { format!(" ({objects})") };
-        whys.push(format!("{}: {}{about}", finding.id, finding.why));
-        remedies.push(match blockers.len() {
-            1 => finding.remedy.clone(),
-            _ => format!("{}: {}", finding.id, finding.remedy),
-        });
     }
-    Error::new(Kind::Blocked, format!("{step} can't begin: {}", whys.join("; ")))
-        .next(remedies.join("\n         "))
 }

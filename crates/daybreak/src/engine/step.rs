@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::Context;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 
 /// How much a finding weighs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -31,6 +31,36 @@ pub struct Finding {
     pub why: String,
     /// What to do, as exactly as possible: a statement, a setting.
     pub remedy: String,
+}
+
+/// How many objects of a blocker are named; the finding has all.
+const NAMED: usize = 5;
+
+/// The refusal that names blockers, each with what it concerns and its own remedy: one in a line, several
+/// each on lines of its own. None without one.
+pub(crate) fn blocked(what: &str, blockers: &[&Finding]) -> Option<Error> {
+    let why = |finding: &Finding| {
+        let mut objects =
+            finding.objects.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+        if finding.objects.len() > NAMED {
+            objects += &format!(" and {} more", finding.objects.len() - NAMED);
+        }
+        let about = if objects.is_empty() { String::new() } else { format!(" ({objects})") };
+        format!("{}: {}{about}", finding.id, finding.why)
+    };
+    Some(match blockers {
+        [] => return None,
+        [one] => Error::new(Kind::Blocked, format!("{what}: {}", why(one))).next(&one.remedy),
+        several => {
+            let mut text = format!("{what}: {} blockers", several.len());
+            for finding in several {
+                let remedy = finding.remedy.replace('\n', "\n            ");
+                text += &format!("\n  {}\n    remedy: {remedy}", why(finding));
+            }
+            Error::new(Kind::Blocked, text)
+                .next("do what each remedy says, then go on with `daybreak resume`")
+        }
+    })
 }
 
 /// One step of a migration.
@@ -65,4 +95,30 @@ pub trait Step: Send + Sync {
 
     /// Takes the effects back. Idempotent; handles nothing, partial and whole.
     async fn undo(&self, context: &Context) -> Result<()>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_blocker_has_lines_of_its_own() {
+        let finding = |id: &str, objects: usize, remedy: &str| Finding {
+            id: id.into(),
+            severity: Severity::Blocker,
+            objects: (0..objects).map(|n| format!("o{n}")).collect(),
+            why: format!("{id} is wrong"),
+            remedy: remedy.into(),
+        };
+        let (a, b) = (finding("a", 7, "mend a;\nthen look"), finding("b", 0, "mend b"));
+        assert!(blocked("it can't begin", &[]).is_none());
+        let one = blocked("it can't begin", &[&b]).unwrap().to_string();
+        assert_eq!(one, "it can't begin: b: b is wrong\n  next:  mend b");
+        let both = blocked("it can't begin", &[&a, &b]).unwrap().to_string();
+        assert_eq!(
+            both,
+            "it can't begin: 2 blockers\n  a: a is wrong (o0, o1, o2, o3, o4 and 2 more)\n    remedy: mend a;\n            \
+             then look\n  b: b is wrong\n    remedy: mend b\n  next:  do what each remedy says, then go on with `daybreak resume`"
+        );
+    }
 }

@@ -187,8 +187,14 @@ pub(super) const TABLE: &[Explanation] = &[
         "stop writes at that server, STOP REPLICA on the source, then `daybreak cutover`"),
     finding("cutover.xa", "XA transactions are prepared",
         "a prepared transaction is in both servers, and whoever prepared it must end it on one of them",
-        &["on the source: XA RECOVER"],
+        &["on the source: XA RECOVER (needs XA_RECOVER_ADMIN from MySQL 8.0 on)"],
         "commit or roll them back at the source"),
+    finding("cutover.accounts", "the target lacks accounts of the source",
+        "the logical route copies no accounts, the physical one those that the target takes: who logs in with another \
+         one can't after the cutover",
+        &["on both: SELECT User, Host FROM mysql.user ORDER BY 1, 2"],
+        "make those that are still used on the target: SHOW CREATE USER (from MySQL 5.7 on) and SHOW GRANTS FOR at the \
+         source show how"),
     finding("cutover.target_opens", "the account can't open the target",
         "the target is read only, and the account may not change that",
         &["on the target: SELECT @@read_only, @@super_read_only, @@innodb_read_only; SHOW GRANTS"],

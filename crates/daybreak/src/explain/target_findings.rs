@@ -4,6 +4,10 @@ use super::{Explanation, finding};
 
 #[rustfmt::skip]
 pub(super) const TABLE: &[Explanation] = &[
+    finding("target.not_asked", "nobody looked at the target",
+        "without a target, or with its version alone, what depends on it isn't known: room, settings, privileges, definers",
+        &["`daybreak assess --source URL --target URL` looks at both"],
+        "give the target with --target (or url in [target]); --target-version V does for what depends on its version alone"),
     finding("target.same_server", "source and target are the same server",
         "both URLs lead to one server_uuid: the same address, or a copied data directory",
         &["on both: SELECT @@server_uuid, @@hostname, @@port"],

@@ -2,6 +2,7 @@
 //! ranges of keys. Nothing here knows about migrations.
 
 pub mod catalog;
+pub mod charset;
 pub mod chunk;
 pub mod connection;
 pub mod dialect;

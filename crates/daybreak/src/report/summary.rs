@@ -29,7 +29,7 @@ pub(super) fn lines(report: &Report) -> Vec<String> {
     for (label, text, most) in facts(report) {
         for (at, line) in wrap(&text, COLUMNS - INDENT, most).into_iter().enumerate() {
             let label = if at == 0 { label } else { "" };
-            lines.push(format!("  {label:<width$}{line}", width = INDENT - 2));
+            lines.push(format!("  {label:<width$} {line}", width = INDENT - 3));
         }
     }
     if lines.len() > LINES {
@@ -53,14 +53,16 @@ fn facts(report: &Report) -> Vec<(&'static str, String, usize)> {
     if let Some(stall) = report.snapshot.as_ref().and_then(|snapshot| snapshot.stall_millis) {
         say("stall", format!("{} on the source, for the snapshot", millis(stall)), 1);
     }
-    let failed: Vec<String> = report
-        .hooks
-        .iter()
-        .filter(|hook| !hook.run.succeeded())
-        .map(|hook| format!("{} {}", hook.run.hook.name(), hook.run.words()))
-        .collect();
-    if !failed.is_empty() {
-        say("HOOKS FAILED", failed.join("; "), 3);
+    let unwilling = report.hooks.iter().filter(|hook| !hook.run.succeeded());
+    let (vetoes, failed): (Vec<_>, Vec<_>) = unwilling.partition(|hook| hook.run.vetoed());
+    for (label, hooks) in [("HOOK FAILED", failed), ("hooks", vetoes)] {
+        let runs: Vec<String> = hooks
+            .iter()
+            .map(|hook| format!("{} {}", hook.run.hook.name(), hook.run.words()))
+            .collect();
+        if !runs.is_empty() {
+            say(label, runs.join("; "), 3);
+        }
     }
     if let Some(found) = &report.verification
         && !found.equal

@@ -42,6 +42,9 @@ const COPY_RATE: u64 = 20 * 1_048_576;
 /// The finding that says that native replication can't serve this pair of servers at all.
 pub(crate) const NO_REPLICATION: &str = "replication.products";
 
+/// The finding that says what wasn't looked at for want of a target.
+pub(crate) const NOT_ASKED: &str = "target.not_asked";
+
 /// What the rows are to land on.
 #[derive(Debug, Clone)]
 pub enum TargetSpec {
@@ -158,11 +161,12 @@ impl Assessment {
         self.findings.iter().filter(|finding| finding.severity == Severity::Blocker)
     }
 
-    /// What is otherwise by a route: the physical one brings accounts as well; which of them it can't
-    /// is known when they are made.
+    /// What is otherwise by a route: the physical one makes the target, and brings accounts as well; which
+    /// of them it can't is known when they are made.
     pub fn on_route(&mut self, route: Route) {
         if route == Route::Physical {
             self.not_migrated.retain(|one| one.kind != "account");
+            self.findings.retain(|one| one.id != NOT_ASKED);
         }
     }
 

@@ -8,7 +8,7 @@ use super::{
     backup::step::TakeBackup,
 };
 use crate::{
-    engine::{Context, Finding, Route, Step},
+    engine::{Context, Finding, Route, Step, step::blocked},
     error::{Error, Kind, Result},
     mysql::{Catalog, Session},
     route,
@@ -37,26 +37,6 @@ async fn look(context: &Context) -> Result<Assessment> {
     Ok(assessment)
 }
 
-/// A failure that lists all blockers; none without one.
-pub(crate) fn blocked(assessment: &Assessment) -> Option<Error> {
-    let blockers: Vec<&Finding> = assessment.blockers().collect();
-    let first = blockers.first()?;
-    let list: Vec<String> =
-        blockers.iter().map(|finding| format!("{}: {}", finding.id, finding.why)).collect();
-    let next = match blockers.len() {
-        1 => first.remedy.clone(),
-        more => format!(
-            "{} (and {} more: `daybreak assess` has the remedy of each)",
-            first.remedy,
-            more - 1
-        ),
-    };
-    Some(
-        Error::new(Kind::Blocked, format!("the migration can't begin: {}", list.join("; ")))
-            .next(next),
-    )
-}
-
 #[async_trait]
 impl Step for Preflight {
     fn id(&self) -> &'static str {
@@ -79,7 +59,8 @@ impl Step for Preflight {
         let assessment = look(context).await?;
         context.journal.record(STEP, "findings", &assessment.findings)?;
         context.journal.record(STEP, "not_migrated", &assessment.not_migrated)?;
-        blocked(&assessment).map_or(Ok(()), Err)
+        let blockers: Vec<&Finding> = assessment.blockers().collect();
+        blocked("the migration can't begin", &blockers).map_or(Ok(()), Err)
     }
 
     async fn verify(&self, context: &Context) -> Result<()> {

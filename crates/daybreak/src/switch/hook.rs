@@ -115,9 +115,17 @@ impl HookRun {
         self.ended == Ended::Code(0)
     }
 
+    /// Whether it said no, as it may.
+    pub fn vetoed(&self) -> bool {
+        self.hook == Hook::BeforeWriteStop && matches!(self.ended, Ended::Code(code) if code != 0)
+    }
+
     /// How it ended, in words.
     pub fn words(&self) -> String {
         match &self.ended {
+            Ended::Code(code) if self.vetoed() => {
+                format!("vetoed the write stop (exit code {code})")
+            }
             Ended::Begun => "began, and its end isn't known".to_string(),
             Ended::Code(code) => format!("ended with exit code {code}"),
             Ended::Signal(signal) => format!("was ended by signal {signal}"),

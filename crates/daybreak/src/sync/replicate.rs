@@ -10,6 +10,7 @@
 
 mod control;
 mod follow;
+mod health;
 mod remedy;
 mod status;
 
@@ -31,6 +32,7 @@ use crate::{
 pub(crate) use control::literal;
 pub use control::{Control, SourceLogin, Start, executed_gtids};
 pub use follow::{catch_up, wait_for};
+pub use health::{Following, Health, must_follow};
 pub use remedy::{explanation, failure, failure_of, stopped, stopped_by};
 pub use status::{Receiver, ReplicaStatus, ThreadError};
 
@@ -39,6 +41,12 @@ pub const ID: &str = "replicate";
 
 /// What is left to do where nobody can tell how far a replica came.
 const ANEW: &str = "`daybreak undo --to prepare_source`, then run again: the rows are copied anew";
+
+/// What is said of a target that is no replica, and what to do.
+pub(crate) const NOBODY: (&str, &str) = (
+    "the target replicates from nobody",
+    "`daybreak undo --to objects`, then `daybreak resume` sets replication up",
+);
 
 /// How long the threads may take until both run.
 const START_PATIENCE: Duration = Duration::from_secs(15);

@@ -79,20 +79,14 @@ impl Step for Verify {
         if context.plan()?.replication == ReplicationMode::Native {
             let mut target = context.target().await?;
             if !live::is_replicating(&mut target).await? {
-                let (why, remedy) = match replicate::status(&mut target).await? {
-                    Some(status) => replicate::stopped(&mut target, &status).await?,
-                    None => (
-                        "the target replicates from nobody".to_string(),
-                        "`daybreak undo --to objects`, then `daybreak resume` sets replication up"
-                            .to_string(),
-                    ),
-                };
+                let replicate::Health { why, next, .. } =
+                    replicate::Health::of(&mut target).await?;
                 findings.push(Finding {
                     id: "verify.replication".to_string(),
                     severity: Severity::Blocker,
                     objects: vec![target.place().to_string()],
                     why: format!("the sides would drift apart while they are compared: {why}"),
-                    remedy,
+                    remedy: next.unwrap_or_default(),
                 });
             }
             target.close().await;

@@ -19,8 +19,8 @@ use crate::{
 };
 
 use grant::Grant;
-pub(crate) use read::Kept;
 pub use read::{Account, AccountName};
+pub(crate) use read::{Kept, lacking};
 
 /// What Aurora's master account can't grant, and Aurora takes from restored accounts.
 ///

@@ -19,7 +19,8 @@ const NAMED: usize = 3;
 type Rule = fn(&Survey, &Estimates, &mut Findings);
 
 /// Every rule, in the order in which a reader meets their findings (within one severity).
-const RULES: [Rule; 38] = [
+const RULES: [Rule; 39] = [
+    servers::target_not_asked,
     servers::same_server,
     servers::older_target,
     servers::not_mysql,

@@ -7,13 +7,17 @@ use serde::Serialize;
 use super::{ID, ReadOnly};
 use crate::{
     engine::{
-        Context, Entry, Finding, Phase, PositionBy, ReplicationMode, Severity, StepPhase,
+        Context, Entry, Finding, Phase, PositionBy, ReplicationMode, Route, Severity, StepPhase,
         StopSignal,
     },
     error::{Error, Kind, Result},
     mysql::{Coordinates, Session},
-    source::grants::{END_STATEMENTS, Grants, Scope},
+    source::{
+        assess::grant_statement,
+        grants::{END_STATEMENTS, Grants, Scope},
+    },
     sync::{heartbeat, replicate, verify},
+    target::accounts,
 };
 
 /// One thing that must hold.
@@ -71,6 +75,9 @@ pub(super) async fn look(context: &Context) -> Result<Vec<Gate>> {
     gates.push(bound_by_read_only(&mut source).await?);
     gates.push(no_replica(&mut source).await?);
     gates.push(no_prepared(&mut source).await?);
+    if !begun {
+        gates.push(accounts_there(context, &mut source, &mut target).await?);
+    }
     gates.push(target_opens(context, &mut target).await?);
     Ok(gates)
 }
@@ -154,13 +161,8 @@ async fn replicating(
     const RUNS: &str = "replication runs";
     const NEAR: &str = "the target has caught up";
     let Some(status) = replicate::status(target).await? else {
-        return Ok(vec![Gate::fails(
-            RUNS,
-            Severity::Blocker,
-            "replicating",
-            "the target replicates from nobody",
-            "`daybreak undo --to objects`, then `daybreak resume` sets replication up",
-        )]);
+        let (why, remedy) = replicate::NOBODY;
+        return Ok(vec![Gate::fails(RUNS, Severity::Blocker, "replicating", why, remedy)]);
     };
     if !replicate::is_ours(context, &status)? {
         let found = replicate::foreign(target, &status);
@@ -374,16 +376,76 @@ async fn no_prepared(source: &mut Session) -> Result<Gate> {
             "commit or roll them back (XA RECOVER lists them)",
         )),
         Err(error) if error.kind() == Kind::Privilege || error.code() == Some(1401) => {
+            let mine: String = source.scalar("SELECT CURRENT_USER()").await?.unwrap_or_default();
             Ok(Gate::fails(
                 NAME,
                 Severity::Note,
                 "xa",
-                "the account on the source may not ask for prepared XA transactions",
-                "grant it XA_RECOVER_ADMIN, or make sure that nobody uses XA",
+                format!(
+                    "the account {mine} on the source may not ask for prepared XA transactions (XA RECOVER): it lacks \
+                     XA_RECOVER_ADMIN"
+                ),
+                format!(
+                    "on the source: {} or make sure that nobody uses XA",
+                    grant_statement(&["XA_RECOVER_ADMIN"], "*.*", &mine)
+                ),
             ))
         }
         Err(error) => Err(error),
     }
+}
+
+/// Whoever logs in at the source must be able to at the target. Only a person knows which accounts are
+/// still in use, so that this is no blocker.
+async fn accounts_there(
+    context: &Context,
+    source: &mut Session,
+    target: &mut Session,
+) -> Result<Gate> {
+    const NAME: &str = "the source's accounts are on the target";
+    const SHOWN: usize = 8;
+    let replication = context.config.replication.user.as_deref();
+    let Some(lacking) = accounts::lacking(source, target, replication).await? else {
+        return Ok(Gate::fails(
+            NAME,
+            Severity::Note,
+            "accounts",
+            "the accounts of one side can't be read, so that nobody knows which the target lacks",
+            "grant SELECT ON mysql.* on both sides, or look by hand: SELECT User, Host FROM mysql.user",
+        ));
+    };
+    let Some(first) = lacking.first() else {
+        return Ok(Gate::holds(NAME, "none is missing"));
+    };
+    let mut names =
+        lacking.iter().take(SHOWN).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    if lacking.len() > SHOWN {
+        names += &format!(" and {} more", lacking.len() - SHOWN);
+    }
+    let because = match context.plan()?.route {
+        Route::Logical => "the logical route doesn't copy accounts",
+        Route::Physical => "they couldn't be made there, or came after the backup",
+    };
+    let show = match source.dialect().mysql_from(5, 7, 6) || source.dialect().is_mariadb() {
+        true => format!("SHOW CREATE USER {first}; SHOW GRANTS FOR {first};"),
+        false => format!("SHOW GRANTS FOR {first};"),
+    };
+    let mut gate = Gate::fails(
+        NAME,
+        Severity::Warning,
+        "accounts",
+        format!(
+            "the target lacks accounts of the source: {names}; {because}, and who uses them can't log in after the \
+             cutover"
+        ),
+        format!(
+            "make those that are still used on the target; at the source, {show} shows how, for each"
+        ),
+    );
+    if let Some(finding) = &mut gate.finding {
+        finding.objects = lacking.iter().map(ToString::to_string).collect();
+    }
+    Ok(gate)
 }
 
 async fn target_opens(context: &Context, target: &mut Session) -> Result<Gate> {
@@ -447,6 +509,9 @@ pub async fn dry_run(context: &Context) -> Result<DryRun> {
             }
         };
         lines.push(format!("gate: {}: {mark} ({})", gate.name, gate.now));
+        if let Some(finding) = gate.finding {
+            lines.push(format!("  remedy: {}", finding.remedy));
+        }
     }
     let (mut source, mut target) = (context.source().await?, context.target().await?);
     let budget = context.config.cutover.max_write_stop;

@@ -34,8 +34,12 @@ pub fn failure(error: &ThreadError, doing: &str) -> Error {
     }
 }
 
+/// What a worker of MySQL says that stopped because another one failed.
+const FOLLOWED: &str = "3030, 1756";
+
 /// The error that stopped a replica, if one did, and what it was doing. A coordinator only says that a
-/// worker failed; the worker's own words are fetched where the server has them.
+/// worker failed; the worker's own words are fetched where the server has them: of the first that failed
+/// by itself. MariaDB's status has those words itself.
 pub async fn stopped_by(
     target: &mut Session,
     status: &ReplicaStatus,
@@ -44,12 +48,12 @@ pub async fn stopped_by(
         let mut error = error.clone();
         if target.dialect().mysql_from(8, 0, 0) {
             let asked = target
-                .rows(
+                .rows(format!(
                     "SELECT LAST_ERROR_NUMBER, LAST_ERROR_MESSAGE \
                      FROM performance_schema.replication_applier_status_by_worker \
                      WHERE LAST_ERROR_NUMBER <> 0 AND CHANNEL_NAME = '' \
-                     ORDER BY LAST_ERROR_TIMESTAMP LIMIT 1",
-                )
+                     ORDER BY LAST_ERROR_NUMBER IN ({FOLLOWED}), LAST_ERROR_TIMESTAMP LIMIT 1"
+                ))
                 .await;
             // performance_schema may be off or closed to the account: the coordinator's words do.
             if let Ok(Some(row)) = asked.map(|rows| rows.into_iter().next()) {

@@ -8,7 +8,7 @@
 
 mod objects;
 mod products;
-pub(super) mod spelling;
+mod spelling;
 mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +17,7 @@ use super::report::{DefinitionDifference, ObjectCount};
 use crate::{
     engine::Severity,
     error::Result,
-    mysql::{Dialect, Session, quote_text},
+    mysql::{Dialect, Session, charset, quote_text},
     select::Selection,
 };
 
@@ -80,12 +80,7 @@ impl Definitions {
                 continue;
             }
             let collation: String = session.field(&row, "DEFAULT_COLLATION_NAME")?;
-            self.put(
-                "database",
-                &name,
-                ("collation", String::new()),
-                spelling::charset(&collation),
-            );
+            self.put("database", &name, ("collation", String::new()), charset::modern(&collation));
             names.push(name);
         }
         Ok(names)

@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::{
-    definitions::spelling,
     hash::{self, ChunkSum, Documents, RowHash, in_common},
     report::{Difference, What},
     whole,
 };
 use crate::{
     error::{Error, Kind, Result},
-    mysql::{ChunkKey, Column, KeyRange, KeyTuple, ServerUrl, Session, Side, Table},
+    mysql::{ChunkKey, Column, KeyRange, KeyTuple, ServerUrl, Session, Side, Table, charset},
 };
 
 /// A range of at most this many rows is compared row by row.
@@ -125,7 +124,7 @@ impl Work {
 
 /// Whether a key's columns have the same character sets and collations on the target.
 fn same_order(key: &ChunkKey, target: &Table) -> bool {
-    let collation = |column: &Column| column.collation.as_deref().map(spelling::charset);
+    let collation = |column: &Column| column.collation.as_deref().map(charset::modern);
     key.columns.iter().all(|column| {
         target.column(&column.name).is_some_and(|theirs| {
             theirs.data_type == column.data_type && collation(theirs) == collation(column)

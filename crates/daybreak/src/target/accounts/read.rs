@@ -1,6 +1,6 @@
 //! What the source says of its accounts.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use serde::{Deserialize, Serialize};
 
@@ -115,6 +115,45 @@ impl fmt::Debug for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Account({})", self.name)
     }
+}
+
+/// The source's accounts that the target doesn't know, by name; one that the target lets in from anywhere
+/// counts as known, and the servers' own, daybreak's and the one for replication don't count. None where
+/// one side's can't be read.
+pub(crate) async fn lacking(
+    source: &mut Session,
+    target: &mut Session,
+    replication: Option<&str>,
+) -> Result<Option<Vec<AccountName>>> {
+    let (Some(mut ours), Some(theirs)) = (names(source).await?, names(target).await?) else {
+        return Ok(None);
+    };
+    let mine: String = source.scalar("SELECT CURRENT_USER()").await?.unwrap_or_default();
+    let theirs: BTreeSet<AccountName> = theirs.into_iter().collect();
+    ours.retain(|name| {
+        let anywhere = AccountName { user: name.user.clone(), host: "%".into() };
+        !(name.user.is_empty()
+            || name.reserved().is_some()
+            || Some(name.user.as_str()) == replication
+            || format!("{}@{}", name.user, name.host) == mine
+            || theirs.contains(name)
+            || theirs.contains(&anywhere))
+    });
+    Ok(Some(ours))
+}
+
+async fn names(session: &mut Session) -> Result<Option<Vec<AccountName>>> {
+    let rows =
+        match session.rows("SELECT User AS user, Host AS host FROM mysql.user ORDER BY 1, 2").await
+        {
+            Ok(rows) => rows,
+            Err(error) if error.kind() == Kind::Privilege => return Ok(None),
+            Err(error) => return Err(error),
+        };
+    let name = |row: &mysql_async::Row| {
+        Ok(AccountName { user: session.field(row, "user")?, host: session.field(row, "host")? })
+    };
+    rows.iter().map(name).collect::<Result<_>>().map(Some)
 }
 
 /// All accounts, in the order of their names.

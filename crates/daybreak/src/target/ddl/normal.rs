@@ -4,7 +4,7 @@
 //! doesn't know, it keeps, so that an unknown difference shows rather than hides.
 
 use super::{CreateTable, Element, ElementKind, KeyKind, parse::Words, token::TokenKind};
-use crate::mysql::Dialect;
+use crate::mysql::{Dialect, charset};
 
 /// The collation that a character set has if none is named, on a server of this version.
 ///
@@ -29,14 +29,9 @@ pub fn default_collation(charset: &str, dialect: &Dialect) -> String {
     format!("{charset}_{suffix}")
 }
 
-/// The name that newer versions use: `utf8` is `utf8mb3`.
+/// The name that newer versions use.
 fn modern(name: &str) -> String {
-    let name = name.to_ascii_lowercase();
-    match name.strip_prefix("utf8") {
-        Some("") => "utf8mb3".to_string(),
-        Some(rest) if rest.starts_with('_') => format!("utf8mb3{rest}"),
-        _ => name,
-    }
+    charset::modern(&name.to_ascii_lowercase())
 }
 
 /// The tokens of a text without white space, comments, and the marks of version comments.

@@ -10,7 +10,7 @@ use super::header;
 use crate::{
     config::Definer,
     error::{Error, Kind, Result},
-    mysql::{Session, TableName, quote_text},
+    mysql::{Session, TableName, charset, quote_text},
     select::Selection,
     target::schema::databases,
 };
@@ -128,11 +128,7 @@ impl Object {
             text = header::without_order(&text);
         }
         let plain = |value: &Option<String>| {
-            let value = value.clone().unwrap_or_default().to_ascii_lowercase();
-            match value.strip_prefix("utf8") {
-                Some(rest) if rest.is_empty() || rest.starts_with('_') => format!("utf8mb3{rest}"),
-                _ => value,
-            }
+            charset::modern(&value.clone().unwrap_or_default().to_ascii_lowercase())
         };
         let mode = self.sql_mode.as_deref().map(known_modes).unwrap_or_default();
         let settings = vec![

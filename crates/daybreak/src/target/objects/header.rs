@@ -3,7 +3,10 @@
 
 use std::ops::Range;
 
-use crate::target::ddl::token::{Token, TokenKind, tokens};
+use crate::{
+    mysql::charset,
+    target::ddl::token::{Token, TokenKind, tokens},
+};
 
 /// The tokens of a head that mean something.
 struct Head<'a> {
@@ -194,12 +197,9 @@ pub(super) fn with_shared_type(sql: &[u8]) -> Vec<u8> {
     for at in (0..of.tokens.len()).filter(|at| !(width && (1..=3).contains(at))) {
         shared.push(b' ');
         let text = of.text(at);
-        match text.strip_prefix(b"utf8") {
-            Some(rest) if rest.is_empty() || rest.starts_with(b"_") => {
-                shared.extend_from_slice(b"utf8mb3");
-                shared.extend_from_slice(rest);
-            }
-            _ => shared.extend_from_slice(text),
+        match std::str::from_utf8(text) {
+            Ok(word) => shared.extend_from_slice(charset::modern(word).as_bytes()),
+            Err(_) => shared.extend_from_slice(text),
         }
     }
     replace(sql, span, &shared)

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     engine::{Context, Finding, Severity, Step},
     error::{Error, Kind, Result},
-    mysql::{Catalog, Session, TableName, quote, quote_text},
+    mysql::{Catalog, Session, TableName, charset, quote, quote_text},
     select::OWN_DATABASE,
     target::ddl::CreateTable,
 };
@@ -289,8 +289,12 @@ async fn database_defaults(
 
 /// `utf8_x` and `utf8mb3_x` are one.
 fn same_collation(a: &str, b: &str) -> bool {
-    let plain = |name: &str| name.to_ascii_lowercase().replacen("utf8mb3", "utf8", 1);
     plain(a) == plain(b)
+}
+
+/// One name for a collation that versions call differently.
+fn plain(collation: &str) -> String {
+    charset::modern(&collation.to_ascii_lowercase())
 }
 
 /// Tables without a key, where the target would give them one or refuse them.
@@ -343,7 +347,7 @@ async fn collations(target: &mut Session, catalog: &Catalog) -> Result<Vec<Findi
     let mut known = BTreeSet::new();
     for row in target.rows("SELECT COLLATION_NAME FROM information_schema.COLLATIONS").await? {
         let name: String = target.field(&row, "COLLATION_NAME")?;
-        known.insert(name.to_ascii_lowercase().replacen("utf8mb3", "utf8", 1));
+        known.insert(plain(&name));
     }
     // MariaDB 10.10+ lists its newer collations without the character set in front.
     let full = target
@@ -353,7 +357,7 @@ async fn collations(target: &mut Session, catalog: &Catalog) -> Result<Vec<Findi
         Ok(rows) => {
             for row in rows {
                 let name: String = target.column(&row, 0)?.unwrap_or_default();
-                known.insert(name.to_ascii_lowercase().replacen("utf8mb3", "utf8", 1));
+                known.insert(plain(&name));
             }
         }
         // 1054: no such column elsewhere.
@@ -362,7 +366,7 @@ async fn collations(target: &mut Session, catalog: &Catalog) -> Result<Vec<Findi
     }
     let mut used: std::collections::BTreeMap<String, Vec<String>> = Default::default();
     let mut uses = |collation: &str, by: String| {
-        let plain = collation.to_ascii_lowercase().replacen("utf8mb3", "utf8", 1);
+        let plain = plain(collation);
         if !known.contains(&plain) {
             used.entry(collation.to_string()).or_default().push(by);
         }

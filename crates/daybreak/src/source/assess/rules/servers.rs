@@ -1,7 +1,7 @@
 //! What the two servers are to each other: versions, settings, room.
 
 use super::{
-    super::{NO_REPLICATION, Survey},
+    super::{NO_REPLICATION, NOT_ASKED, Survey},
     Estimates, Findings, set_global,
 };
 use crate::{
@@ -21,6 +21,34 @@ pub(super) fn same_server(survey: &Survey, _: &Estimates, out: &mut Findings) {
             "give the target's own address with --target",
         );
     }
+}
+
+/// What nobody looked at, where no target could be asked.
+pub(super) fn target_not_asked(survey: &Survey, _: &Estimates, out: &mut Findings) {
+    let (why, remedy) = match &survey.target {
+        Some(target) if target.landing.is_some() => return,
+        Some(target) => (
+            format!(
+                "of the target only the version is known ({}), so this wasn't looked at: which collations it has",
+                target.dialect
+            ),
+            "once the target is there, give it: --target mysql://user@host:port/",
+        ),
+        None => (
+            "no target was given, so this wasn't looked at: its version and collations".to_string(),
+            "give it: --target mysql://user@host:port/, or --target-version V for what depends on its version alone",
+        ),
+    };
+    out.note(
+        NOT_ASKED,
+        Vec::new(),
+        format!(
+            "{why}, whether it holds these databases already, its settings (read_only, local_infile, \
+             log_bin_trust_function_creators, max_allowed_packet, lower_case_table_names), what its account may do, \
+             whether it knows the definers, whether it replicates already, and by what replication would keep its place"
+        ),
+        remedy,
+    );
 }
 
 /// MySQL's release series in order, which is the order in which replication supports them.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{super::Survey, Estimates, Findings, count, few};
 use crate::{
     engine::Severity,
-    mysql::{Product, Table, quote},
+    mysql::{Product, Table, charset, quote},
 };
 
 /// Nothing selected.
@@ -255,14 +255,8 @@ pub(super) fn keys(survey: &Survey, _: &Estimates, out: &mut Findings) {
 }
 
 /// One name for a collation that versions call differently.
-///
-/// Source: MySQL 8.0.30 release notes: `utf8_` became `utf8mb3_`; MariaDB 10.6 likewise.
 fn plain(collation: &str) -> String {
-    let lower = collation.to_ascii_lowercase();
-    match lower.strip_prefix("utf8_") {
-        Some(rest) => format!("utf8mb3_{rest}"),
-        None => lower,
-    }
+    charset::modern(&collation.to_ascii_lowercase())
 }
 
 /// Collations in use that the target doesn't have.

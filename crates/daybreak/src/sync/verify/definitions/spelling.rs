@@ -1,14 +1,5 @@
 //! Spells types, defaults and names of character sets as one server would, whatever server said them.
 
-/// `utf8` became `utf8mb3` in MySQL 8.0.30 and MariaDB 10.6.
-pub(in crate::sync::verify) fn charset(name: &str) -> String {
-    match name.strip_prefix("utf8") {
-        Some("") => "utf8mb3".to_string(),
-        Some(rest) if rest.starts_with('_') => format!("utf8mb3{rest}"),
-        _ => name.to_string(),
-    }
-}
-
 /// Takes the display widths of integers and years away, which MySQL 8.0.19 dropped; keeps those of
 /// ZEROFILL, which show.
 pub(super) fn column_type(text: &str) -> String {
@@ -80,8 +71,6 @@ mod tests {
         assert_eq!(column_type("decimal(10,2)"), "decimal(10,2)");
         assert_eq!(column_type("year(4)"), "year");
         assert_eq!(column_type("enum('int(3)')"), "enum('int(3)')");
-        assert_eq!(charset("utf8_general_ci"), "utf8mb3_general_ci");
-        assert_eq!(charset("utf8mb4_bin"), "utf8mb4_bin");
         assert_eq!(default("'it''s'", true).as_deref(), Some("it's"));
         assert_eq!(default("NULL", true), None);
         assert_eq!(default("NULL", false).as_deref(), Some("NULL"));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Definitions, spelling};
 use crate::{
     error::Result,
-    mysql::{Session, TableName},
+    mysql::{Session, TableName, charset},
     select::Selection,
 };
 
@@ -38,7 +38,7 @@ impl Definitions {
                 }
             }
             if let Some(collation) = session.optional::<String>(&row, "TABLE_COLLATION")? {
-                let collation = spelling::charset(&collation);
+                let collation = charset::modern(&collation);
                 self.put("table", &name, ("collation", String::new()), collation);
             }
         }
@@ -79,7 +79,7 @@ impl Definitions {
             let mut text = spelling::column_type(&column_type);
             if let Some(collation) = session.optional::<String>(&row, "COLLATION_NAME")? {
                 text.push(' ');
-                text.push_str(&spelling::charset(&collation));
+                text.push_str(&charset::modern(&collation));
             }
             text.push_str(if nullable { " NULL" } else { " NOT NULL" });
             let extra = spelling::extra(&raw_extra);
