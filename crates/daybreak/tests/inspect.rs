@@ -1,5 +1,7 @@
 //! Looking at real backups, whole and damaged: what they are, whether they are whole, what Aurora says.
 
+#[path = "inspect/bent.rs"]
+mod bent;
 #[path = "inspect/chains.rs"]
 mod chains;
 #[path = "inspect/damage.rs"]
@@ -12,6 +14,8 @@ mod lost;
 mod mariadb;
 #[path = "inspect/restored.rs"]
 mod restored;
+#[path = "inspect/rules.rs"]
+mod rules;
 #[path = "inspect/samples.rs"]
 mod samples;
 #[path = "inspect/servers.rs"]
