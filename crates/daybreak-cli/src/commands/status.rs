@@ -1,11 +1,16 @@
-//! `daybreak status` and `watch`: where a migration stands, read from its journal alone.
+//! `daybreak status` and `watch`: where a migration stands, read from its journal (and before a restore, by
+//! whose rules its backup is judged, from its configuration).
 
 use std::{path::Path, time::Duration};
 
 use daybreak::{
-    engine::{Entry, Journal, Phase, State, StepPhase},
+    config::Config,
+    engine::{Entry, Finding, Journal, Phase, Route, State, StepPhase, context::RESTORE},
     error::{Error, Exit, Kind, Result},
+    target::restore::step::RULES,
+    transit::inspection::Profile,
 };
+use serde::Serialize;
 
 use super::Session;
 use crate::directory;
@@ -58,15 +63,43 @@ fn headline(state: &State) -> String {
     }
 }
 
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(flatten)]
+    state: &'a State,
+    /// That it is none to Amazon Aurora, if it isn't.
+    rehearsal: Option<&'static str>,
+}
+
+/// Whether a backup is restored that Amazon Aurora might refuse: by the journal once it is, and until then by
+/// what the configuration says now.
+fn rehearsal(journal: &Journal, directory: &Path) -> Result<Option<&'static str>> {
+    if !journal.plan().is_ok_and(|plan| plan.route == Route::Physical) {
+        return Ok(None);
+    }
+    let found: Option<Vec<Finding>> = journal.recall(RESTORE, "findings")?;
+    let rules = match found {
+        Some(found) if found.iter().any(|finding| finding.id == RULES) => Profile::Any,
+        Some(_) => Profile::Aurora,
+        None => Config::rules(directory)?,
+    };
+    Ok(rules.caution())
+}
+
 /// Prints the state.
 pub fn status(session: &Session<'_>, directory: &Path) -> Result<Exit> {
     let journal = read(directory)?;
     let state = journal.state();
+    let rehearsal = rehearsal(&journal, directory)?;
     if session.global.json.is_some() {
-        session.ui.document(&state);
+        session.ui.document(&Document { state: &state, rehearsal });
         return Ok(Exit::Done);
     }
     session.ui.line(&headline(&state));
+    if let Some(caution) = rehearsal {
+        session.ui.line(caution);
+    }
     if let Ok(plan) = journal.plan() {
         session.ui.line(&format!("  {} -> {}", plan.source, plan.target));
     }
