@@ -12,6 +12,8 @@ mod fuzz;
 mod lost;
 #[path = "inspect/mariadb.rs"]
 mod mariadb;
+#[path = "inspect/memory.rs"]
+mod memory;
 #[path = "inspect/restored.rs"]
 mod restored;
 #[path = "inspect/rules.rs"]
