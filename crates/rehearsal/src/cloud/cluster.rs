@@ -128,7 +128,10 @@ pub fn prepare(order: &Order) -> Result<Prepared, Refusal> {
     let data = order.dir.join("restored");
     fs::rename(&base.dir, &data).map_err(Refusal::io("moving the data"))?;
     private(&data).map_err(Refusal::io("setting modes"))?;
-    fs::remove_dir_all(&unpacked).map_err(Refusal::io("tidying up"))?;
+    // A full backup that lies right under the prefix was all of it.
+    if unpacked.exists() {
+        fs::remove_dir_all(&unpacked).map_err(Refusal::io("tidying up"))?;
+    }
     Ok(Prepared { data, product, position, remarks, arguments })
 }
 
