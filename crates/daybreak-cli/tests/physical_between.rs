@@ -123,8 +123,8 @@ async fn accounts_and_routines_of_any_time_are_there_in_the_end() {
 async fn says_that_it_is_a_rehearsal(directory: &Path) {
     let text = done(directory, &["status"]).await;
     assert!(text.contains("this is a rehearsal") && text.contains("rules = \"any\""), "{text}");
-    let text = done(directory, &["status", "--json"]).await;
-    let state: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
+    let json = output(daybreak(directory, &["status", "--json"])).await;
+    let state: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
     assert!(state["steps"].is_array() && state["phase"].is_string(), "{state}");
     assert!(
         state["rehearsal"].as_str().is_some_and(|why| why.contains("rules = \"any\"")),

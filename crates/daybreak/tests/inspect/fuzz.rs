@@ -29,9 +29,9 @@ use crate::{
     streams::{head, payload},
 };
 
-/// The most that reading one input may take, in bytes: inputs have 64 KiB at most, the readers' own buffers
-/// come to some MiB.
-const MEMORY: usize = 16 << 20;
+/// The most that reading one input may take, in bytes: inputs have 64 KiB at most, and 1 MiB was seen, most of it
+/// the readers' own buffers.
+const MEMORY: usize = 4 << 20;
 
 /// How far a run goes: so many rounds, or so long.
 enum Until {
