@@ -18,3 +18,5 @@ mod sent;
 #[path = "backups/streams.rs"]
 mod streams;
 mod support;
+#[path = "backups/two_hosts.rs"]
+mod two_hosts;

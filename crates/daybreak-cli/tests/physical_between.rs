@@ -82,6 +82,7 @@ async fn accounts_and_routines_of_any_time_are_there_in_the_end() {
     make(&mut root, "before").await;
     let directory = plan(&stage, "").await;
     let directory = directory.path();
+    says_that_it_is_a_rehearsal(directory).await;
     done(directory, &["resume", "--until", "upload"]).await;
     let aside = directory.join("objects.json");
     assert_eq!(aside.metadata().unwrap().permissions().mode() & 0o077, 0);
@@ -112,6 +113,23 @@ async fn accounts_and_routines_of_any_time_are_there_in_the_end() {
     assert!(findings.iter().any(|finding| finding["id"] == "backup.rules"), "{findings:#?}");
     let page = std::fs::read_to_string(directory.join("report.html")).unwrap();
     assert!(page.contains("this is a rehearsal"), "the page doesn't say that it is a rehearsal");
+    // Whatever the configuration says by now.
+    let file = directory.join("daybreak.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("rules = \"any\"", "")).unwrap();
+    says_that_it_is_a_rehearsal(directory).await;
+}
+
+async fn says_that_it_is_a_rehearsal(directory: &Path) {
+    let text = done(directory, &["status"]).await;
+    assert!(text.contains("this is a rehearsal") && text.contains("rules = \"any\""), "{text}");
+    let json = output(daybreak(directory, &["status", "--json"])).await;
+    let state: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert!(state["steps"].is_array() && state["phase"].is_string(), "{state}");
+    assert!(
+        state["rehearsal"].as_str().is_some_and(|why| why.contains("rules = \"any\"")),
+        "{state}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

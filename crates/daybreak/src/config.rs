@@ -20,6 +20,7 @@ use crate::{
     error::{Error, Kind, Result},
     mysql::{Secret, ServerUrl, Side},
     select::Selection,
+    transit::inspection::Profile,
 };
 
 /// The file's name in the migration directory.
@@ -229,6 +230,13 @@ impl Config {
             true => error,
             false => error.at(path.display()),
         })
+    }
+
+    /// Reads only by whose rules a backup is judged.
+    pub fn rules(directory: &Path) -> Result<Profile> {
+        let (path, text) = raw::read_file(directory)?;
+        let read = || Ok(raw::parse(&text)?.backup.read(directory)?.rules);
+        read().map_err(|error: Error| error.at(path.display()))
     }
 
     fn parse(

@@ -1,5 +1,7 @@
 //! Looking at real backups, whole and damaged: what they are, whether they are whole, what Aurora says.
 
+#[path = "inspect/bent.rs"]
+mod bent;
 #[path = "inspect/chains.rs"]
 mod chains;
 #[path = "inspect/damage.rs"]
@@ -10,8 +12,12 @@ mod fuzz;
 mod lost;
 #[path = "inspect/mariadb.rs"]
 mod mariadb;
+#[path = "inspect/memory.rs"]
+mod memory;
 #[path = "inspect/restored.rs"]
 mod restored;
+#[path = "inspect/rules.rs"]
+mod rules;
 #[path = "inspect/samples.rs"]
 mod samples;
 #[path = "inspect/servers.rs"]

@@ -4,6 +4,9 @@
 #[path = "restore/accounts.rs"]
 mod accounts;
 
+#[path = "restore/aurora.rs"]
+mod aurora;
+
 #[path = "restore/harness.rs"]
 mod harness;
 

@@ -1,15 +1,21 @@
-//! `daybreak status` and `watch`: where a migration stands, by its journal. `status` asks the target's
-//! replica as well, briefly: a journal doesn't know that replication stopped since.
+//! `daybreak status` and `watch`: where a migration stands, by its journal (and before a restore, by whose
+//! rules its backup is judged, by its configuration). `status` asks the target's replica as well, briefly: a
+//! journal doesn't know that replication stopped since.
 
 use std::{path::Path, time::Duration};
 
 use daybreak::{
     config::Config,
-    engine::{Entry, Journal, Phase, ReplicationMode, State, StepPhase, target_of},
+    engine::{
+        Entry, Finding, Journal, Phase, ReplicationMode, Route, State, StepPhase, context::RESTORE,
+        target_of,
+    },
     error::{Error, Exit, Kind, Result},
     report::{Outcome, Report},
     switch::cut_over,
     sync::replicate::{self, Following, Health},
+    target::restore::step::RULES,
+    transit::inspection::Profile,
 };
 use serde::Serialize;
 
@@ -88,22 +94,43 @@ struct Shown<'a> {
     replication: Option<Health>,
     /// Why it stands where it does, if that is a failure.
     failure: Option<String>,
+    /// That it is none to Amazon Aurora, if it isn't.
+    rehearsal: Option<&'static str>,
+}
+
+/// Whether a backup is restored that Amazon Aurora might refuse: by the journal once it is, and until then by
+/// what the configuration says now.
+fn rehearsal(journal: &Journal, directory: &Path) -> Result<Option<&'static str>> {
+    if !journal.plan().is_ok_and(|plan| plan.route == Route::Physical) {
+        return Ok(None);
+    }
+    let found: Option<Vec<Finding>> = journal.recall(RESTORE, "findings")?;
+    let rules = match found {
+        Some(found) if found.iter().any(|finding| finding.id == RULES) => Profile::Any,
+        Some(_) => Profile::Aurora,
+        None => Config::rules(directory)?,
+    };
+    Ok(rules.caution())
 }
 
 /// Prints the state. Changes nothing on either server.
 pub async fn status(session: &Session<'_>, directory: &Path, servers: &Servers) -> Result<Exit> {
     let journal = read(directory)?;
     let state = journal.state();
+    let rehearsal = rehearsal(&journal, directory)?;
     let replication = replication(&journal, directory, servers).await;
     let report = Report::build(&journal).ok().map(|report| report.verdict);
     let failure = report
         .filter(|verdict| verdict.outcome == Outcome::Failed)
         .and_then(|verdict| verdict.detail);
     if session.global.json.is_some() {
-        session.ui.document(&Shown { state: &state, replication, failure });
+        session.ui.document(&Shown { state: &state, replication, failure, rehearsal });
         return Ok(Exit::Done);
     }
     session.ui.line(&headline(&state, replication.as_ref()));
+    if let Some(caution) = rehearsal {
+        session.ui.line(caution);
+    }
     if let Ok(plan) = journal.plan() {
         session.ui.line(&format!("  {} -> {}", plan.source, plan.target));
     }

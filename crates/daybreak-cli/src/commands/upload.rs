@@ -12,7 +12,7 @@ use daybreak::{
     error::{Error, Exit, Kind, Result},
     transit::{
         inspection::{Inspection, Profile},
-        manifest,
+        manifest, staging,
         upload::{self, Source, Target, Wish},
         watch::{Watch, Watched},
     },
@@ -36,6 +36,9 @@ pub async fn upload(session: &Session<'_>, options: Upload) -> Result<Exit> {
         },
         secrets: options.allow_secrets,
     };
+    if options.path != Path::new("-") {
+        staging::answers(&options.path).await?;
+    }
     let refused = Refused::default();
     let (source, manifest) = source(&options, wish, &refused)?;
     let manifest = options.manifest.clone().unwrap_or(manifest);

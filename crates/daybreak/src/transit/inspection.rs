@@ -17,6 +17,16 @@ pub enum Profile {
     Any,
 }
 
+impl Profile {
+    /// What whoever looks at a migration under these rules must know, if it isn't Aurora that is migrated to.
+    pub fn caution(self) -> Option<&'static str> {
+        (self == Profile::Any).then_some(
+            "this is a rehearsal: the backup was judged by rules = \"any\", and a stand-in took what Amazon \
+             Aurora may refuse",
+        )
+    }
+}
+
 /// In which form it lies there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

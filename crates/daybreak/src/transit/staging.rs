@@ -7,7 +7,7 @@ use std::{
     io::Write as _,
     os::unix::{ffi::OsStrExt as _, fs::OpenOptionsExt as _},
     path::Path,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     engine::{Finding, Severity},
     error::{Error, Kind, Result},
+    source::backup::chain,
 };
 
 /// How much is written to measure.
@@ -122,6 +123,117 @@ pub fn look(directory: &Path, bytes: u64, measure: bool) -> Result<Staging> {
         );
     }
     Ok(Staging { free, mount, bytes_per_second: speed, findings })
+}
+
+/// How long a directory may take to answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until a path answers: what lies on a mount whose server is gone never does, and whoever asks for it
+/// waits along. That it isn't there is an answer too.
+///
+/// # Errors
+/// `Timeout`.
+pub async fn answers(path: &Path) -> Result<()> {
+    let asked = path.to_path_buf();
+    within(PATIENCE, path, move || drop(fs::metadata(asked))).await
+}
+
+async fn within(time: Duration, path: &Path, ask: impl FnOnce() + Send + 'static) -> Result<()> {
+    let (tell, told) = tokio::sync::oneshot::channel();
+    // Not a thread of the runtime's, which waits for those at its end.
+    std::thread::spawn(move || {
+        ask();
+        // Nobody may listen any more.
+        let _ = tell.send(());
+    });
+    match tokio::time::timeout(time, told).await {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Error::new(
+            Kind::Timeout,
+            format!("the directory doesn't answer in {} s", time.as_secs()),
+        )
+        .at(path.display())
+        .next("the server of that mount seems to be gone: look at the mount (findmnt), and at port 2049 to it")),
+    }
+}
+
+/// Looks at a directory from which a backup shall be read, maybe on another host than the one that took it:
+/// whether it is there, and mounted so that it can be read well and the upload's manifest written. Blocking.
+///
+/// # Errors
+/// `Io` when it can't be read, `Usage` when nothing lies there, `Blocked` when the manifest can't be written.
+pub fn look_to_read(directory: &Path, manifest: &Path) -> Result<Vec<Finding>> {
+    let at = |error: std::io::Error| {
+        Error::new(Kind::Io, "the backup's directory can't be read")
+            .because(error)
+            .at(directory.display())
+            .next("mount it as on the host that took the backup, and give this user the right to read it")
+    };
+    let real = directory.canonicalize().map_err(at)?;
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    if fs::read_dir(&real).map_err(at)?.next().transpose().map_err(at)?.is_none() {
+        let on = mount_of(&table, &real).map_or_else(String::new, |mount| {
+            format!(" (it lies on {}, which is {} of {})", mount.place, mount.kind, mount.source)
+        });
+        return Err(Error::new(Kind::Usage, format!("the directory is empty{on}"))
+            .at(directory.display())
+            .next("is what the backup's host writes to mounted here? mount it, or name the backup's directory"));
+    }
+    let mut found = Vec::new();
+    if let Some(mount) = mount_of(&table, &real) {
+        found.extend(
+            mount_findings(&mount).into_iter().filter(|(id, ..)| *id == "nfs_options").map(
+                |(id, why, remedy)| Finding {
+                    id: format!("staging.{id}"),
+                    severity: Severity::Warning,
+                    objects: vec![directory.display().to_string()],
+                    why,
+                    remedy,
+                },
+            ),
+        );
+    }
+    let beside = manifest.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let beside = beside.unwrap_or(Path::new("."));
+    if let Some(why) = unwritable(beside) {
+        return Err(Error::new(Kind::Blocked, "the upload's manifest can't be written")
+            .because(why)
+            .at(manifest.display())
+            .next("give this user the right to write there (mounted read-only: remount it), or --manifest FILE elsewhere"));
+    }
+    if !holds_chain(&real) {
+        found.push(Finding {
+            id: "staging.no_manifest".into(),
+            severity: Severity::Note,
+            objects: vec![directory.display().to_string()],
+            why: format!(
+                "no {} lies in {} or above it: daybreak didn't take this backup, so whether others belong to it \
+                 can't be told",
+                chain::FILE,
+                directory.display()
+            ),
+            remedy: "if `daybreak backup take` took it, mount or name the whole of its directory".into(),
+        });
+    }
+    Ok(found)
+}
+
+/// Why no file can be made in a directory.
+fn unwritable(directory: &Path) -> Option<std::io::Error> {
+    let name = CString::new(directory.as_os_str().as_bytes()).ok()?;
+    // SAFETY: the path is NUL-terminated, and lives through the call.
+    match unsafe { libc::access(name.as_ptr(), libc::W_OK | libc::X_OK) } {
+        0 => None,
+        _ => Some(std::io::Error::last_os_error()).filter(|_| directory.is_dir()),
+    }
+}
+
+/// Whether the manifest of the backups lies in a directory, or in the one above it.
+fn holds_chain(directory: &Path) -> bool {
+    [Some(directory), directory.parent()]
+        .into_iter()
+        .flatten()
+        .any(|directory| directory.join(chain::FILE).is_file())
 }
 
 /// What is wrong with a mount: id, why, remedy.
@@ -342,6 +454,48 @@ mod tests {
         let no_directory = place.path().join("x");
         fs::write(&no_directory, "").unwrap();
         assert_eq!(look(&no_directory, 0, true).unwrap_err().kind(), Kind::Io);
+    }
+
+    #[tokio::test]
+    async fn a_path_that_does_not_answer_is_not_waited_for() {
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let asked = Path::new("/mnt/my efs");
+        let time = Duration::from_millis(10);
+        let error = within(time, asked, move || assert!(held.recv().is_err())).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Timeout);
+        assert!(
+            error.to_string().contains("/mnt/my efs") && error.next_step().is_some(),
+            "{error}"
+        );
+        drop(release);
+        within(Duration::MAX, asked, || {}).await.unwrap();
+        answers(Path::new("/nowhere/at/all")).await.unwrap();
+    }
+
+    #[test]
+    fn what_is_to_be_read_is_looked_at() {
+        let place = tempfile::tempdir().unwrap();
+        let backup = place.path().join("full");
+        let manifest = backup.join("upload.json");
+        assert_eq!(look_to_read(&backup, &manifest).unwrap_err().kind(), Kind::Io);
+        fs::create_dir(&backup).unwrap();
+        let empty = look_to_read(&backup, &manifest).unwrap_err();
+        assert_eq!(empty.kind(), Kind::Usage);
+        assert!(
+            empty.to_string().contains("which is") && empty.to_string().contains("mounted"),
+            "{empty}"
+        );
+        fs::write(backup.join("ibdata1"), "x").unwrap();
+        let ids = |found: Vec<Finding>| found.into_iter().map(|one| one.id).collect::<Vec<_>>();
+        let found = ids(look_to_read(&backup, &manifest).unwrap());
+        assert_eq!(found, ["staging.no_manifest"]);
+        fs::write(place.path().join(chain::FILE), "{}").unwrap();
+        assert_eq!(ids(look_to_read(&backup, &manifest).unwrap()), Vec::<String>::new());
+        // Root may write everywhere but where the file system says no.
+        let read_only = Path::new("/proc/self/upload.json");
+        let error = look_to_read(&backup, read_only).unwrap_err();
+        assert_eq!(error.kind(), Kind::Blocked, "{error}");
+        assert!(error.next_step().is_some_and(|next| next.contains("--manifest")));
     }
 
     #[test]

@@ -463,3 +463,71 @@ fn hold_at_once(target: &Target, manifest: &Manifest, events: &Events) -> usize 
     }
     (target.uploads + 1).min(fit)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn input(form: Form, sizes: impl Iterator<Item = u64>) -> Input {
+        let entry = |(number, size)| Entry {
+            name: format!("t{number}.ibd").into(),
+            size,
+            changed: (0, 0),
+            directory: false,
+            instead: None,
+        };
+        let mut entries: Vec<Entry> = (0..).zip(sizes).map(entry).collect::<Vec<_>>();
+        let total = entries.iter().map(|entry| entry.size).sum();
+        // Directories are no objects.
+        entries.push(Entry { directory: true, ..entries[0].clone() });
+        let total = (form != Form::Stream).then_some(total);
+        let directory = PathBuf::from("/staging/full");
+        Input {
+            source: Source::Tree { directory: directory.clone() },
+            form,
+            name: None,
+            entries: Arc::new(entries),
+            root: directory,
+            total,
+            cleaned: Vec::new(),
+        }
+    }
+
+    /// Both sides of each bound, and where it doesn't hold.
+    #[test]
+    fn what_aurora_would_not_restore_from_is_refused() {
+        let fits = |form, sizes: &[u64]| input(form, sizes.iter().copied()).check_limits();
+        let refused = |form, sizes: &[u64], words: &str, next: &str| {
+            let error = fits(form, sizes).unwrap_err();
+            assert_eq!(error.kind(), Kind::Blocked);
+            let text = error.to_string();
+            assert!(text.contains(words) && text.contains("/staging/full"), "{text}");
+            assert!(error.next_step().is_some_and(|hint| hint.contains(next)), "{text}");
+        };
+        // An object.
+        fits(Form::Tree, &[1, MAX_OBJECT]).unwrap();
+        for form in [Form::Tree, Form::Files] {
+            refused(form, &[1, MAX_OBJECT + 1], "5 TB", "--as tar.gz");
+        }
+        for form in [Form::TarGz, Form::Stream] {
+            fits(form, &[1, MAX_OBJECT + 1]).unwrap();
+        }
+        // All of it: 64 TiB in files that may each be an object.
+        let much = [vec![MAX_OBJECT; 14], vec![MAX_TOTAL - 14 * MAX_OBJECT]].concat();
+        assert!(much.iter().all(|size| *size <= MAX_OBJECT));
+        let more = [much.clone(), vec![1]].concat();
+        for form in [Form::Tree, Form::TarGz, Form::Files] {
+            fits(form, &much).unwrap();
+            refused(form, &more, "64 TiB", "logical route");
+        }
+        fits(Form::Stream, &more).unwrap();
+        // How many there are.
+        let many = |form, count: u64| input(form, (0..count).map(|_| 1)).check_limits();
+        for form in [Form::Tree, Form::Files] {
+            many(form, MAX_OBJECTS).unwrap();
+            let text = many(form, MAX_OBJECTS + 1).unwrap_err().to_string();
+            assert!(text.contains("1000001 files"), "{text}");
+        }
+        many(Form::TarGz, MAX_OBJECTS + 1).unwrap();
+    }
+}

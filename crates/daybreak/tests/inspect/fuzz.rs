@@ -1,26 +1,37 @@
-//! Hostile bytes: nothing panics, nothing takes memory that isn't there, nothing hangs.
+//! Hostile bytes: nothing panics, nothing takes memory by what is claimed, nothing hangs, and what is extracted
+//! stays where it shall.
 //!
 //! A short run is part of the tests. `make fuzz` runs each target for `FUZZ_SECONDS` (600).
 
 use std::{
-    path::Path,
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
-use daybreak::transit::{
-    archive::{Blob, qpress::Unpack},
-    inspect::{
-        Checkpoints, Info, Position, inspect,
-        secrets::{scrubbed, scrubbed_info, tells},
+use daybreak::{
+    event::Events,
+    transit::{
+        archive::{Blob, qpress::Unpack},
+        inspect::{
+            Checkpoints, Info, Position, Survey, inspect,
+            secrets::{scrubbed, scrubbed_info, tells},
+        },
+        inspection::Profile,
     },
-    inspection::Profile,
 };
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
 use crate::{
+    memory,
     samples::seed,
     streams::{head, payload},
 };
+
+/// The most that reading one input may take, in bytes: inputs have 64 KiB at most, and 1 MiB was seen, most of it
+/// the readers' own buffers.
+const MEMORY: usize = 4 << 20;
 
 /// How far a run goes: so many rounds, or so long.
 enum Until {
@@ -39,10 +50,10 @@ fn run(name: &str, until: Until, corpus: &[Vec<u8>], target: &dyn Fn(&[u8])) {
         Until::Time(_) => seed(name),
     };
     let mut random = StdRng::seed_from_u64(seed);
-    let (begin, mut rounds) = (Instant::now(), 0_u32);
+    let (begin, mut rounds, mut most) = (Instant::now(), 0_u32, 0);
     loop {
         let done = match until {
-            Until::Rounds(most) => rounds >= most,
+            Until::Rounds(all) => rounds >= all,
             Until::Time(time) => begin.elapsed() >= time,
         };
         if done {
@@ -52,10 +63,13 @@ fn run(name: &str, until: Until, corpus: &[Vec<u8>], target: &dyn Fn(&[u8])) {
         for _ in 0..random.random_range(0..6) {
             mutate(&mut input, corpus, &mut random);
         }
-        target(&input);
+        let taken = memory::taken(|| target(&input));
+        assert!(taken <= MEMORY, "{name}: {taken} bytes for {} of {input:?}", input.len());
+        most = most.max(taken);
         rounds += 1;
     }
-    println!("{name}: {rounds} inputs in {:.1} s", begin.elapsed().as_secs_f64());
+    let seconds = begin.elapsed().as_secs_f64();
+    println!("{name}: {rounds} inputs in {seconds:.1} s, at most {most} bytes for one");
 }
 
 fn mutate(input: &mut Vec<u8>, corpus: &[Vec<u8>], random: &mut StdRng) {
@@ -65,7 +79,13 @@ fn mutate(input: &mut Vec<u8>, corpus: &[Vec<u8>], random: &mut StdRng) {
         return;
     }
     let at = random.random_range(0..input.len());
-    match random.random_range(0..7) {
+    match random.random_range(0..8) {
+        7 => {
+            let odd = ["../", "/", "..", "\0", "./", "//"];
+            let odd = odd[random.random_range(0..odd.len())].as_bytes();
+            let end = (at + odd.len()).min(input.len());
+            input[at..end].copy_from_slice(&odd[..end - at]);
+        }
         0 => input[at] ^= 1 << random.random_range(0..8),
         1 => input[at] = random.random(),
         2 => input.truncate(at),
@@ -246,17 +266,163 @@ fn what_is_looked_into_is_sound() {
     }
 }
 
-fn texts(bytes: &[u8]) {
-    let Ok(text) = std::str::from_utf8(bytes) else { return };
-    if let Ok(found) = Checkpoints::parse(text) {
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap_or_default()
+}
+
+fn checkpoints(bytes: &[u8]) {
+    if let Ok(found) = Checkpoints::parse(text(bytes)) {
         let _ = found.contradiction();
     }
-    if let Ok(info) = Info::parse(text) {
+}
+
+fn info(bytes: &[u8]) {
+    if let Ok(info) = Info::parse(text(bytes)) {
         let _ = (info.position(), info.tells_secret(), info.narrowing());
     }
-    let _ = Position::parse(text);
+}
+
+fn positions(bytes: &[u8]) {
+    let _ = (Position::parse(text(bytes)), Position::parse_committed(text(bytes)));
+}
+
+fn secrets(bytes: &[u8]) {
+    let text = text(bytes);
     assert!(!tells(&scrubbed(text)));
     assert!(scrubbed_info(text).lines().count() <= text.lines().count());
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(bytes).unwrap();
+    gzip.finish().unwrap()
+}
+
+/// As it came, and as what comes out of a sound gzip stream.
+fn gzips(bytes: &[u8]) {
+    archives("b.tar.gz")(bytes);
+    archives("b.tar.gz")(&gzip(bytes));
+}
+
+/// Whole streams, several in one, and one that unpacks to a thousand times its size.
+fn gzipped() -> Vec<Vec<u8>> {
+    let mut all: Vec<Vec<u8>> = tars().iter().chain(&xbstreams()).map(|one| gzip(one)).collect();
+    let tar = &tars()[0];
+    all.push([gzip(&tar[..1000]), gzip(&tar[1000..])].concat());
+    all.push(gzip(&vec![0; 16 << 20]));
+    all
+}
+
+/// A directory in which one is extracted into, beside a file that isn't the backup's.
+struct Extracting {
+    outer: tempfile::TempDir,
+}
+
+impl Extracting {
+    fn new() -> Extracting {
+        let outer = tempfile::tempdir().unwrap();
+        fs::write(outer.path().join("theirs"), "theirs").unwrap();
+        Extracting { outer }
+    }
+
+    fn to(&self) -> PathBuf {
+        self.outer.path().join("to")
+    }
+
+    /// Nothing is written anywhere else, whatever becomes of the backup.
+    fn extract(&self, bytes: &[u8]) {
+        let to = self.to();
+        // Damage is found, not an error; what can't be a file's name, or can't be written, is one.
+        let done = Survey::extract(
+            vec![Blob::of_bytes("b.archive", bytes.to_vec())],
+            &to,
+            &Events::nowhere(),
+        );
+        let theirs = fs::read(self.outer.path().join("theirs")).unwrap();
+        assert_eq!(theirs, b"theirs", "a file beside was written to");
+        let mut beside: Vec<_> =
+            fs::read_dir(self.outer.path()).unwrap().map(|one| one.unwrap().file_name()).collect();
+        beside.retain(|name| name != "theirs" && name != "to");
+        assert_eq!(beside, Vec::<std::ffi::OsString>::new(), "a file escaped");
+        if to.exists() {
+            assert!(done.is_ok_and(|survey| survey.is_sound()), "what isn't sound is left");
+            // No way out is left behind either.
+            let mut open = vec![to.clone()];
+            while let Some(directory) = open.pop() {
+                for entry in fs::read_dir(directory).unwrap() {
+                    let entry = entry.unwrap();
+                    let kind = entry.file_type().unwrap();
+                    assert!(kind.is_dir() || kind.is_file(), "{entry:?}");
+                    if kind.is_dir() {
+                        open.push(entry.path());
+                    }
+                }
+            }
+            fs::remove_dir_all(&to).unwrap();
+        }
+    }
+
+    /// Archives whose names and links lead out, each behind a sound file.
+    fn corpus(&self) -> Vec<Vec<u8>> {
+        let absolute = self.outer.path().join("escaped").display().to_string();
+        let names = ["../escaped", "db/../../escaped", &absolute, "../theirs", "db/t.ibd"];
+        let mut all: Vec<Vec<u8>> = Vec::new();
+        for name in names {
+            let file = [payload(0, name, 0, b"x"), head(0, b'E', name)].concat();
+            let sound = [payload(0, "db/t.MYD", 0, b"row"), head(0, b'E', "db/t.MYD")].concat();
+            let mut rename = head(0, b'R', "db/t.MYD");
+            rename.extend((name.len() as u32).to_le_bytes());
+            rename.extend(name.as_bytes());
+            let remove = head(0, b'D', name);
+            all.extend([file].map(|file| [sound.clone(), file].concat()));
+            all.extend([rename, remove].map(|chunk| [sound.clone(), chunk].concat()));
+            let mut tar = tar::Builder::new(Vec::new());
+            raw_entry(&mut tar, "db/t.MYD", tar::EntryType::Regular, "", b"row");
+            raw_entry(&mut tar, name, tar::EntryType::Regular, "", b"x");
+            all.push(tar.into_inner().unwrap());
+            for kind in [tar::EntryType::Symlink, tar::EntryType::Link] {
+                let mut tar = tar::Builder::new(Vec::new());
+                raw_entry(&mut tar, "out", kind, "..", b"");
+                raw_entry(&mut tar, "out/escaped", tar::EntryType::Regular, "", b"x");
+                raw_entry(&mut tar, "link", kind, name, b"");
+                raw_entry(&mut tar, "link", tar::EntryType::Regular, "", b"x");
+                all.push(tar.into_inner().unwrap());
+            }
+        }
+        all.extend(xbstreams());
+        all.extend(tars());
+        all
+    }
+}
+
+/// An entry with names as they are given, which the library that writes it wouldn't take.
+fn raw_entry(
+    tar: &mut tar::Builder<Vec<u8>>,
+    name: &str,
+    kind: tar::EntryType,
+    link: &str,
+    bytes: &[u8],
+) {
+    let mut header = tar::Header::new_ustar();
+    let raw = header.as_ustar_mut().unwrap();
+    let cut = name.len().min(99);
+    raw.name[..cut].copy_from_slice(&name.as_bytes()[..cut]);
+    let cut = link.len().min(99);
+    raw.linkname[..cut].copy_from_slice(&link.as_bytes()[..cut]);
+    header.set_entry_type(kind);
+    header.set_size(bytes.len() as u64);
+    header.set_mode(0o600);
+    header.set_cksum();
+    tar.append(&header, bytes).unwrap();
+}
+
+/// As they are, before anything is made of them.
+#[test]
+fn names_and_links_that_lead_out() {
+    let place = Extracting::new();
+    for bytes in place.corpus() {
+        place.extract(&bytes);
+    }
 }
 
 fn unpack(bytes: &[u8]) {
@@ -285,10 +451,15 @@ fn the_unpacker_reads_what_the_tool_wrote() {
 }
 
 fn all(until: fn() -> Until) {
-    let text = vec![CHECKPOINTS.as_bytes().to_vec(), INFO.as_bytes().to_vec(), b"b.1\t4".to_vec()];
+    let place = Extracting::new();
     run("xbstream", until(), &xbstreams(), &archives("b.xbstream"));
     run("tar", until(), &tars(), &archives("b.tar"));
-    run("texts", until(), &text, &texts);
+    run("gzip", until(), &gzipped(), &gzips);
+    run("extract", until(), &place.corpus(), &|bytes| place.extract(bytes));
+    run("checkpoints", until(), &[CHECKPOINTS.into()], &checkpoints);
+    run("info", until(), &[INFO.into()], &info);
+    run("positions", until(), &[b"b.1\t4".to_vec(), b"./b.1\t4\ta-b:1".to_vec()], &positions);
+    run("secrets", until(), &[INFO.into(), CHECKPOINTS.into()], &secrets);
     run("contents", until(), &looked_into(), &contents);
     run("qpress", until(), &packed(), &unpack);
 }

@@ -129,7 +129,7 @@ async fn what_rds_refuses_says_what_to_do() {
 }
 
 /// The restore of what lies under the prefix fails, with these words.
-async fn fails(place: &Place, words: &[&str]) {
+pub async fn fails(place: &Place, words: &[&str]) {
     let error = place.refusal().await;
     let text = error.to_string();
     assert_eq!(error.kind(), Kind::Aws, "{text}");
@@ -171,7 +171,7 @@ async fn a_migration_that_fails_says_why() {
 }
 
 /// A directory tree of which Aurora reads only the words.
-fn tree(place: &Place, info: &str, extra: &[(&str, &str)]) {
+pub fn tree(place: &Place, info: &str, extra: &[(&str, &str)]) {
     let dir = place.prefix();
     std::fs::remove_dir_all(&dir).unwrap();
     std::fs::create_dir_all(dir.join("full/app")).unwrap();

@@ -4,6 +4,7 @@
 
 mod archive;
 mod link;
+mod pages;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -40,6 +41,27 @@ impl Refusal {
     }
 }
 
+/// Which Aurora the cluster is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Engine {
+    /// The version of MySQL that it is compatible with.
+    pub mysql: (u32, u32, u32),
+    /// Aurora's own major and minor version; zeros of a rehearsal's.
+    pub aurora: (u32, u32),
+}
+
+impl Engine {
+    /// Of `8.0.mysql_aurora.3.08.2`, `... (compatible with MySQL 8.0.39)`.
+    pub fn read(name: &str, description: &str) -> Self {
+        let after = |text: &str, word: &str| {
+            link::numbers(text.split_once(word).map_or("", |(_, rest)| rest))
+        };
+        let (major, minor, _) = after(name, "aurora.");
+        let compatible = description.split_once("compatible with ").map_or("", |(_, rest)| rest);
+        Engine { mysql: after(compatible, " "), aurora: (major, minor) }
+    }
+}
+
 /// What is restored.
 #[derive(Clone)]
 pub struct Order {
@@ -49,6 +71,8 @@ pub struct Order {
     pub prefix: String,
     /// By whose rules.
     pub profile: Profile,
+    /// Which version the cluster is to have.
+    pub engine: Engine,
     /// A private directory to work in, and for the server to live in.
     pub dir: PathBuf,
     /// What the parameter group sets.
@@ -89,7 +113,7 @@ pub fn prepare(order: &Order) -> Result<Prepared, Refusal> {
     let objects = archive::objects(&order.bucket, &order.prefix)?;
     archive::unpack(&objects, &unpacked)?;
     let mut links = link::find(&unpacked)?;
-    let remarks = link::judge(&links, &unpacked, order.profile)?;
+    let remarks = link::judge(&links, &unpacked, order.profile, order.engine)?;
     link::order(&mut links)?;
     let (base, incrementals) =
         links.split_first().ok_or_else(|| Refusal::new("there is no backup"))?;
@@ -104,7 +128,10 @@ pub fn prepare(order: &Order) -> Result<Prepared, Refusal> {
     let data = order.dir.join("restored");
     fs::rename(&base.dir, &data).map_err(Refusal::io("moving the data"))?;
     private(&data).map_err(Refusal::io("setting modes"))?;
-    fs::remove_dir_all(&unpacked).map_err(Refusal::io("tidying up"))?;
+    // A full backup that lies right under the prefix was all of it.
+    if unpacked.exists() {
+        fs::remove_dir_all(&unpacked).map_err(Refusal::io("tidying up"))?;
+    }
     Ok(Prepared { data, product, position, remarks, arguments })
 }
 
@@ -226,4 +253,20 @@ fn as_argument(product: Product, name: &str, value: &str) -> Option<String> {
         _ => false,
     };
     known.then(|| format!("--{name}={value}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Engine;
+
+    #[test]
+    fn versions_are_read() {
+        let read = Engine::read(
+            "8.0.mysql_aurora.3.08.2",
+            "Aurora MySQL 3.08.2 (compatible with MySQL 8.0.39)",
+        );
+        assert_eq!(read, Engine { mysql: (8, 0, 39), aurora: (3, 8) });
+        let read = Engine::read("10.11.rehearsal", "A server (compatible with MariaDB 10.11.99)");
+        assert_eq!(read, Engine { mysql: (10, 11, 99), aurora: (0, 0) });
+    }
 }

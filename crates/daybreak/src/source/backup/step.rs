@@ -90,6 +90,14 @@ pub(crate) fn remembered(context: &Context) -> Result<Vec<TakenBackup>> {
     Ok(on_disk(context).unwrap_or_default())
 }
 
+/// Why a chain over so many files can't go up: one with incrementals is a tree, each file an object.
+fn too_many(files: u64, incrementals: u32) -> Option<String> {
+    let all = files.saturating_mul(u64::from(incrementals) + 1);
+    (incrementals > 0 && all > MAX_OBJECTS).then(|| {
+        format!("full and incremental backups have about {all} files, and Aurora restores from {MAX_OBJECTS} objects")
+    })
+}
+
 /// What a restore leaves out, read before a backup begins and again when it has ended. Only when both
 /// are the same is it known how things were at the backup's end, where replication begins: what was made
 /// later follows by replication, and would be there twice.
@@ -198,13 +206,10 @@ impl Step for TakeBackup {
                 remedy: remedy.into(),
             });
         };
-        let files = checked.files * u64::from(1 + config.incrementals);
-        if config.incrementals > 0 && files > MAX_OBJECTS {
+        if let Some(why) = too_many(checked.files, config.incrementals) {
             blocked(
                 "files",
-                format!(
-                    "full and incremental backups have about {files} files, and Aurora restores from {MAX_OBJECTS} objects"
-                ),
+                why,
                 "incrementals = 0 in [backup]: a full backup goes up as one tar in parts",
             );
         }
@@ -382,5 +387,22 @@ impl TakeBackup {
             return record(done);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A full backup alone goes up as one tar, whatever it holds.
+    #[test]
+    fn a_tree_has_a_bound() {
+        assert_eq!(too_many(MAX_OBJECTS / 2, 1), None);
+        let why = too_many(MAX_OBJECTS / 2 + 1, 1).unwrap();
+        assert!(why.contains("1000002 files"), "{why}");
+        assert_eq!(too_many(MAX_OBJECTS / 4, 3), None);
+        assert!(too_many(MAX_OBJECTS / 4 + 1, 3).is_some());
+        assert_eq!(too_many(MAX_OBJECTS * 9, 0), None);
+        assert!(too_many(u64::MAX, 2).is_some());
     }
 }

@@ -18,11 +18,13 @@ use crate::{
     mysql::Secret,
     source::backup,
     sync::replicate::{COORDINATES, Recorded},
-    transit::{self, inspection::Profile},
+    transit,
 };
 
 /// The step's name.
 pub const ID: &str = RESTORE;
+/// The finding that it is a rehearsal.
+pub const RULES: &str = "backup.rules";
 
 /// A stand-in answers at once; RDS is asked every 15 s.
 pub fn pace(aws: &AwsConfig, bytes: Option<u64>) -> Pace {
@@ -107,15 +109,8 @@ fn cautions(context: &Context) -> Result<Vec<Finding>> {
         let severity = Severity::Warning;
         cautions.push(Finding { id: id.into(), severity, objects, why, remedy: remedy.into() });
     };
-    if context.config.backup.rules == Profile::Any {
-        add(
-            "backup.rules",
-            Vec::new(),
-            "this is a rehearsal: the backup was judged by rules = \"any\", and a stand-in took what Amazon \
-             Aurora may refuse"
-                .into(),
-            "rules = \"aurora\" in [backup] for a real migration",
-        );
+    if let Some(why) = context.config.backup.rules.caution() {
+        add(RULES, Vec::new(), why.into(), "rules = \"aurora\" in [backup] for a real migration");
     }
     if let Some(backup) = backup::step::remembered(context)?.last()
         && backup::tool::untried(backup.tool)

@@ -15,6 +15,7 @@ use crate::{
         inspect::{Survey, rules},
         inspection::{BackupKind, Inspection, Profile},
         manifest::{Form, Manifest},
+        staging,
     },
 };
 
@@ -77,6 +78,19 @@ fn look(source: Source, wish: Wish, manifest: &Path, events: &Events) -> Result<
         Source::Tree { directory } | Source::TarGz { directory, .. } => Some(directory.clone()),
         _ => None,
     };
+    let read = match &source {
+        Source::Files { files } => files.first().and_then(|file| file.parent()),
+        _ => place.as_deref(),
+    };
+    // Backup and upload may run on two hosts that share the mount: this one's counts here.
+    for one in
+        read.map(|read| staging::look_to_read(read, manifest)).transpose()?.unwrap_or_default()
+    {
+        match one.severity {
+            Severity::Note => events.detail(one.why),
+            _ => events.warn(format!("{}: {}", one.why, one.remedy)),
+        }
+    }
     let held = place.as_deref().map(hold_chain).transpose()?.flatten();
     let told = place.as_deref().map(of_chain).transpose()?.unwrap_or_default();
     let input = Input::look(source)?;

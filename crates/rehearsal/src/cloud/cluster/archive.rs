@@ -9,6 +9,11 @@ use std::process::{Command, Stdio};
 use super::Refusal;
 use crate::server::{find_mariadb_backup, spawn};
 
+/// The most objects that Aurora restores from.
+const MOST: usize = 1_000_000;
+/// The largest of them, in bytes.
+const LARGEST: u64 = 5_000_000_000_000;
+
 /// One object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Object {
@@ -69,7 +74,23 @@ pub(super) fn objects(bucket: &Path, prefix: &str) -> Result<Vec<Object>, Refusa
     if found.is_empty() {
         return Err(Refusal::new("no object lies under the prefix"));
     }
+    let mut largest = 0;
+    for object in &found {
+        let about = fs::metadata(&object.path).map_err(Refusal::io("reading the bucket"))?;
+        largest = largest.max(about.len());
+    }
+    within(found.len(), largest)?;
     Ok(found)
+}
+
+fn within(count: usize, largest: u64) -> Result<(), Refusal> {
+    if count > MOST {
+        return Err(Refusal(format!("{count} objects are more than {MOST}")));
+    }
+    if largest > LARGEST {
+        return Err(Refusal(format!("an object of {largest} bytes is larger than 5 TB")));
+    }
+    Ok(())
 }
 
 fn walk(dir: &Path, key: &str, keys: &mut Vec<String>) -> io::Result<()> {
@@ -219,6 +240,21 @@ mod tests {
         assert_eq!(form("b.tar"), (Form::Tar, "b.tar"));
         assert_eq!(form("full/ibdata1").0, Form::File);
         assert_eq!(form("full/xtrabackup_checkpoints").0, Form::File);
+    }
+
+    #[test]
+    fn more_or_larger_objects_than_aurora_takes_are_refused() {
+        within(MOST, LARGEST).unwrap();
+        let words = |count, largest| within(count, largest).unwrap_err().0;
+        assert!(words(MOST + 1, 1).contains("1000001 objects"));
+        assert!(words(1, LARGEST + 1).contains("5 TB"));
+        // By what lies there: a file with a hole takes no space.
+        let bucket = tempfile::tempdir().unwrap();
+        let file = File::create(bucket.path().join("b.xbstream0")).unwrap();
+        file.set_len(LARGEST).unwrap();
+        assert_eq!(objects(bucket.path(), "b").unwrap().len(), 1);
+        file.set_len(LARGEST + 1).unwrap();
+        assert!(objects(bucket.path(), "b").unwrap_err().0.contains("5 TB"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Profile, Refusal};
+use super::{Engine, Profile, Refusal, pages};
 use crate::server::Product;
 
 /// One backup.
@@ -14,6 +14,13 @@ pub(super) struct Link {
     pub dir: PathBuf,
     checkpoints: BTreeMap<String, String>,
     info: BTreeMap<String, String>,
+}
+
+/// `8.0.36-28` is 8, 0, 36.
+pub(super) fn numbers(version: &str) -> (u32, u32, u32) {
+    let mut parts = version.split(|c: char| !c.is_ascii_digit());
+    let mut next = || parts.next().and_then(|part| part.parse().ok()).unwrap_or(0);
+    (next(), next(), next())
 }
 
 /// `key = value`, a line each.
@@ -87,14 +94,26 @@ impl Link {
         self.info.get("server_version").map_or("", String::as_str)
     }
 
+    fn numbers(&self) -> (u32, u32, u32) {
+        numbers(self.version())
+    }
+
     fn series(&self) -> (u32, u32) {
-        let mut parts = self.version().split(|c: char| !c.is_ascii_digit());
-        let mut next = || parts.next().and_then(|part| part.parse().ok()).unwrap_or(0);
-        (next(), next())
+        let (major, minor, _) = self.numbers();
+        (major, minor)
     }
 
     fn is_mariadb(&self) -> bool {
         self.version().contains("MariaDB")
+    }
+
+    /// `8.0.36-28` is Percona Server's, as are its dictionaries of compressed columns.
+    fn is_percona(&self) -> bool {
+        let build = self.version().split('-').nth(1).unwrap_or_default();
+        let own = ["frm", "ibd"].iter().any(|ending| {
+            self.dir.join(format!("mysql/compression_dictionary.{ending}")).is_file()
+        });
+        own || !build.is_empty() && build.bytes().all(|byte| byte.is_ascii_digit())
     }
 
     /// Which server starts on it.
@@ -146,9 +165,33 @@ impl Link {
     }
 }
 
+/// What Aurora refuses and a rehearsal doesn't.
+struct Gate {
+    profile: Profile,
+    remarks: Vec<String>,
+}
+
+impl Gate {
+    fn refuse(&mut self, what: &str, which: &str) -> Result<(), Refusal> {
+        if self.profile == Profile::Aurora {
+            return Err(Refusal(format!("{what} ({which}) isn't supported")));
+        }
+        let remark = format!("Rehearsal: {what} passes here; Aurora refuses it");
+        if !self.remarks.contains(&remark) {
+            self.remarks.push(remark);
+        }
+        Ok(())
+    }
+}
+
 /// Refuses what Aurora refuses; returns what was let pass all the same.
-pub(super) fn judge(links: &[Link], root: &Path, profile: Profile) -> Result<Vec<String>, Refusal> {
-    let mut remarks = Vec::new();
+pub(super) fn judge(
+    links: &[Link],
+    root: &Path,
+    profile: Profile,
+    engine: Engine,
+) -> Result<Vec<String>, Refusal> {
+    let mut gate = Gate { profile, remarks: Vec::new() };
     let refuse = |what: String| Err(Refusal(what));
     for link in links {
         let info = |name: &str| link.info.get(name).map_or("", String::as_str);
@@ -190,24 +233,70 @@ pub(super) fn judge(links: &[Link], root: &Path, profile: Profile) -> Result<Vec
         if path != "ibdata1:12M:autoextend" {
             return refuse(format!("{name} has innodb_data_file_path = {path}"));
         }
-        let what = match (link.is_mariadb(), link.series()) {
-            (true, _) => Some("a backup of MariaDB"),
-            (false, (5, 7) | (8, 0)) => None,
-            (false, (5, 6)) => Some("a backup of MySQL 5.6"),
-            (false, _) => return refuse(format!("MySQL {} isn't supported", link.version())),
-        };
-        if let Some(what) = what {
-            if profile == Profile::Aurora {
-                return refuse(format!("{what} ({}) isn't supported", link.version()));
+        let version = link.version();
+        match (link.is_mariadb(), link.series()) {
+            (true, _) => gate.refuse("a backup of MariaDB", version)?,
+            (false, (5, 7) | (8, 0)) => fits(link, engine)?,
+            (false, (5, 6)) => gate.refuse("a backup of MySQL 5.6", version)?,
+            (false, _) => return refuse(format!("MySQL {version} isn't supported")),
+        }
+        if link.is_percona() {
+            gate.refuse("a backup of Percona Server", version)?;
+        }
+        if !link.is_mariadb() {
+            let groups = settings.get("innodb_log_files_in_group").filter(|count| *count != "2");
+            if let Some(count) = groups.filter(|_| link.series() < (8, 0)) {
+                gate.refuse("innodb_log_files_in_group other than 2", count)?;
             }
-            let remark = format!("Rehearsal: {what} passes here; Aurora refuses it");
-            if !remarks.contains(&remark) {
-                remarks.push(remark);
-            }
+            tables(link, &mut gate)?;
         }
     }
     no_strange_files(root)?;
-    Ok(remarks)
+    Ok(gate.remarks)
+}
+
+/// Whether the cluster's version takes a backup of this MySQL.
+fn fits(link: &Link, engine: Engine) -> Result<(), Refusal> {
+    let (server, version) = (link.numbers(), link.version());
+    let refuse = |what: String| Err(Refusal(what));
+    let (major, minor, patch) = engine.mysql;
+    if (major, minor) != link.series() || server > engine.mysql {
+        return refuse(format!(
+            "a backup of MySQL {version} can't be restored to a version that is compatible with MySQL \
+             {major}.{minor}.{patch}"
+        ));
+    }
+    if engine.aurora >= (3, 5) && [(8, 0, 11), (8, 0, 13), (8, 0, 15)].contains(&server) {
+        return refuse(format!("MySQL {version} isn't supported by Aurora 3.05 and later"));
+    }
+    let Some(tool) = link.info.get("tool_version") else { return Ok(()) };
+    let (major, minor, patch) = numbers(tool);
+    let sound = match link.series() {
+        (5, 7) => (major, minor) == (2, 4),
+        _ => (major, minor) == (8, 0) && patch >= server.2,
+    };
+    if sound {
+        return Ok(());
+    }
+    refuse(format!("XtraBackup {tool} isn't supported for MySQL {version}"))
+}
+
+fn tables(link: &Link, gate: &mut Gate) -> Result<(), Refusal> {
+    let found = pages::look(&link.dir).map_err(Refusal::io("reading the backup"))?;
+    // These no server opens without the source's keys and directories.
+    if let Some(table) = found.encrypted.first() {
+        return Err(Refusal(format!("the tablespace of {table} is encrypted")));
+    }
+    if let Some(table) = found.elsewhere.first() {
+        return Err(Refusal(format!("{table} lies outside the data directory")));
+    }
+    if let Some(table) = found.row_format.first() {
+        gate.refuse("a table with ROW_FORMAT=COMPRESSED", table)?;
+    }
+    if let Some(table) = found.page_compression.first() {
+        gate.refuse("a table with page compression", table)?;
+    }
+    Ok(())
 }
 
 fn no_strange_files(dir: &Path) -> Result<(), Refusal> {

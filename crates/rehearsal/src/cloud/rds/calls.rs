@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::state::{Cluster, Group, Instance, Pairs};
 use super::xml::{leaf, list, maybe, node};
 use super::{SUBNET_GROUP, Shared, work};
-use crate::cloud::cluster::Profile;
+use crate::cloud::cluster::{Engine, Profile};
 
 /// Why a request is refused.
 #[derive(Clone, Debug)]
@@ -217,14 +217,23 @@ fn restore(shared: &Arc<Shared>, form: &Form) -> Result<String, Refused> {
         ));
     }
     let known = versions(shared).into_iter().find(|(name, ..)| *name == version);
-    let Some((_, family, _)) = known else {
+    let Some((name, family, description)) = known else {
         return Err(Refused::new(
             "InvalidParameterCombination",
             format!("Cannot find version {version} for aurora-mysql"),
         ));
     };
     if let Some(name) = form.get("DBSubnetGroupName") {
-        subnets(name)?;
+        let zones = subnets(name)?.iter().collect::<std::collections::BTreeSet<_>>().len();
+        if zones < 2 {
+            return Err(Refused::new(
+                "DBSubnetGroupDoesNotCoverEnoughAZs",
+                format!(
+                    "The DB subnet group doesn't meet Availability Zone (AZ) coverage requirement. Current AZ \
+                     coverage: {zones}. Add subnets to cover at least 2 AZs."
+                ),
+            ));
+        }
     }
     let default = format!("default.{family}");
     let group = form.get("DBClusterParameterGroupName").unwrap_or(&default).to_owned();
@@ -265,6 +274,7 @@ fn restore(shared: &Arc<Shared>, form: &Form) -> Result<String, Refused> {
             parameter_group: group.clone(),
             subnet_group: form.get("DBSubnetGroupName").map(str::to_owned),
             port: None,
+            percent: None,
             tags: form.two("Tags.Tag", "Key", "Value"),
         };
         state.clusters.insert(identifier.clone(), cluster.clone());
@@ -277,6 +287,7 @@ fn restore(shared: &Arc<Shared>, form: &Form) -> Result<String, Refused> {
         bucket.to_owned(),
         form.get("S3Prefix").unwrap_or_default().to_owned(),
         (user.to_owned(), password.to_owned()),
+        Engine::read(name, description),
     );
     Ok(node("DBCluster", &cluster_xml(&cluster, &[])))
 }
@@ -297,7 +308,8 @@ fn cluster_xml(cluster: &Cluster, members: &[String]) -> String {
         + &leaf("MasterUsername", &cluster.master_user)
         + &leaf("ClusterCreateTime", &cluster.created.to_string())
         + &leaf("DBClusterParameterGroup", &cluster.parameter_group)
-        + &maybe("DBSubnetGroup", cluster.subnet_group.as_deref());
+        + &maybe("DBSubnetGroup", cluster.subnet_group.as_deref())
+        + &maybe("PercentProgress", cluster.percent.map(|percent| percent.to_string()).as_deref());
     if let Some(port) = cluster.port {
         xml += &(leaf("Endpoint", "127.0.0.1") + &leaf("Port", &port.to_string()));
     }

@@ -26,6 +26,8 @@ pub(super) struct Cluster {
     pub parameter_group: String,
     pub subnet_group: Option<String>,
     pub port: Option<u16>,
+    /// How far a migration is, while it goes on.
+    pub percent: Option<u8>,
     pub tags: Pairs,
 }
 
@@ -158,6 +160,7 @@ impl State {
                 parameter_group: "default.aurora-mysql8.0".into(),
                 subnet_group: None,
                 port: None,
+                percent: None,
                 tags: Pairs::new(),
             },
         );

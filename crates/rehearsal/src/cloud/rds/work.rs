@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{PositionEvent, Shared};
-use crate::cloud::cluster::{self, Order, Refusal};
+use crate::cloud::cluster::{self, Engine, Order, Refusal};
 
 /// How often a held cluster looks whether it may go on.
 const LOOK: Duration = Duration::from_millis(20);
@@ -16,6 +16,7 @@ pub(super) fn restore(
     bucket: String,
     prefix: String,
     (master_user, master_password): (String, String),
+    engine: Engine,
 ) {
     tokio::spawn(async move {
         let options = &shared.options;
@@ -41,6 +42,7 @@ pub(super) fn restore(
             bucket: options.root.join(bucket),
             prefix,
             profile: options.profile,
+            engine,
             dir: options.dir.join(format!("{identifier}-{number}")),
             parameters: parameters.unwrap_or_default(),
             master_user,
@@ -49,6 +51,7 @@ pub(super) fn restore(
         if !into_state(&shared, &identifier, "migrating") {
             return;
         }
+        is_at(&shared, &identifier, Some(BEGUN));
         tokio::time::sleep(options.state).await;
         while shared.faults().hold {
             tokio::time::sleep(LOOK).await;
@@ -79,6 +82,18 @@ fn into_state(shared: &Shared, identifier: &str, status: &str) -> bool {
     })
 }
 
+/// How much of a migration is done when it has begun, and when the data are there.
+const BEGUN: u8 = 25;
+const PREPARED: u8 = 75;
+
+fn is_at(shared: &Shared, identifier: &str, percent: Option<u8>) {
+    shared.change(|state| {
+        if let Some(cluster) = state.clusters.get_mut(identifier) {
+            cluster.percent = percent;
+        }
+    });
+}
+
 /// State and event in one go.
 fn fail(shared: &Shared, identifier: &str, message: String) {
     shared.change(|state| {
@@ -87,6 +102,7 @@ fn fail(shared: &Shared, identifier: &str, message: String) {
             && cluster.status != "deleting"
         {
             cluster.status = "migration-failed".to_owned();
+            cluster.percent = None;
         }
     });
 }
@@ -105,6 +121,7 @@ async fn bring_up(shared: &Shared, identifier: &str, order: Order) -> Result<(),
     })
     .await
     .map_err(|error| refused(&error))??;
+    is_at(shared, identifier, Some(PREPARED));
     let (position, remarks) = (prepared.position.clone(), prepared.remarks.clone());
     let server = cluster::start(prepared, &order).await.map_err(|error| {
         tracing::warn!(%error, "the restored server");
@@ -133,6 +150,7 @@ async fn bring_up(shared: &Shared, identifier: &str, order: Order) -> Result<(),
         }
         if let Some(cluster) = state.clusters.get_mut(identifier) {
             cluster.port = Some(port);
+            cluster.percent = None;
         }
     });
     if !into_state(shared, identifier, "available") {
