@@ -3,12 +3,21 @@
 use std::{path::Path, time::Duration};
 
 use daybreak::{
-    engine::{Entry, Journal, Phase, State, StepPhase},
+    engine::{Entry, Finding, Journal, Phase, Severity, State, StepPhase, noted},
     error::{Error, Exit, Kind, Result},
 };
+use serde::Serialize;
 
 use super::Session;
 use crate::directory;
+
+/// The state, and what the steps found.
+#[derive(Serialize)]
+struct Status<'a> {
+    #[serde(flatten)]
+    state: &'a State,
+    findings: &'a [Finding],
+}
 
 fn read(directory: &Path) -> Result<Journal> {
     if !Journal::exists(directory) {
@@ -62,8 +71,10 @@ fn headline(state: &State) -> String {
 pub fn status(session: &Session<'_>, directory: &Path) -> Result<Exit> {
     let journal = read(directory)?;
     let state = journal.state();
+    let entries = journal.entries()?;
+    let findings = noted(&entries);
     if session.global.json.is_some() {
-        session.ui.document(&state);
+        session.ui.document(&Status { state: &state, findings: &findings });
         return Ok(Exit::Done);
     }
     session.ui.line(&headline(&state));
@@ -73,7 +84,13 @@ pub fn status(session: &Session<'_>, directory: &Path) -> Result<Exit> {
     for (step, phase) in &state.steps {
         session.ui.line(&format!("  {:<16} {}", step, word(*phase)));
     }
-    let entries = journal.entries()?;
+    let is = |severity| move |finding: &&Finding| finding.severity == severity;
+    for finding in findings.iter().filter(is(Severity::Warning)) {
+        session.ui.line(&format!("warning  {}: {}; {}", finding.id, finding.why, finding.remedy));
+    }
+    for finding in findings.iter().filter(is(Severity::Note)) {
+        session.ui.line(&format!("note     {}: {}", finding.id, finding.why));
+    }
     if let Some(error) = entries.iter().rev().find_map(|record| match &record.entry {
         Entry::StepFailed { error, .. } => Some(error),
         _ => None,

@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Context, Entry, Finding, Phase, Severity, Step, StepPhase, SwitchOptions};
+use super::{
+    Context, Entry, FINDINGS, Finding, Phase, Severity, Step, StepPhase, SwitchOptions, noted,
+};
 use crate::{
     error::{Error, Kind, Result, Retry},
     event::Event,
@@ -228,11 +230,31 @@ impl Runner {
                 return Err(blocked(step.id(), &blockers));
             }
             journal.append(Entry::StepStarted { step: step.id().to_string() })?;
+            self.tell(step.id(), &findings)?;
             step.run(context).await?;
             journal.append(Entry::StepFinished { step: step.id().to_string() })?;
         }
         step.verify(context).await?;
         journal.append(Entry::StepVerified { step: step.id().to_string() })?;
+        Ok(())
+    }
+
+    /// Says and notes what a step's check found; what was found before isn't said again.
+    fn tell(&self, step: &str, findings: &[Finding]) -> Result<()> {
+        let (journal, events) = (&self.context.journal, &self.context.events);
+        let before: Option<Vec<Finding>> = journal.recall(step, FINDINGS)?;
+        if before.as_deref().unwrap_or_default() == findings {
+            return Ok(());
+        }
+        let known = noted(&journal.entries()?);
+        journal.record(step, FINDINGS, &findings)?;
+        for finding in findings.iter().filter(|finding| !known.contains(finding)) {
+            let (id, why, about) = (&finding.id, &finding.why, about(finding));
+            match finding.severity {
+                Severity::Note => events.info(format!("{id}: {why}{about}")),
+                _ => events.warn(format!("{id}: {why}{about}; {}", finding.remedy)),
+            }
+        }
         Ok(())
     }
 
@@ -308,18 +330,25 @@ fn asks_for_word(error: Error, options: SwitchOptions) -> Error {
     error.next(next)
 }
 
-/// The blockers of a step, each with what it concerns and its own remedy.
-fn blocked(step: &str, blockers: &[&Finding]) -> Error {
+/// What a finding concerns, in brackets: the first few.
+fn about(finding: &Finding) -> String {
     const SHOWN: usize = 5;
+    let mut objects = finding.objects.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    if finding.objects.len() > SHOWN {
+        objects += &format!(" and {} more", finding.objects.len() - SHOWN);
+    }
+    match objects.is_empty() {
+        true => String::new(),
+        false => format!(" ({objects})"),
+    }
+}
+
+/// The blockers of a step, each with what it concerns and its own remedy.
+pub(crate) fn blocked(step: &str, blockers: &[&Finding]) -> Error {
     let mut remedies: Vec<String> = Vec::new();
     let mut whys: Vec<String> = Vec::new();
     for finding in blockers {
-        let mut objects =
-            finding.objects.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
-        if finding.objects.len() > SHOWN {
-            objects += &format!(" and {} more", finding.objects.len() - SHOWN);
-        }
-        let about = if objects.is_empty() { String::new() } else { format!(" ({objects})") };
+        let about = about(finding);
         whys.push(format!("{}: {}{about}", finding.id, finding.why));
         remedies.push(match blockers.len() {
             1 => finding.remedy.clone(),

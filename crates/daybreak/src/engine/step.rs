@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::Context;
+use super::{Context, Entry, Record};
 use crate::error::Result;
 
 /// How much a finding weighs.
@@ -31,6 +31,33 @@ pub struct Finding {
     pub why: String,
     /// What to do, as exactly as possible: a statement, a setting.
     pub remedy: String,
+}
+
+/// The checkpoint of a step that holds what its check found, and what it found since.
+pub const FINDINGS: &str = "findings";
+
+/// What steps found, as far as they weren't undone since: the weightiest first, each once.
+pub fn noted(records: &[Record]) -> Vec<Finding> {
+    let mut latest: Vec<(&str, Vec<Finding>)> = Vec::new();
+    for record in records {
+        match &record.entry {
+            Entry::Checkpoint { step, name, data } if name == FINDINGS => {
+                latest.retain(|(of, _)| of != step);
+                // What another daybreak wrote in another form isn't shown.
+                latest.push((step, serde_json::from_value(data.clone()).unwrap_or_default()));
+            }
+            Entry::StepUndone { step } => latest.retain(|(of, _)| of != step),
+            _ => {}
+        }
+    }
+    let mut all: Vec<Finding> = Vec::new();
+    for finding in latest.into_iter().flat_map(|(_, findings)| findings) {
+        if !all.contains(&finding) {
+            all.push(finding);
+        }
+    }
+    all.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    all
 }
 
 /// One step of a migration.
@@ -65,4 +92,38 @@ pub trait Step: Send + Sync {
 
     /// Takes the effects back. Idempotent; handles nothing, partial and whole.
     async fn undo(&self, context: &Context) -> Result<()>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn findings_stand_as_long_as_their_step() {
+        let finding = |id: &str, severity| Finding {
+            id: id.into(),
+            severity,
+            objects: Vec::new(),
+            why: "why".into(),
+            remedy: "remedy".into(),
+        };
+        let (note, warning) = (finding("n", Severity::Note), finding("w", Severity::Warning));
+        let noted = |entries: Vec<Entry>| {
+            let at = jiff::Timestamp::UNIX_EPOCH;
+            let record = |(seq, entry)| Record { seq, at, entry };
+            noted(&(1..).zip(entries).map(record).collect::<Vec<_>>())
+        };
+        let found = |step: &str, data: serde_json::Value| Entry::Checkpoint {
+            step: step.into(),
+            name: FINDINGS.into(),
+            data,
+        };
+        let of = |step, findings: &[&Finding]| found(step, serde_json::json!(findings));
+        let undone = Entry::StepUndone { step: "a".into() };
+        let both = vec![of("a", &[&note]), of("b", &[&note, &warning])];
+        assert_eq!(noted(both.clone()), [warning.clone(), note.clone()]);
+        assert_eq!(noted([both, vec![of("b", &[]), undone]].concat()), []);
+        let odd = vec![found("a", serde_json::json!("odd")), of("b", &[&note])];
+        assert_eq!(noted(odd), [note]);
+    }
 }
