@@ -163,6 +163,10 @@ pub enum Verb {
         /// Assess against a target version that isn't there yet, such as 8.0.42.
         #[arg(long, value_name = "V", conflicts_with = "target")]
         target_version: Option<String>,
+        /// By which route. Default: the plan's, else logical. The physical one makes its target: what
+        /// Aurora would refuse a backup of the source for is looked for instead.
+        #[arg(long, value_enum, conflicts_with = "target_version")]
+        route: Option<Route>,
     },
     /// Makes the plan: the numbered checklist with the rollback of each step beside it.
     Plan {

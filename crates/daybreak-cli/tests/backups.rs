@@ -5,6 +5,8 @@
 mod across;
 #[path = "backups/chain.rs"]
 mod chain;
+#[path = "backups/configured.rs"]
+mod configured;
 #[path = "support/disk.rs"]
 mod disk;
 #[path = "backups/failures.rs"]

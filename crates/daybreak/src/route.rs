@@ -5,15 +5,15 @@
 use crate::{
     config::Config,
     engine::{
-        Fingerprint, Journal, Plan, PlannedStep, PositionBy, ReplicationMode, Route, Step,
-        target_of,
+        Finding, Fingerprint, Journal, Plan, PlannedStep, PositionBy, ReplicationMode, Route, Step,
+        step::blocked, target_of,
     },
     error::{Error, Kind, Result},
     event::Events,
     mysql::{Session, Side},
     source::{
         assess::{Assessment, NO_REPLICATION, Survey, TargetSpec, Wishes},
-        backup::step::TakeBackup,
+        backup::{self, step::TakeBackup},
         preflight::Preflight,
         prepare::PrepareSource,
     },
@@ -26,7 +26,7 @@ use crate::{
         rows::CopyRows,
         schema::CreateSchema,
     },
-    transit::step::Upload,
+    transit::{inspect::rules, step::Upload},
 };
 
 /// Looks at both servers and makes the plan. Blockers are in the assessment; whoever runs the plan
@@ -39,8 +39,11 @@ pub async fn make_plan(
     route: Route,
     events: &Events,
 ) -> Result<(Plan, Assessment)> {
+    if route == Route::Physical {
+        refuse_other_replication(config)?;
+    }
     events.detail(format!("looking at {} and {}", config.source, config.target));
-    let wishes = Wishes::of(config);
+    let wishes = Wishes::by(config, route);
     let target = match route {
         Route::Logical => TargetSpec::Url(Box::new(config.target.clone())),
         // It is made on the way.
@@ -50,13 +53,8 @@ pub async fn make_plan(
     let mut assessment = survey.judge();
     assessment.on_route(route);
     refuse_impossible(&assessment)?;
-    if route == Route::Physical && config.replication.mode != ReplicationMode::Native {
-        return Err(Error::new(
-            Kind::Config,
-            "the physical route replicates from the backup's coordinates: it has no other mode",
-        )
-        .at("replication.mode")
-        .next("mode = \"native\", or --route logical"));
+    if route == Route::Physical {
+        refuse_unrestorable(&assessment)?;
     }
     let catalog = survey.catalog();
     let mut tables: Vec<(String, u64, u64)> = catalog
@@ -82,7 +80,7 @@ pub async fn make_plan(
         route,
         reason: match route {
             Route::Logical => format!("{}{because}", assessment.route.reason),
-            Route::Physical => "asked for: a physical backup is restored as a new cluster; replication begins at the backup's file and position".into(),
+            Route::Physical => assessment.route.reason.clone(),
         },
         streamed: route == Route::Physical && config.backup.stream,
         replication: config.replication.mode,
@@ -119,6 +117,38 @@ fn refuse_impossible(assessment: &Assessment) -> Result<()> {
             .next(finding.remedy.clone())),
         None => Ok(()),
     }
+}
+
+/// Replication of which the physical route knows nothing.
+fn refuse_other_replication(config: &Config) -> Result<()> {
+    let (what, key, next) = if config.replication.mode != ReplicationMode::Native {
+        (
+            "the physical route replicates from the backup's coordinates: it has no other mode",
+            "replication.mode",
+            "mode = \"native\", or --route logical",
+        )
+    } else if config.replication.position == Some(PositionBy::Gtid) {
+        (
+            "the physical route begins at the backup's file and position, which the backup and the restored \
+             cluster's own event must agree on: the event names no GTIDs",
+            "replication.position",
+            "position = \"auto\" or \"file\" in [replication], or --route logical",
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(Kind::Config, what).at(key).next(next))
+}
+
+/// A source of which no backup could be restored gets no plan: it would fail hours later.
+fn refuse_unrestorable(assessment: &Assessment) -> Result<()> {
+    let broken: Vec<&Finding> =
+        assessment.blockers().filter(|finding| rules::rule(&finding.id).is_some()).collect();
+    if let Some(error) = blocked("no backup of this source can be restored", &broken) {
+        return Err(error);
+    }
+    // Whatever the rules: there must be a tool.
+    backup::tool::needed(&assessment.facts.source.dialect).map(drop)
 }
 
 /// The steps of a plan, in order.

@@ -1,5 +1,7 @@
 //! Looking at real backups, whole and damaged: what they are, whether they are whole, what Aurora says.
 
+#[path = "inspect/beforehand.rs"]
+mod beforehand;
 #[path = "inspect/bent.rs"]
 mod bent;
 #[path = "inspect/chains.rs"]

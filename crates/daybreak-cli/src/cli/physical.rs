@@ -219,7 +219,14 @@ pub enum BackupVerb {
     /// It runs on the source's own host, as a user that may read its data directory. The tool that fits
     /// the server is found on PATH: XtraBackup 2.4 for MySQL 5.7, XtraBackup 8.0 (not older than the
     /// server) for 8.0, mariadb-backup of the server's series for MariaDB. The account's privileges are
-    /// checked first, and the missing GRANT is printed.
+    /// checked first, and the missing GRANT is printed. What isn't given is as [source] and [backup] in
+    /// daybreak.toml say, if --dir has one.
+    ///
+    /// There is no option to leave the tool's lock out (--no-lock): it is what makes the coordinates
+    /// those of the data. XtraBackup 8.0 and mariadb-backup hold back DDL and non-transactional tables
+    /// for moments only; XtraBackup 2.x on MySQL 5.x holds back all writes while it copies what isn't
+    /// InnoDB, and gives up (after 300 s) rather than queue behind long statements. Of a replica the
+    /// backup has its own coordinates: it must log what it applies (log_replica_updates).
     Take(Box<TakeBackup>),
     /// Merges a full backup and its incremental ones into one on which a server starts.
     ///
@@ -249,8 +256,11 @@ pub enum BackupVerb {
     },
 }
 
+/// What isn't given is as [source] and [backup] of the directory's daybreak.toml say, if there is one.
 #[derive(Debug, Args)]
 pub struct TakeBackup {
+    #[command(flatten)]
+    pub directory: Directory,
     #[command(flatten)]
     pub servers: Servers,
     /// The directory of the backups and of their manifest (daybreak-backups.json); each backup gets a

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use daybreak::{
     config::Config,
-    engine::Severity,
+    engine::{Journal, Route, Severity},
     error::{Exit, Result},
     select::Selection,
     source::assess::{self, Assessment, TargetSpec, Wishes},
@@ -20,8 +20,14 @@ pub async fn assess(
     servers: &Servers,
     select: &Select,
     target_version: Option<String>,
+    route: Option<Route>,
 ) -> Result<Exit> {
     log_to(session, None)?;
+    let route = match (route, &target_version) {
+        (Some(route), _) => route,
+        (None, None) => planned(directory).unwrap_or(Route::Logical),
+        (None, Some(_)) => Route::Logical,
+    };
     let mut overrides = servers.overrides()?;
     let configured = directory.join(daybreak::config::FILE).exists();
     // Without a target the source alone is assessed; the configuration wants one all the same.
@@ -34,18 +40,25 @@ pub async fn assess(
     if !given.is_everything() {
         config.select = given;
     }
-    let target = match (target_version, no_target) {
+    let target = match (target_version, no_target || route == Route::Physical) {
         (Some(version), _) => TargetSpec::Version(version),
         (None, true) => TargetSpec::None,
         (None, false) => TargetSpec::Url(Box::new(config.target.clone())),
     };
-    let found = assess::assess(&config.source, &target, &Wishes::of(&config)).await?;
+    let mut found = assess::assess(&config.source, &target, &Wishes::by(&config, route)).await?;
+    found.on_route(route);
     if session.global.json.is_some() {
         session.ui.document(&found);
     } else {
         print(session, &found);
     }
     Ok(if found.blockers().next().is_some() { Exit::Found } else { Exit::Done })
+}
+
+/// The route of the directory's plan, if it has one that can be read.
+fn planned(directory: &Path) -> Option<Route> {
+    let journal = Journal::exists(directory).then(|| Journal::open(directory))?;
+    Some(journal.ok()?.plan().ok()?.route)
 }
 
 fn print(session: &Session<'_>, found: &Assessment) {
@@ -79,7 +92,11 @@ fn print(session: &Session<'_>, found: &Assessment) {
         }
     }
     session.ui.line("");
-    session.ui.line(&format!("route: logical: {}", found.route.reason));
+    let route = match found.route.route {
+        Route::Logical => "logical",
+        Route::Physical => "physical",
+    };
+    session.ui.line(&format!("route: {route}: {}", found.route.reason));
     let count = |severity| found.findings.iter().filter(|f| f.severity == severity).count();
     session.ui.line(&format!(
         "{} blockers, {} warnings, {} notes; about {} rows, {:.1} MiB, {} s to copy at {} MiB/s",

@@ -65,8 +65,9 @@ pub async fn dispatch(cli: Cli, password_was_in_argv: bool) -> Exit {
 async fn verb(session: &Session<'_>, verb: Verb) -> Result<Exit> {
     match verb {
         Verb::Init { directory, force } => init::init(session, &directory.dir, force),
-        Verb::Assess { directory, servers, select, target_version } => {
-            assess::assess(session, &directory.dir, &servers, &select, target_version).await
+        Verb::Assess { directory, servers, select, target_version, route } => {
+            let route = route.map(Into::into);
+            assess::assess(session, &directory.dir, &servers, &select, target_version, route).await
         }
         Verb::Plan { directory, servers, route, markdown } => {
             run::plan(session, &directory.dir, &servers, route.into(), markdown.as_deref()).await

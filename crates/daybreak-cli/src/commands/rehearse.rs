@@ -55,6 +55,16 @@ fn failed(error: impl std::error::Error + Send + Sync + 'static) -> Error {
 /// Rehearses.
 pub async fn rehearse(session: &Session<'_>, options: Rehearse) -> Result<Exit> {
     let begun = Instant::now();
+    if options.route == Route::Physical && (options.position == Position::Gtid || options.downtime)
+    {
+        return Err(Error::new(
+            Kind::Usage,
+            "the physical route begins at the backup's file and position: it has neither GTID auto position nor \
+             an accepted downtime",
+        )
+        .at(if options.downtime { "--downtime" } else { "--position gtid" })
+        .next("leave it out, or rehearse it with --route logical"));
+    }
     let directory = match &options.dir {
         Some(dir) => dir.clone(),
         None => {

@@ -7,8 +7,8 @@ use std::{path::Path, time::Duration};
 use daybreak::{
     config::Config,
     engine::{
-        Entry, Finding, Journal, Phase, ReplicationMode, Route, State, StepPhase, context::RESTORE,
-        target_of,
+        Entry, Finding, Journal, Phase, ReplicationMode, Route, Severity, State, StepPhase,
+        context::RESTORE, noted, target_of,
     },
     error::{Error, Exit, Kind, Result},
     report::{Outcome, Report},
@@ -96,6 +96,8 @@ struct Shown<'a> {
     failure: Option<String>,
     /// That it is none to Amazon Aurora, if it isn't.
     rehearsal: Option<&'static str>,
+    /// What the steps found.
+    findings: &'a [Finding],
 }
 
 /// Whether a backup is restored that Amazon Aurora might refuse: by the journal once it is, and until then by
@@ -123,8 +125,9 @@ pub async fn status(session: &Session<'_>, directory: &Path, servers: &Servers) 
     let failure = report
         .filter(|verdict| verdict.outcome == Outcome::Failed)
         .and_then(|verdict| verdict.detail);
+    let findings = noted(&journal.entries()?);
     if session.global.json.is_some() {
-        session.ui.document(&Shown { state: &state, replication, failure, rehearsal });
+        session.ui.document(&Shown { state: &state, replication, failure, rehearsal, findings: &findings });
         return Ok(Exit::Done);
     }
     session.ui.line(&headline(&state, replication.as_ref()));
@@ -136,6 +139,13 @@ pub async fn status(session: &Session<'_>, directory: &Path, servers: &Servers) 
     }
     for (step, phase) in &state.steps {
         session.ui.line(&format!("  {:<16} {}", step, word(*phase)));
+    }
+    let is = |severity| move |finding: &&Finding| finding.severity == severity;
+    for finding in findings.iter().filter(is(Severity::Warning)) {
+        session.ui.line(&format!("warning  {}: {}; {}", finding.id, finding.why, finding.remedy));
+    }
+    for finding in findings.iter().filter(is(Severity::Note)) {
+        session.ui.line(&format!("note     {}: {}", finding.id, finding.why));
     }
     if let Some(health) = replication {
         session.ui.line(&health.why);

@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Context, Entry, Finding, Phase, Severity, Step, StepPhase, SwitchOptions, step};
+use super::{
+    Context, Entry, FINDINGS, Finding, Phase, Severity, Step, StepPhase, SwitchOptions, noted, step,
+};
 use crate::{
     error::{Error, Kind, Result, Retry},
     event::Event,
@@ -231,22 +233,41 @@ impl Runner {
         }
         if self.phase(step) != StepPhase::Finished {
             let mut findings = step.check(context).await?;
-            findings.retain(|finding| finding.severity == Severity::Blocker);
             if let Some(options) = self.asked_anew(step) {
-                for finding in &mut findings {
+                for finding in findings.iter_mut().filter(|one| one.severity == Severity::Blocker) {
                     finding.remedy = with_word(&finding.remedy, options);
                 }
             }
-            let blockers: Vec<&Finding> = findings.iter().collect();
+            let blockers: Vec<&Finding> =
+                findings.iter().filter(|one| one.severity == Severity::Blocker).collect();
             if let Some(error) = step::blocked(&format!("{} can't begin", step.id()), &blockers) {
                 return Err(error);
             }
             journal.append(Entry::StepStarted { step: step.id().to_string() })?;
+            self.tell(step.id(), &findings)?;
             step.run(context).await?;
             journal.append(Entry::StepFinished { step: step.id().to_string() })?;
         }
         step.verify(context).await?;
         journal.append(Entry::StepVerified { step: step.id().to_string() })?;
+        Ok(())
+    }
+
+    /// Says and notes what a step's check found; what was found before isn't said again.
+    fn tell(&self, step: &str, findings: &[Finding]) -> Result<()> {
+        let (journal, events) = (&self.context.journal, &self.context.events);
+        let before: Option<Vec<Finding>> = journal.recall(step, FINDINGS)?;
+        if before.as_deref().unwrap_or_default() == findings {
+            return Ok(());
+        }
+        let known = noted(&journal.entries()?);
+        journal.record(step, FINDINGS, &findings)?;
+        for finding in findings.iter().filter(|finding| !known.contains(finding)) {
+            match finding.severity {
+                Severity::Note => events.info(finding.line()),
+                _ => events.warn(format!("{}; {}", finding.line(), finding.remedy)),
+            }
+        }
         Ok(())
     }
 

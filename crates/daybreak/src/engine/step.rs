@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::Context;
+use super::{Context, Entry, Record};
 use crate::error::{Error, Kind, Result};
 
 /// How much a finding weighs.
@@ -33,34 +33,64 @@ pub struct Finding {
     pub remedy: String,
 }
 
-/// How many objects of a blocker are named; the finding has all.
+/// How many objects of a finding are named; the finding has all.
 const NAMED: usize = 5;
+
+impl Finding {
+    /// What is wrong, with the first of what it concerns, in one line.
+    pub(crate) fn line(&self) -> String {
+        let mut objects = self.objects.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+        if self.objects.len() > NAMED {
+            objects += &format!(" and {} more", self.objects.len() - NAMED);
+        }
+        let about = if objects.is_empty() { String::new() } else { format!(" ({objects})") };
+        format!("{}: {}{about}", self.id, self.why)
+    }
+}
 
 /// The refusal that names blockers, each with what it concerns and its own remedy: one in a line, several
 /// each on lines of its own. None without one.
 pub(crate) fn blocked(what: &str, blockers: &[&Finding]) -> Option<Error> {
-    let why = |finding: &Finding| {
-        let mut objects =
-            finding.objects.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
-        if finding.objects.len() > NAMED {
-            objects += &format!(" and {} more", finding.objects.len() - NAMED);
-        }
-        let about = if objects.is_empty() { String::new() } else { format!(" ({objects})") };
-        format!("{}: {}{about}", finding.id, finding.why)
-    };
     Some(match blockers {
         [] => return None,
-        [one] => Error::new(Kind::Blocked, format!("{what}: {}", why(one))).next(&one.remedy),
+        [one] => Error::new(Kind::Blocked, format!("{what}: {}", one.line())).next(&one.remedy),
         several => {
             let mut text = format!("{what}: {} blockers", several.len());
             for finding in several {
                 let remedy = finding.remedy.replace('\n', "\n            ");
-                text += &format!("\n  {}\n    remedy: {remedy}", why(finding));
+                text += &format!("\n  {}\n    remedy: {remedy}", finding.line());
             }
             Error::new(Kind::Blocked, text)
                 .next("do what each remedy says, then go on with `daybreak resume`")
         }
     })
+}
+
+/// The checkpoint of a step that holds what its check found, and what it found since.
+pub const FINDINGS: &str = "findings";
+
+/// What steps found, as far as they weren't undone since: the weightiest first, each once.
+pub fn noted(records: &[Record]) -> Vec<Finding> {
+    let mut latest: Vec<(&str, Vec<Finding>)> = Vec::new();
+    for record in records {
+        match &record.entry {
+            Entry::Checkpoint { step, name, data } if name == FINDINGS => {
+                latest.retain(|(of, _)| of != step);
+                // What another daybreak wrote in another form isn't shown.
+                latest.push((step, serde_json::from_value(data.clone()).unwrap_or_default()));
+            }
+            Entry::StepUndone { step } => latest.retain(|(of, _)| of != step),
+            _ => {}
+        }
+    }
+    let mut all: Vec<Finding> = Vec::new();
+    for finding in latest.into_iter().flat_map(|(_, findings)| findings) {
+        if !all.contains(&finding) {
+            all.push(finding);
+        }
+    }
+    all.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    all
 }
 
 /// One step of a migration.
@@ -120,5 +150,34 @@ mod tests {
             "it can't begin: 2 blockers\n  a: a is wrong (o0, o1, o2, o3, o4 and 2 more)\n    remedy: mend a;\n            \
              then look\n  b: b is wrong\n    remedy: mend b\n  next:  do what each remedy says, then go on with `daybreak resume`"
         );
+    }
+
+    #[test]
+    fn findings_stand_as_long_as_their_step() {
+        let finding = |id: &str, severity| Finding {
+            id: id.into(),
+            severity,
+            objects: Vec::new(),
+            why: "why".into(),
+            remedy: "remedy".into(),
+        };
+        let (note, warning) = (finding("n", Severity::Note), finding("w", Severity::Warning));
+        let noted = |entries: Vec<Entry>| {
+            let at = jiff::Timestamp::UNIX_EPOCH;
+            let record = |(seq, entry)| Record { seq, at, entry };
+            noted(&(1..).zip(entries).map(record).collect::<Vec<_>>())
+        };
+        let found = |step: &str, data: serde_json::Value| Entry::Checkpoint {
+            step: step.into(),
+            name: FINDINGS.into(),
+            data,
+        };
+        let of = |step, findings: &[&Finding]| found(step, serde_json::json!(findings));
+        let undone = Entry::StepUndone { step: "a".into() };
+        let both = vec![of("a", &[&note]), of("b", &[&note, &warning])];
+        assert_eq!(noted(both.clone()), [warning.clone(), note.clone()]);
+        assert_eq!(noted([both, vec![of("b", &[]), undone]].concat()), []);
+        let odd = vec![found("a", serde_json::json!("odd")), of("b", &[&note])];
+        assert_eq!(noted(odd), [note]);
     }
 }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::{Cutover, Hook, Leftover, NotMigrated, Snapshot};
 use crate::{
     engine::{
-        Endpoint, Entry, Finding, Record, Severity,
+        Endpoint, Entry, FINDINGS, Finding, Record, Severity,
         context::{ENDPOINT, RESTORE},
     },
     switch::hook::{Ended, HookRun},
@@ -127,19 +127,21 @@ impl<'a> Checkpoints<'a> {
     }
 
     pub fn findings(&self) -> Vec<Finding> {
-        let mut findings: Vec<Finding> = self
-            .list("preflight", "findings")
-            .chain(self.list(RESTORE, "findings"))
-            .map(|value| {
-                serde_json::from_value(value.clone()).unwrap_or_else(|_| Finding {
-                    id: text(value.get("id")).unwrap_or_else(|| "unknown".into()),
-                    severity: Severity::Note,
-                    objects: Vec::new(),
-                    why: text(value.get("why")).unwrap_or_else(|| plain(value)),
-                    remedy: text(value.get("remedy")).unwrap_or_default(),
-                })
-            })
-            .collect();
+        // What a step found that was undone since was found all the same.
+        let found = self.latest.iter().filter(|((_, name), _)| *name == FINDINGS);
+        let mut findings: Vec<Finding> = Vec::new();
+        for value in found.flat_map(|(_, checkpoint)| elements(checkpoint.data)) {
+            let finding = serde_json::from_value(value.clone()).unwrap_or_else(|_| Finding {
+                id: text(value.get("id")).unwrap_or_else(|| "unknown".into()),
+                severity: Severity::Note,
+                objects: Vec::new(),
+                why: text(value.get("why")).unwrap_or_else(|| plain(value)),
+                remedy: text(value.get("remedy")).unwrap_or_default(),
+            });
+            if !findings.contains(&finding) {
+                findings.push(finding);
+            }
+        }
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         findings
     }

@@ -27,8 +27,9 @@ use crate::{
     mysql::{Catalog, Dialect, Product, ServerUrl, Session, Side},
     select::Selection,
     source::grants::Grants,
+    transit::inspection::Profile,
 };
-use inventory::Inventory;
+use inventory::{Inventory, TableOptions};
 use landing::Landing;
 pub(crate) use rules::grant_statement;
 use trial::Trial;
@@ -79,6 +80,8 @@ pub struct Wishes {
     pub definer: Definer,
     /// Whose procedures the target has, if that is prescribed.
     pub target_kind: Option<TargetKind>,
+    /// On the physical route: by whose rules a backup is judged. None: rows are copied.
+    pub restored_by: Option<Profile>,
 }
 
 impl Default for Wishes {
@@ -94,6 +97,7 @@ impl Default for Wishes {
             heartbeat: true,
             definer: Definer::Keep,
             target_kind: None,
+            restored_by: None,
         }
     }
 }
@@ -112,7 +116,14 @@ impl Wishes {
             heartbeat: config.replication.heartbeat,
             definer: config.copy.definer,
             target_kind: config.target_kind,
+            restored_by: None,
         }
+    }
+
+    /// What a configuration says, for a route.
+    pub fn by(config: &Config, route: Route) -> Self {
+        let restored_by = (route == Route::Physical).then_some(config.backup.rules);
+        Wishes { restored_by, ..Wishes::of(config) }
     }
 }
 
@@ -167,6 +178,12 @@ impl Assessment {
         if route == Route::Physical {
             self.not_migrated.retain(|one| one.kind != "account");
             self.findings.retain(|one| one.id != NOT_ASKED);
+            self.route = Recommendation {
+                route,
+                reason: "asked for: a physical backup is restored as a new cluster; replication begins at \
+                         the backup's file and position"
+                    .into(),
+            };
         }
     }
 
@@ -243,6 +260,27 @@ impl Survey {
         session.close().await;
         let source = SourceSide { url: source.clone(), facts, grants, catalog, inventory };
         Ok(Survey { source, target, wishes })
+    }
+
+    /// The tables of which something holds.
+    fn tables_with(&self, holds: impl Fn(&TableOptions) -> bool) -> Vec<String> {
+        let tables = self.source.inventory.tables.iter();
+        tables.filter(|(_, table)| holds(table)).map(|(name, _)| name.to_string()).collect()
+    }
+
+    /// Tables outside the data directory; the files of those whose definition doesn't say so.
+    fn elsewhere(&self) -> Vec<String> {
+        let mut found = self.tables_with(|table| table.options.contains("data directory="));
+        for file in self.source.inventory.server.elsewhere.iter().flatten() {
+            let path = file.strip_suffix(".ibd").unwrap_or(file);
+            let mut parts = path.rsplit('/');
+            let table = parts.next().and_then(|table| table.split('#').next()).unwrap_or_default();
+            let name = format!("{}.{table}", parts.next().unwrap_or_default());
+            if !found.contains(&name) {
+                found.push(file.clone());
+            }
+        }
+        found
     }
 
     /// What is selected of the source.
@@ -330,21 +368,10 @@ impl Survey {
     }
 
     fn recommend(&self) -> Recommendation {
-        let dialect = &self.source.facts.dialect;
-        let base = "rows are read from the source and loaded into the target; works for any \
-                    MySQL-compatible source and an existing target";
-        let physical = dialect.product == Product::Mysql
-            && matches!(dialect.version, (5, 7, _) | (8, 0, _))
-            && dialect.aurora.is_none()
-            && !self.source.facts.managed;
-        let reason = if physical {
-            format!(
-                "{base}. A physical backup might suit this source too; this version of daybreak has \
-                 only the logical route"
-            )
-        } else {
-            base.to_string()
-        };
+        let facts = &self.source.facts;
+        let restorable =
+            !facts.managed && facts.dialect.aurora.is_none() && rules::is_restorable(self);
+        let reason = by_rows(restorable && self.to_aurora());
         let reason = match self.no_replication() {
             Some(_) if self.native() => format!(
                 "{reason}. Accept a downtime (mode = \"none\" in [replication]): writes stop for the copy, since \
@@ -353,6 +380,20 @@ impl Survey {
             _ => reason,
         };
         Recommendation { route: Route::Logical, reason }
+    }
+}
+
+/// Why rows are copied; `restorable`: Aurora would restore a physical backup as well.
+fn by_rows(restorable: bool) -> String {
+    let base = "rows are read from the source and loaded into the target; works for any \
+                MySQL-compatible source and an existing target";
+    match restorable {
+        true => format!(
+            "{base}. A physical backup suits this source too, and takes less time where there is much data: it \
+             is restored as a new cluster (`daybreak assess --route physical`, `daybreak plan --route \
+             physical`, on the source's host)"
+        ),
+        false => base.to_string(),
     }
 }
 
@@ -412,7 +453,14 @@ fn version(text: &str) -> Result<Dialect> {
 
 #[cfg(test)]
 mod tests {
-    use super::version;
+    use super::{by_rows, version};
+
+    /// What this version has isn't denied.
+    #[test]
+    fn both_routes_are_told_of() {
+        assert!(by_rows(true).contains("`daybreak plan --route physical`"));
+        assert!(!by_rows(true).contains("only") && !by_rows(false).contains("physical"));
+    }
 
     #[test]
     fn versions_of_targets() {

@@ -5,13 +5,17 @@ use async_trait::async_trait;
 
 use super::{
     assess::{Assessment, TargetSpec, Wishes, assess},
-    backup::step::TakeBackup,
+    backup::{self, step::TakeBackup},
 };
 use crate::{
-    engine::{Context, Finding, Route, Step, step::blocked},
-    error::{Error, Kind, Result},
+    engine::{
+        Context, FINDINGS, Finding, Route, Severity, Step, context::RESTORE, step::blocked,
+    },
+    error::{Error, Kind, Result, Retry},
     mysql::{Catalog, Session},
     route,
+    target::restore::step::RestoreCluster,
+    transit::{self, step::Upload},
 };
 
 /// The step's name.
@@ -27,14 +31,50 @@ async fn look(context: &Context) -> Result<Assessment> {
         Route::Physical => TargetSpec::None,
         Route::Logical => TargetSpec::Url(Box::new(context.target_url()?)),
     };
-    let mut assessment =
-        assess(&context.config.source, &target, &Wishes::of(&context.config)).await?;
+    let wishes = Wishes::by(&context.config, plan.route);
+    let mut assessment = assess(&context.config.source, &target, &wishes).await?;
     assessment.on_route(plan.route);
     if plan.route == Route::Physical {
-        // A source that can't be backed up is told before anything is made there.
-        assessment.findings.extend(TakeBackup.check(context).await?);
+        assessment.findings.extend(ahead(context).await?);
     }
     Ok(assessment)
+}
+
+/// What the physical route's own steps would stop at, told before anything is made: their checks come
+/// hours later, when the backup is taken. All that is wrong is told at once.
+async fn ahead(context: &Context) -> Result<Vec<Finding>> {
+    let (mut findings, mut failed) = (Vec::<Finding>::new(), Vec::<(&str, Error)>::new());
+    for (step, checked) in [
+        (backup::step::ID, TakeBackup.check(context).await),
+        (transit::step::ID, Upload.check(context).await),
+        (RESTORE, RestoreCluster.check_ahead(context).await),
+    ] {
+        match checked {
+            Ok(found) => findings.extend(found),
+            // The same again may help, or nobody wants to know more.
+            Err(error)
+                if error.kind().retry() != Retry::No
+                    || matches!(error.kind(), Kind::Paused | Kind::Interrupted | Kind::Bug) =>
+            {
+                return Err(error);
+            }
+            // Two steps may need the same thing.
+            Err(error) if failed.iter().any(|(_, other)| other.what() == error.what()) => {}
+            Err(error) => failed.push((step, error)),
+        }
+    }
+    let blocked = findings.iter().any(|finding| finding.severity == Severity::Blocker);
+    if failed.len() == 1 && !blocked {
+        return Err(failed.remove(0).1);
+    }
+    findings.extend(failed.into_iter().map(|(step, error)| Finding {
+        id: format!("{step}.check"),
+        severity: Severity::Blocker,
+        objects: error.place().map(str::to_string).into_iter().collect(),
+        why: error.what().to_string(),
+        remedy: error.next_step().unwrap_or("look at the log, then the same command again").into(),
+    }));
+    Ok(findings)
 }
 
 #[async_trait]
@@ -57,7 +97,7 @@ impl Step for Preflight {
 
     async fn run(&self, context: &Context) -> Result<()> {
         let assessment = look(context).await?;
-        context.journal.record(STEP, "findings", &assessment.findings)?;
+        context.journal.record(STEP, FINDINGS, &assessment.findings)?;
         context.journal.record(STEP, "not_migrated", &assessment.not_migrated)?;
         let blockers: Vec<&Finding> = assessment.blockers().collect();
         blocked("the migration can't begin", &blockers).map_or(Ok(()), Err)

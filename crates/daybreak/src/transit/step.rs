@@ -93,7 +93,8 @@ impl Step for Upload {
                     .into(),
             });
         }
-        place(context)?;
+        let target = target(context).await?;
+        upload::check(&target, &context.events, &context.stop).await?;
         Ok(findings)
     }
 

@@ -344,6 +344,18 @@ pub async fn upload(
     Ok(manifest)
 }
 
+/// Whether the bucket will do, as far as it can be asked without writing to it: its Region, its encryption,
+/// and that it may be listed.
+///
+/// # Errors
+/// What stands in the way.
+pub async fn check(target: &Target, events: &Events, stop: &StopSignal) -> Result<()> {
+    bucket::check(target, events, stop).await?;
+    let prefix = target.prefix();
+    let list = || target.store.list(&target.place.bucket, &prefix, None);
+    patience::patiently(events, stop, list).await.map(drop)
+}
+
 /// What the bucket lost of a complete upload: the first object that is missing or isn't what was sent.
 /// None: it holds exactly what the manifest says.
 ///

@@ -2,7 +2,7 @@
 
 use std::{
     os::unix::fs::OpenOptionsExt,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -12,7 +12,7 @@ use rehearsal::server::{Product, Role, Server, ServerOptions, find_mariadb_backu
 
 use crate::samples::{blockers, look};
 
-fn take(program: &Path, options: &Path, arguments: &[&str], stdout: Stdio) {
+pub fn take(program: &Path, options: &Path, arguments: &[&str], stdout: Stdio) {
     let run = Command::new(program)
         .arg(format!("--defaults-file={}", options.display()))
         .args(["--backup"])
@@ -22,6 +22,21 @@ fn take(program: &Path, options: &Path, arguments: &[&str], stdout: Stdio) {
         .unwrap();
     let log = String::from_utf8_lossy(&run.stderr);
     assert!(run.status.success() && log.trim_end().ends_with("completed OK!"), "{log}");
+}
+
+/// The tool's option file, private.
+pub fn login(server: &Server, place: &Path) -> PathBuf {
+    let options = place.join("options.cnf");
+    let mut file = std::fs::OpenOptions::new();
+    let file = file.write(true).create_new(true).mode(0o600).open(&options).unwrap();
+    let text = format!(
+        "[mariadb-backup]\nuser=root\npassword={}\nsocket={}\ndatadir={}\n",
+        server.root_password(),
+        server.socket().display(),
+        server.data_dir().display()
+    );
+    std::io::Write::write_all(&mut &file, text.as_bytes()).unwrap();
+    options
 }
 
 #[tokio::test]
@@ -50,16 +65,7 @@ async fn a_tree_and_a_stream_of_mariadb() {
     let mut root = server.connect_root().await.unwrap();
     let place = tempfile::tempdir().unwrap();
     let at = |name: &str| place.path().join(name).display().to_string();
-    let options = place.path().join("options.cnf");
-    let mut file = std::fs::OpenOptions::new();
-    let file = file.write(true).create_new(true).mode(0o600).open(&options).unwrap();
-    let text = format!(
-        "[mariadb-backup]\nuser=root\npassword={}\nsocket={}\ndatadir={}\n",
-        server.root_password(),
-        server.socket().display(),
-        server.data_dir().display()
-    );
-    std::io::Write::write_all(&mut &file, text.as_bytes()).unwrap();
+    let options = login(&server, place.path());
     std::fs::create_dir(place.path().join("tree")).unwrap();
     let full = at("tree/full");
     take(&program, &options, &[&format!("--target-dir={full}")], Stdio::null());

@@ -10,6 +10,7 @@ use daybreak::{
     engine::StopSignal,
     error::{Error, Exit, Kind, Result},
     event::Events,
+    mysql::Secret,
     source::backup::{self, Request, StreamFormat, TakenBackup, Wanted},
     transit::{
         archive::blobs_of_path,
@@ -29,6 +30,9 @@ use crate::{
 /// Bytes of a stream that are handed on at once.
 const BLOCK: usize = 1_048_576;
 
+/// Stands where the configuration wants a target; nobody asks it.
+const NO_TARGET: &str = "mysql://nobody@localhost/";
+
 /// Takes one backup.
 pub async fn take(session: &Session<'_>, options: TakeBackup) -> Result<Exit> {
     log_to(session, None)?;
@@ -38,21 +42,22 @@ pub async fn take(session: &Session<'_>, options: TakeBackup) -> Result<Exit> {
             .next("give --stream a file, or leave --json out; `daybreak backup list --json` tells of the backup"));
     }
     let mut overrides = options.servers.overrides()?;
-    // A backup has no target; the configuration wants one all the same.
-    if overrides.target.is_none() {
-        overrides.target = overrides.source.clone();
-    }
-    let config = Config::from_overrides(&overrides)?;
+    // A backup has no target, and this host may lack its password; the configuration wants both all the same.
+    overrides.target = Some(NO_TARGET.into());
+    overrides.target_password = Some(Secret::new(""));
+    let config = Config::load(&options.directory.dir, &overrides)?;
     let mut how = config.backup.clone();
-    how.tool = options.tool.map(|tool| match tool {
+    let tool = options.tool.map(|tool| match tool {
         cli::BackupTool::Xtrabackup => BackupTool::Xtrabackup,
         cli::BackupTool::Innobackupex => BackupTool::Innobackupex,
         cli::BackupTool::MariadbBackup => BackupTool::MariadbBackup,
     });
-    how.program = options.program;
-    how.data_directory = options.data_directory;
+    // A program that is named here is whatever tool it is.
+    how.tool = tool.or(how.tool.filter(|_| options.program.is_none()));
+    how.program = options.program.or(how.program);
+    how.data_directory = options.data_directory.or(how.data_directory);
     how.parallel = options.parallel.unwrap_or(how.parallel).max(1);
-    how.throttle = options.throttle;
+    how.throttle = options.throttle.or(how.throttle);
     let request = Request {
         source: config.source,
         config: how,

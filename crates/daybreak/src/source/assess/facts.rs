@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The variables that are looked at, by the names of all versions.
-const VARIABLES: [&str; 45] = [
+const VARIABLES: [&str; 47] = [
     "basedir",
     "bind_address",
     "binlog_checksum",
@@ -28,6 +28,8 @@ const VARIABLES: [&str; 45] = [
     "expire_logs_days",
     "explicit_defaults_for_timestamp",
     "gtid_mode",
+    "innodb_data_file_path",
+    "innodb_log_files_in_group",
     "innodb_page_size",
     "innodb_strict_mode",
     "local_infile",

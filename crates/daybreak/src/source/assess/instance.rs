@@ -19,6 +19,8 @@ pub(super) struct Server {
     pub tablespaces: Option<Vec<String>>,
     /// Tables with a file elsewhere than in the data directory.
     pub elsewhere: Option<Vec<String>>,
+    /// Tablespaces that are encrypted: a table's as `database/table`.
+    pub encrypted: Option<Vec<String>>,
     /// Tables in `mysql` or `sys` that the server didn't put there.
     pub user_tables: Vec<String>,
     pub time_zones: bool,
@@ -43,6 +45,7 @@ impl Server {
             resource_groups: Some(Vec::new()),
             tablespaces: Some(Vec::new()),
             elsewhere: Some(Vec::new()),
+            encrypted: Some(Vec::new()),
             user_tables: Vec::new(),
             time_zones: optional(session, "SELECT 1 FROM mysql.time_zone_name LIMIT 1")
                 .await?
@@ -71,6 +74,14 @@ impl Server {
             )
             .await?;
         }
+        if session.dialect().mysql_from(8, 0, 13) {
+            server.encrypted = list(
+                session,
+                "SELECT NAME FROM information_schema.INNODB_TABLESPACES WHERE ENCRYPTION = 'Y' \
+                 ORDER BY 1",
+            )
+            .await?;
+        }
         if mysql {
             let view = if eight { "INNODB_DATAFILES" } else { "INNODB_SYS_DATAFILES" };
             server.elsewhere = list(
@@ -79,6 +90,13 @@ impl Server {
                     "SELECT PATH FROM information_schema.{view} \
                      WHERE PATH LIKE '/%.ibd' ORDER BY 1"
                 ),
+            )
+            .await?;
+        } else if session.dialect().version >= (10, 6, 0) {
+            server.elsewhere = list(
+                session,
+                "SELECT FILENAME FROM information_schema.INNODB_SYS_TABLESPACES \
+                 WHERE FILENAME LIKE '/%.ibd' ORDER BY 1",
             )
             .await?;
         }

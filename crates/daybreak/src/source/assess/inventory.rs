@@ -58,9 +58,33 @@ impl Object {
 /// What the catalog doesn't say about a table.
 #[derive(Debug, Clone)]
 pub(super) struct TableOptions {
-    /// `CREATE_OPTIONS`, in lower case.
+    /// `CREATE_OPTIONS`, in lower case and without quotes.
     pub options: String,
+    /// Whether InnoDB holds its rows as `ROW_FORMAT=COMPRESSED`.
+    pub row_compressed: bool,
     pub index_bytes: u64,
+}
+
+impl TableOptions {
+    /// The value of an option; none where it isn't set.
+    fn value(&self, name: &str) -> Option<&str> {
+        let mut options = self.options.split(' ').filter_map(|option| option.split_once('='));
+        options.find(|(option, _)| *option == name).map(|(_, value)| value)
+    }
+
+    /// Whether its pages are compressed: by MySQL (`COMPRESSION`) or MariaDB (`PAGE_COMPRESSED`).
+    pub fn page_compressed(&self) -> bool {
+        self.value("compression").is_some_and(|value| !matches!(value, "" | "none"))
+            || self
+                .value("page_compressed")
+                .is_some_and(|value| !matches!(value, "0" | "off" | "no"))
+    }
+
+    /// Whether it is encrypted: by MySQL (`ENCRYPTION`) or MariaDB (`ENCRYPTED`).
+    pub fn encrypted(&self) -> bool {
+        self.value("encryption") == Some("y")
+            || self.value("encrypted").is_some_and(|value| matches!(value, "yes" | "on" | "1"))
+    }
 }
 
 /// Something in `information_schema.TABLES` that is neither a base table nor a view.
@@ -144,6 +168,7 @@ impl Inventory {
         for row in session
             .rows(
                 "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, COALESCE(CREATE_OPTIONS, '') AS OPTIONS, \
+                 COALESCE(ENGINE = 'InnoDB' AND ROW_FORMAT = 'Compressed', 0) AS ROW_COMPRESSED, \
                  COALESCE(INDEX_LENGTH, 0) AS INDEX_BYTES FROM information_schema.TABLES \
                  WHERE TABLE_SCHEMA NOT IN ('mysql', 'information_schema', 'performance_schema', 'sys') \
                  ORDER BY 1, 2",
@@ -159,7 +184,11 @@ impl Inventory {
                 self.left_out.push(name);
             } else if kind == "BASE TABLE" {
                 let options = TableOptions {
-                    options: session.field::<String>(&row, "OPTIONS")?.to_lowercase(),
+                    options: session
+                        .field::<String>(&row, "OPTIONS")?
+                        .to_lowercase()
+                        .replace(['\'', '"', '`'], ""),
+                    row_compressed: session.field::<i64>(&row, "ROW_COMPRESSED")? != 0,
                     index_bytes: session.field(&row, "INDEX_BYTES")?,
                 };
                 self.tables.insert(name, options);
@@ -365,4 +394,30 @@ pub(super) async fn list(session: &mut Session, sql: &str) -> Result<Option<Vec<
 
 pub(super) fn table(session: &Session, row: &Row, database: &str, name: &str) -> Result<TableName> {
     Ok(TableName::new(session.field::<String>(row, database)?, session.field::<String>(row, name)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_of_both_products() {
+        let of = |options: &str| TableOptions {
+            options: options.into(),
+            row_compressed: false,
+            index_bytes: 0,
+        };
+        for compressed in
+            ["compression=zlib", "partitioned page_compressed=1", "page_compressed=on"]
+        {
+            assert!(of(compressed).page_compressed(), "{compressed}");
+        }
+        for plain in ["", "compression=none", "page_compressed=0", "row_format=compressed"] {
+            assert!(!of(plain).page_compressed(), "{plain}");
+        }
+        assert!(
+            of("encryption=y").encrypted() && of("encrypted=yes encryption_key_id=2").encrypted()
+        );
+        assert!(!of("encryption=n").encrypted() && !of("encryption_key_id=1").encrypted());
+    }
 }

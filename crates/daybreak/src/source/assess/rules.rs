@@ -2,12 +2,14 @@
 
 mod activity;
 mod objects;
+mod physical;
 mod privileges;
 mod products;
 mod replication;
 mod servers;
 mod tables;
 
+pub(super) use physical::is_restorable;
 pub(crate) use privileges::grant_statement;
 
 use super::{Estimates, Survey};
@@ -19,7 +21,7 @@ const NAMED: usize = 3;
 type Rule = fn(&Survey, &Estimates, &mut Findings);
 
 /// Every rule, in the order in which a reader meets their findings (within one severity).
-const RULES: [Rule; 39] = [
+const RULES: [Rule; 40] = [
     servers::target_not_asked,
     servers::same_server,
     servers::older_target,
@@ -31,6 +33,7 @@ const RULES: [Rule; 39] = [
     servers::target_read_only,
     servers::target_occupied,
     servers::settings,
+    physical::restorable,
     tables::nothing,
     tables::missing,
     tables::engines,
@@ -132,6 +135,17 @@ impl Findings {
         remedy: impl Into<String>,
     ) {
         self.add(Severity::Note, id, objects, why, remedy);
+    }
+}
+
+/// How to do without native replication, by a route that can.
+fn without_replication(survey: &Survey) -> &'static str {
+    match survey.wishes.restored_by {
+        None => "accept a downtime: mode = \"none\" in [replication]",
+        Some(_) => {
+            "take the logical route with an accepted downtime: `daybreak plan --route logical`, \
+             mode = \"none\" in [replication]"
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     },
     config::{AwsConfig, S3Place},
     engine::{
-        Context, Endpoint, Finding, Severity, Step,
+        Context, Endpoint, FINDINGS, Finding, Severity, Step,
         context::{ENDPOINT, RESTORE},
     },
     error::{Error, Kind, Result},
@@ -25,6 +25,10 @@ use crate::{
 pub const ID: &str = RESTORE;
 /// The finding that it is a rehearsal.
 pub const RULES: &str = "backup.rules";
+
+/// What to do about a tool that was never tried.
+const VERIFY_ALL: &str = "have every row of every table compared before the cutover: mode = \"checksum\" in \
+                          [verify], which is the default";
 
 /// A stand-in answers at once; RDS is asked every 15 s.
 pub fn pace(aws: &AwsConfig, bytes: Option<u64>) -> Pace {
@@ -41,14 +45,20 @@ pub fn pace(aws: &AwsConfig, bytes: Option<u64>) -> Pace {
 pub struct RestoreCluster;
 
 impl BucketFacts {
-    /// Asks a bucket.
-    pub async fn read(store: &S3, place: &S3Place) -> Result<Self> {
+    /// Asks a bucket, not for what lies in it.
+    async fn empty(store: &S3, place: &S3Place) -> Result<Self> {
         let mut facts = BucketFacts::default();
         let found = store.bucket(&place.bucket).await?;
         facts.region = found.region;
         if let Some(AtRest::Kms(Some(key))) = found.encryption {
             facts.kms_key = Some(key);
         }
+        Ok(facts)
+    }
+
+    /// Asks a bucket.
+    pub async fn read(store: &S3, place: &S3Place) -> Result<Self> {
+        let mut facts = BucketFacts::empty(store, place).await?;
         let (mut objects, mut largest, mut page) = (0, 0, None);
         loop {
             let listed = store.list(&place.bucket, &format!("{}/", place.prefix), page).await?;
@@ -78,11 +88,12 @@ async fn wanted(context: &Context) -> Result<(SdkRds, Wanted)> {
     source.close().await;
     let bytes = last.map(|_| taken.iter().map(|backup| backup.bytes).sum());
     let password = config.target.password.clone().unwrap_or_else(|| Secret::new(""));
+    let store = S3::new(&sdk, &config.aws, None);
     let wanted = Wanted {
         migration: plan.migration,
         bucket: match last {
-            Some(_) => BucketFacts::read(&S3::new(&sdk, &config.aws, None), &place).await?,
-            None => BucketFacts::default(),
+            Some(_) => BucketFacts::read(&store, &place).await?,
+            None => BucketFacts::empty(&store, &place).await?,
         },
         place,
         backup: BackupFacts {
@@ -100,6 +111,15 @@ async fn wanted(context: &Context) -> Result<(SdkRds, Wanted)> {
         pace: pace(&config.aws, bytes),
     };
     Ok((SdkRds::new(&sdk, &config.aws), wanted))
+}
+
+impl RestoreCluster {
+    /// The same check before there is a backup: all but whether one lies in the bucket.
+    pub(crate) async fn check_ahead(&self, context: &Context) -> Result<Vec<Finding>> {
+        let mut findings = self.check(context).await?;
+        findings.retain(|finding| finding.id != "restore.objects");
+        Ok(findings)
+    }
 }
 
 /// What whoever reads the report must know of the backup that was restored.
@@ -123,7 +143,7 @@ fn cautions(context: &Context) -> Result<Vec<Finding>> {
                 "the backup was taken with {tool}, which daybreak's own tests can't run: its command lines are \
                  built from its documentation"
             ),
-            "verify all tables (mode = \"full\" in [verify]) before the cutover",
+            VERIFY_ALL,
         );
     }
     Ok(cautions)
@@ -194,7 +214,11 @@ impl Step for RestoreCluster {
                 .next("switch the binary log on at the source, `daybreak undo`, and begin again")
         })?;
         context.journal.record(ID, "restored", &restored)?;
-        context.journal.record(ID, "findings", &cautions(context)?)?;
+        let mut found: Vec<Finding> = context.journal.recall(ID, FINDINGS)?.unwrap_or_default();
+        found.extend(
+            cautions(context)?.into_iter().filter(|one| !found.contains(one)).collect::<Vec<_>>(),
+        );
+        context.journal.record(ID, FINDINGS, &found)?;
         context.journal.record(ID, COORDINATES, &Recorded { coordinates })?;
         let url = restore.url(&restored);
         let mut target = crate::mysql::Session::open(&url, crate::mysql::Side::Target).await?;
@@ -237,5 +261,24 @@ impl Step for RestoreCluster {
             }
         }
         restore.undo(&asked).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Overrides};
+
+    /// What a remedy says of daybreak.toml can be written there.
+    #[test]
+    fn the_remedy_is_a_setting() {
+        let mode = VERIFY_ALL.split("mode = ").nth(1).unwrap();
+        let mode = mode.split_whitespace().next().unwrap();
+        let place = tempfile::tempdir().unwrap();
+        let text = format!(
+            "[source]\nurl = \"mysql://a@h/\"\n[target]\nurl = \"mysql://a@h/\"\n[verify]\nmode = {mode}\n"
+        );
+        std::fs::write(place.path().join(crate::config::FILE), text).unwrap();
+        Config::load(place.path(), &Overrides::default()).unwrap();
     }
 }

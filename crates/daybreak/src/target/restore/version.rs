@@ -5,6 +5,7 @@ use crate::{
     engine::{Finding, Severity},
     error::{Error, Kind, Result},
     mysql::{Dialect, Product},
+    transit::inspect::rules::REFUSED_RELEASES,
 };
 
 /// Major and minor.
@@ -35,11 +36,6 @@ const COMPATIBLE: [(Aurora, Mysql); 16] = [
     ((3, 12), (8, 0, 44)),
     ((3, 13), (8, 0, 45)),
 ];
-
-/// Sources that Aurora 3.05 and later refuse.
-///
-/// Source: Aurora User Guide, *Physical migration from MySQL by using Percona XtraBackup and Amazon S3*.
-const BEFORE_3_05_ONLY: [(u16, u16, u16); 3] = [(8, 0, 11), (8, 0, 13), (8, 0, 15)];
 
 /// The version that was chosen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,9 +96,10 @@ pub fn choose(offered: &[EngineVersion], source: &str, wish: Option<&str>) -> Re
     let takes = |version: &EngineVersion| {
         let found = compatible(version)?;
         let (major, minor, ..) = aurora(&version.version);
+        let (x, y, z) = source.version;
         let too_new = (major, minor) >= (3, 5)
             && source.product == Product::Mysql
-            && BEFORE_3_05_ONLY.contains(&source.version);
+            && REFUSED_RELEASES.contains(&(x.into(), y.into(), z.into()));
         (found.same_series(&source) && found.version >= source.version && !too_new)
             .then_some(Choice { version: version.clone(), compatible: found.version })
     };

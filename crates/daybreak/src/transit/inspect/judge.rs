@@ -11,6 +11,7 @@ use super::{
     links::{self, Backup},
     metadata::Position,
     rules::{self, RULES},
+    server,
 };
 use crate::{
     engine::{Finding, Severity},
@@ -63,11 +64,7 @@ impl Findings {
             debug_assert!(false, "{id} is no rule");
             return;
         };
-        let severity = match self.profile {
-            Profile::Aurora => Some(rule.aurora),
-            Profile::Any => rule.any,
-        };
-        let Some(severity) = severity else { return };
+        let Some(severity) = rule.weight(self.profile) else { return };
         let why = format!("{}; {}", what.into(), rule.why);
         // The same of another link is said once.
         if let Some(same) = self.list.iter_mut().find(|one| one.id == id && one.why == why) {
@@ -225,10 +222,7 @@ fn product(backup: &Backup<'_>) -> Option<Product> {
         ["mysql/compression_dictionary", "mysql/compression_dictionary_cols"].iter().any(|table| {
             backup.files.range(*table..).next().is_some_and(|(name, _)| name.starts_with(table))
         });
-    // `8.0.35-27` is Percona Server's, `5.7.33-0ubuntu0.16.04.1` a distribution's MySQL.
-    let build = version.split('-').nth(1).unwrap_or_default();
-    let numbered = !build.is_empty() && build.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    Some(if compression || numbered { Product::Percona } else { Product::Mysql })
+    Some(if compression { Product::Percona } else { server::product(version) })
 }
 
 fn oddities(source: &Source, backup: &Backup<'_>, found: &mut Findings) {

@@ -17,6 +17,7 @@ mod probe;
 mod redo;
 pub mod rules;
 pub mod secrets;
+pub mod server;
 mod stream;
 
 use std::{cell::RefCell, io::Read, path::Path, rc::Rc};

@@ -4,7 +4,10 @@
 //! MySQL by using Percona XtraBackup and Amazon S3*; `AWS API` RestoreDBClusterFromS3; `inferred` is what
 //! follows from them but isn't written there.
 
-use crate::engine::Severity::{self, Blocker, Note, Warning};
+use crate::{
+    engine::Severity::{self, Blocker, Note, Warning},
+    transit::inspection::Profile,
+};
 
 /// A rule.
 #[derive(Debug)]
@@ -21,6 +24,22 @@ pub struct Rule {
     pub remedy: &'static str,
     /// Who says so.
     pub source: &'static str,
+}
+
+impl Rule {
+    /// What breaking it means by a profile; none: nothing.
+    pub fn weight(&self, profile: Profile) -> Option<Severity> {
+        match profile {
+            Profile::Aurora => Some(self.aurora),
+            Profile::Any => self.any,
+        }
+    }
+
+    /// What to do while no backup was taken yet.
+    pub fn beforehand(&self) -> &'static str {
+        let again = [", then take the backup again", ", take the backup again"];
+        again.iter().find_map(|end| self.remedy.strip_suffix(end)).unwrap_or(self.remedy)
+    }
 }
 
 const UG: &str = "AWS UG";
@@ -244,6 +263,7 @@ mod tests {
     fn every_rule_is_held_and_every_finding_has_one() {
         let code = [
             include_str!("mod.rs"),
+            include_str!("server.rs").split("#[cfg(test)]").next().unwrap(),
             include_str!("chain.rs"),
             include_str!("judge.rs"),
             include_str!("judge/aurora.rs"),
@@ -256,5 +276,20 @@ mod tests {
         let known: std::collections::BTreeSet<&str> = RULES.iter().map(|rule| rule.id).collect();
         assert_eq!(known.len(), RULES.len(), "a name twice");
         assert_eq!(used, known);
+    }
+
+    /// Nobody is told to take a backup again that wasn't taken yet.
+    #[test]
+    fn what_to_do_beforehand_names_no_backup_again() {
+        for id in [
+            "backup.row_format",
+            "backup.page_compression",
+            "backup.tablespace_encrypted",
+            "backup.data_directory",
+            "backup.log_files",
+        ] {
+            let rule = rule(id).unwrap();
+            assert!(rule.remedy.contains("again") && !rule.beforehand().contains("again"), "{id}");
+        }
     }
 }

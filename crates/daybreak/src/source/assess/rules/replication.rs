@@ -2,7 +2,7 @@
 
 use super::{
     super::{Survey, position},
-    Estimates, Findings, few, set_global, span,
+    Estimates, Findings, few, set_global, span, without_replication,
 };
 use crate::{
     engine::{PositionBy, Severity},
@@ -28,9 +28,10 @@ pub(super) fn binary_log(survey: &Survey, _: &Estimates, out: &mut Findings) {
             } else if facts.managed {
                 "set a backup retention above 0 days: that switches the binary log on".to_string()
             } else {
-                "set log_bin = binlog and a server_id in my.cnf and restart; or accept a downtime: \
-                 mode = \"none\" in [replication]"
-                    .to_string()
+                format!(
+                    "set log_bin = binlog and a server_id in my.cnf and restart; or {}",
+                    without_replication(survey)
+                )
             },
         );
         return;
@@ -60,7 +61,10 @@ pub(super) fn binary_log(survey: &Survey, _: &Estimates, out: &mut Findings) {
             "source.binlog_filters",
             filters.clone(),
             format!("the binary log leaves databases out ({})", filters.join(", ")),
-            "take the filter out of my.cnf and restart; or mode = \"none\" in [replication]",
+            format!(
+                "take the filter out of my.cnf and restart; or {}",
+                without_replication(survey)
+            ),
         );
     }
     let compressed = facts.on("binlog_transaction_compression") == Some(true);
@@ -293,7 +297,7 @@ pub(super) fn selection(survey: &Survey, _: &Estimates, out: &mut Findings) {
             left.clone(),
             format!("native replication carries the changes of every table, and breaks with 1146 at the first one \
                      on what isn't selected: {}", few(&left)),
-            "select everything; or accept a downtime: mode = \"none\" in [replication]",
+            format!("select everything; or {}", without_replication(survey)),
         );
     }
     if !inventory.server.user_tables.is_empty() {

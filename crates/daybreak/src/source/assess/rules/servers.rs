@@ -8,6 +8,7 @@ use crate::{
     mysql::{Dialect, Product},
     select::OWN_DATABASE,
     source::grants::Scope,
+    transit::inspection::Profile,
 };
 
 /// A source that is its own target.
@@ -205,7 +206,8 @@ pub(super) fn page_size(survey: &Survey, _: &Estimates, out: &mut Findings) {
         None => survey.to_aurora().then_some(16_384),
     };
     let (Some(from), Some(to)) = (from, to) else { return };
-    if from > to {
+    // A physical backup of other pages can't be restored at all.
+    if from > to && survey.wishes.restored_by != Some(Profile::Aurora) {
         out.warning(
             "target.innodb_page_size",
             vec!["innodb_page_size".into()],

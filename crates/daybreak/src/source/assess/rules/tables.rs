@@ -2,10 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{super::Survey, Estimates, Findings, count, few};
+use super::{
+    super::{Survey, inventory::TableOptions},
+    Estimates, Findings, count, few, without_replication,
+};
 use crate::{
     engine::Severity,
     mysql::{Product, Table, charset, quote},
+    transit::inspection::Profile,
 };
 
 /// Nothing selected.
@@ -90,8 +94,10 @@ pub(super) fn engines(survey: &Survey, _: &Estimates, out: &mut Findings) {
                 } else {
                     format!("{what}: daybreak doesn't migrate this engine")
                 },
-                "convert them to InnoDB, or leave them out with [select] exclude and \
-                 mode = \"none\" in [replication]",
+                format!(
+                    "convert them to InnoDB, or leave them out with [select] exclude, and {}",
+                    without_replication(survey)
+                ),
             );
         } else if survey.native() {
             out.blocker(
@@ -313,24 +319,17 @@ pub(super) fn collations(survey: &Survey, _: &Estimates, out: &mut Findings) {
     }
 }
 
-/// Options of tables that the target doesn't honour.
+/// Options of tables that the target doesn't honour. Where a physical backup would be refused for them,
+/// [`super::physical`] says so instead.
 pub(super) fn options(survey: &Survey, _: &Estimates, out: &mut Findings) {
-    let inventory = &survey.source.inventory;
-    let with = |wanted: fn(&str) -> bool| -> Vec<String> {
-        inventory
-            .tables
-            .iter()
-            .filter(|(_, table)| wanted(&table.options))
-            .map(|(name, _)| name.to_string())
-            .collect()
-    };
-    let compressed = with(|options| {
-        ["row_format=compressed", "key_block_size=", "page_compressed"]
-            .iter()
-            .any(|word| options.contains(word))
-            || (options.contains("compression=")
-                && !options.contains("=\"none\"")
-                && !options.contains("='none'"))
+    if survey.wishes.restored_by == Some(Profile::Aurora) {
+        return;
+    }
+    let compressed = survey.tables_with(|table| {
+        table.page_compressed()
+            || ["row_format=compressed", "key_block_size="]
+                .iter()
+                .any(|word| table.options.contains(word))
     });
     if survey.to_aurora() && !compressed.is_empty() {
         out.warning(
@@ -344,10 +343,7 @@ pub(super) fn options(survey: &Survey, _: &Estimates, out: &mut Findings) {
             "ALTER TABLE ... ROW_FORMAT=DYNAMIC KEY_BLOCK_SIZE=0 at the source, to see the size beforehand",
         );
     }
-    let encrypted = with(|options| {
-        let options = options.replace(['\'', '"', '`'], "");
-        options.contains("encryption=y") || options.contains("encrypted=yes")
-    });
+    let encrypted = survey.tables_with(TableOptions::encrypted);
     if !encrypted.is_empty() {
         out.warning(
             "source.encrypted",
@@ -358,11 +354,8 @@ pub(super) fn options(survey: &Survey, _: &Estimates, out: &mut Findings) {
              encrypted storage",
         );
     }
-    let mut elsewhere = with(|options| options.contains("data directory="));
-    if let Some(files) = &inventory.server.elsewhere {
-        elsewhere.extend(files.iter().cloned());
-    }
-    if !elsewhere.is_empty() {
+    let elsewhere = survey.elsewhere();
+    if survey.wishes.restored_by.is_none() && !elsewhere.is_empty() {
         out.note(
             "source.data_directory",
             elsewhere,

@@ -7,7 +7,7 @@ use crate::transit::{
         Source, files,
         links::{Backup, version},
         probe::{Content, unpacked_name},
-        rules,
+        server,
     },
     inspection::{BackupKind, Form, Inspection, Product},
 };
@@ -84,27 +84,15 @@ fn server(backup: &Backup<'_>, found: &mut Findings) {
     let Some(info) = &backup.info else { return };
     let said = info.get("server_version").unwrap_or("unknown");
     let objects = || vec![backup.name.clone()];
-    match product(backup) {
-        Some(Product::Mysql) => {}
-        Some(Product::Mariadb) => {
-            return found.add("backup.product", objects(), format!("MariaDB {said}"));
-        }
-        Some(Product::Percona) => {
-            found.add("backup.product", objects(), format!("Percona Server {said}"));
-        }
-        None => return found.add("backup.product", objects(), "the server isn't named"),
+    let product = product(backup);
+    for (id, what) in server::release(product, said) {
+        found.add(id, objects(), what);
     }
-    let Some(server) = version(said) else {
-        let what = format!("the version {said:?} can't be read");
-        return found.add("backup.server_version", objects(), what);
+    let (Some(Product::Mysql | Product::Percona), Some(accepted), Some(server)) =
+        (product, server::accepted(said), version(said))
+    else {
+        return;
     };
-    let series = (server.0, server.1);
-    let Some(accepted) = rules::ACCEPTED.iter().find(|one| one.server == series) else {
-        return found.add("backup.server_version", objects(), format!("MySQL {said}"));
-    };
-    if rules::REFUSED_RELEASES.contains(&server) {
-        found.add("backup.server_release", objects(), format!("MySQL {said}"));
-    }
     let tool = info.get("tool_version").unwrap_or("unknown");
     let fits = version(tool).is_some_and(|(major, minor, release)| {
         (major, minor) == accepted.tool && (!accepted.not_older || release >= server.2)
@@ -115,25 +103,15 @@ fn server(backup: &Backup<'_>, found: &mut Findings) {
 }
 
 fn settings(backup: &Backup<'_>, found: &mut Findings) {
-    let objects = || vec![backup.name.clone()];
-    if let Some(size) = content::page_size(backup)
-        && size != 16384
-    {
-        found.add("backup.page_size", objects(), format!("pages of {size} bytes"));
-    }
-    let path = backup.settings.get("innodb_data_file_path");
-    if let Some(path) = path {
-        let plain = path.trim_matches(['"', '\'']).to_ascii_lowercase().replace(' ', "");
-        if plain.trim_start_matches("./") != rules::DATA_FILE_PATH {
-            found.add("backup.data_files", objects(), format!("innodb_data_file_path = {path}"));
-        }
-    }
-    let logs = backup.settings.get("innodb_log_files_in_group");
-    if let Some(logs) = logs.filter(|logs| *logs != "2")
-        && backup.server().is_none_or(|server| server < (8, 0, 0))
-    {
-        let what = format!("innodb_log_files_in_group = {logs}");
-        found.add("backup.log_files", objects(), what);
+    let setting = |name: &str| backup.settings.get(name).map(String::as_str);
+    let shape = server::Shape {
+        page_size: content::page_size(backup).map(u64::from),
+        data_files: setting("innodb_data_file_path"),
+        log_files: setting("innodb_log_files_in_group"),
+        server: backup.server(),
+    };
+    for (id, what) in shape.broken() {
+        found.add(id, vec![backup.name.clone()], what);
     }
 }
 
