@@ -68,8 +68,8 @@ fn headline(state: &State) -> String {
 struct Document<'a> {
     #[serde(flatten)]
     state: &'a State,
-    /// That it is none to Amazon Aurora, if it isn't.
-    rehearsal: Option<&'static str>,
+    /// That it is none to Amazon Aurora, if it isn't, or that this isn't known.
+    rehearsal: Option<&'a str>,
 }
 
 /// Whether a backup is restored that Amazon Aurora might refuse: by the journal once it is, and until then by
@@ -91,7 +91,12 @@ fn rehearsal(journal: &Journal, directory: &Path) -> Result<Option<&'static str>
 pub fn status(session: &Session<'_>, directory: &Path) -> Result<Exit> {
     let journal = read(directory)?;
     let state = journal.state();
-    let rehearsal = rehearsal(&journal, directory)?;
+    // A configuration that can't be read is no reason not to say where things stand.
+    let rehearsal = match rehearsal(&journal, directory) {
+        Ok(caution) => caution.map(str::to_string),
+        Err(error) => Some(format!("whether this is a rehearsal isn't known: {}", error.what())),
+    };
+    let rehearsal = rehearsal.as_deref();
     if session.global.json.is_some() {
         session.ui.document(&Document { state: &state, rehearsal });
         return Ok(Exit::Done);
