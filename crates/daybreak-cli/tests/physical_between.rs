@@ -83,6 +83,13 @@ async fn accounts_and_routines_of_any_time_are_there_in_the_end() {
     let directory = plan(&stage, "").await;
     let directory = directory.path();
     says_that_it_is_a_rehearsal(directory).await;
+    // Nor does a configuration that can't be read hide it.
+    let file = directory.join("daybreak.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, "[backup\n").unwrap();
+    let said = done(directory, &["status"]).await;
+    assert!(said.contains("isn't known") && said.contains("preflight"), "{said}");
+    std::fs::write(&file, text).unwrap();
     done(directory, &["resume", "--until", "upload"]).await;
     let aside = directory.join("objects.json");
     assert_eq!(aside.metadata().unwrap().permissions().mode() & 0o077, 0);

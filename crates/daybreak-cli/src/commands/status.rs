@@ -7,8 +7,8 @@ use std::{path::Path, time::Duration};
 use daybreak::{
     config::Config,
     engine::{
-        Entry, Finding, Journal, Phase, ReplicationMode, Route, Severity, State, StepPhase,
-        context::RESTORE, noted, target_of,
+        Entry, FINDINGS, Finding, Journal, Phase, ReplicationMode, Route, Severity, State,
+        StepPhase, context::RESTORE, noted, target_of,
     },
     error::{Error, Exit, Kind, Result},
     report::{Outcome, Report},
@@ -94,8 +94,8 @@ struct Shown<'a> {
     replication: Option<Health>,
     /// Why it stands where it does, if that is a failure.
     failure: Option<String>,
-    /// That it is none to Amazon Aurora, if it isn't.
-    rehearsal: Option<&'static str>,
+    /// That it is none to Amazon Aurora, if it isn't, or that this isn't known.
+    rehearsal: Option<&'a str>,
     /// What the steps found.
     findings: &'a [Finding],
 }
@@ -106,7 +106,7 @@ fn rehearsal(journal: &Journal, directory: &Path) -> Result<Option<&'static str>
     if !journal.plan().is_ok_and(|plan| plan.route == Route::Physical) {
         return Ok(None);
     }
-    let found: Option<Vec<Finding>> = journal.recall(RESTORE, "findings")?;
+    let found: Option<Vec<Finding>> = journal.recall(RESTORE, FINDINGS)?;
     let rules = match found {
         Some(found) if found.iter().any(|finding| finding.id == RULES) => Profile::Any,
         Some(_) => Profile::Aurora,
@@ -119,7 +119,12 @@ fn rehearsal(journal: &Journal, directory: &Path) -> Result<Option<&'static str>
 pub async fn status(session: &Session<'_>, directory: &Path, servers: &Servers) -> Result<Exit> {
     let journal = read(directory)?;
     let state = journal.state();
-    let rehearsal = rehearsal(&journal, directory)?;
+    // A configuration that can't be read is no reason not to say where things stand.
+    let rehearsal = match rehearsal(&journal, directory) {
+        Ok(caution) => caution.map(str::to_string),
+        Err(error) => Some(format!("whether this is a rehearsal isn't known: {}", error.what())),
+    };
+    let rehearsal = rehearsal.as_deref();
     let replication = replication(&journal, directory, servers).await;
     let report = Report::build(&journal).ok().map(|report| report.verdict);
     let failure = report
@@ -127,7 +132,13 @@ pub async fn status(session: &Session<'_>, directory: &Path, servers: &Servers) 
         .and_then(|verdict| verdict.detail);
     let findings = noted(&journal.entries()?);
     if session.global.json.is_some() {
-        session.ui.document(&Shown { state: &state, replication, failure, rehearsal, findings: &findings });
+        session.ui.document(&Shown {
+            state: &state,
+            replication,
+            failure,
+            rehearsal,
+            findings: &findings,
+        });
         return Ok(Exit::Done);
     }
     session.ui.line(&headline(&state, replication.as_ref()));
@@ -141,7 +152,8 @@ pub async fn status(session: &Session<'_>, directory: &Path, servers: &Servers) 
         session.ui.line(&format!("  {:<16} {}", step, word(*phase)));
     }
     let is = |severity| move |finding: &&Finding| finding.severity == severity;
-    for finding in findings.iter().filter(is(Severity::Warning)) {
+    // That it is a rehearsal stands above.
+    for finding in findings.iter().filter(is(Severity::Warning)).filter(|one| one.id != RULES) {
         session.ui.line(&format!("warning  {}: {}; {}", finding.id, finding.why, finding.remedy));
     }
     for finding in findings.iter().filter(is(Severity::Note)) {

@@ -8,9 +8,7 @@ use super::{
     backup::{self, step::TakeBackup},
 };
 use crate::{
-    engine::{
-        Context, FINDINGS, Finding, Route, Severity, Step, context::RESTORE, step::blocked,
-    },
+    engine::{Context, FINDINGS, Finding, Route, Severity, Step, context::RESTORE, step::blocked},
     error::{Error, Kind, Result, Retry},
     mysql::{Catalog, Session},
     route,

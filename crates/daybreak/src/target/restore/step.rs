@@ -11,7 +11,7 @@ use crate::{
     },
     config::{AwsConfig, S3Place},
     engine::{
-        Context, Endpoint, FINDINGS, Finding, Severity, Step,
+        Context, Endpoint, Finding, Severity, Step,
         context::{ENDPOINT, RESTORE},
     },
     error::{Error, Kind, Result},
@@ -187,7 +187,9 @@ impl Step for RestoreCluster {
     async fn check(&self, context: &Context) -> Result<Vec<Finding>> {
         let (rds, wanted) = wanted(context).await?;
         let (events, stop) = (&context.events, &context.stop);
-        Restore { rds: &rds, wanted: &wanted, events, stop }.check().await
+        let mut findings = Restore { rds: &rds, wanted: &wanted, events, stop }.check().await?;
+        findings.extend(cautions(context)?);
+        Ok(findings)
     }
 
     async fn run(&self, context: &Context) -> Result<()> {
@@ -214,11 +216,6 @@ impl Step for RestoreCluster {
                 .next("switch the binary log on at the source, `daybreak undo`, and begin again")
         })?;
         context.journal.record(ID, "restored", &restored)?;
-        let mut found: Vec<Finding> = context.journal.recall(ID, FINDINGS)?.unwrap_or_default();
-        found.extend(
-            cautions(context)?.into_iter().filter(|one| !found.contains(one)).collect::<Vec<_>>(),
-        );
-        context.journal.record(ID, FINDINGS, &found)?;
         context.journal.record(ID, COORDINATES, &Recorded { coordinates })?;
         let url = restore.url(&restored);
         let mut target = crate::mysql::Session::open(&url, crate::mysql::Side::Target).await?;

@@ -164,7 +164,8 @@ impl Redo {
                     return Some(format!("the checkpoint at LSN {to} isn't in it"));
                 }
                 if blocks < wanted {
-                    let whole = wanted.saturating_mul(block).saturating_add(HEAD as u64) <= self.size;
+                    let whole =
+                        wanted.saturating_mul(block).saturating_add(HEAD as u64) <= self.size;
                     let what = if whole { "is damaged" } else { "isn't there" };
                     return Some(format!(
                         "block {} of {wanted} {what}, and it must reach LSN {last}",
