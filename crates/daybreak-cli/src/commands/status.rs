@@ -54,6 +54,7 @@ fn is_ready(state: &State) -> bool {
 
 fn headline(state: &State, replication: Option<&Health>) -> String {
     let down = replication.map(|health| health.state).filter(|_| is_ready(state));
+    let stopped = replication.is_some_and(|health| health.state == Following::Stopped);
     let phase = match state.phase {
         _ if down == Some(Following::Stopped) => {
             "not ready for the cutover: replication has stopped"
@@ -75,6 +76,7 @@ fn headline(state: &State, replication: Option<&Health>) -> String {
             "the cutover didn't come through: `daybreak cutover` tries again, `daybreak resume` only takes back what it \
              left"
         }
+        Phase::Paused if stopped => "paused, and replication has stopped",
         Phase::Paused => "paused; `daybreak resume` goes on",
         Phase::Completed => "completed",
         Phase::Aborted => "aborted",

@@ -153,9 +153,8 @@ fn explained(differ: Error, health: &Health, report: &VerifyReport) -> Error {
     const AGAIN: &str = "when the target has caught up (`daybreak replicate wait` returns then), `daybreak verify` \
                          says what differs all the same";
     let lacks = |why: &str| {
-        let what =
-            format!("{}. {why}: what the source wrote since isn't on the target", differ.what());
-        Error::new(Kind::Different, what)
+        let lately = "what the source wrote lately isn't on the target";
+        Error::new(Kind::Different, format!("{}, and {lately}: {why}", differ.what()))
     };
     match health.state {
         Following::Stopped | Following::Nobody => {
