@@ -5,7 +5,7 @@ use std::{os::unix::fs::PermissionsExt as _, path::PathBuf};
 use serde_json::Value;
 
 use crate::{
-    place::{AtWork, PASSWORD, Place, runs, signal_to},
+    place::{AWS_SECRET, AtWork, PASSWORD, Place, runs, signal_to},
     support::{self, until},
 };
 
@@ -53,6 +53,7 @@ async fn a_killed_tool_leaves_no_backup() {
         environment.len() > 20 && !holds(&environment, PASSWORD),
         "the tool's environment has it"
     );
+    assert!(!holds(&environment, AWS_SECRET), "the tool's environment has AWS's secrets");
     assert_eq!(states(&place).await, ["unfinished"]);
     // Another one waits its turn.
     let said = place.refused(&[], 1).await;
@@ -66,8 +67,14 @@ async fn a_killed_tool_leaves_no_backup() {
     assert!(place.logins().is_empty());
     let said = place.refused(&["--incremental"], 1).await;
     assert!(said.contains("no whole backup"), "{said}");
+    let of_the_killed = std::fs::read(&log).unwrap();
     place.taken(&[]).await;
     assert_eq!(states(&place).await, ["whole"]);
+    // The error pointed to the log: it is still there.
+    let kept = place.backups().join("daybreak-full.log.1");
+    assert_eq!(std::fs::read(&kept).unwrap(), of_the_killed);
+    assert_eq!(mode(&kept), 0o600);
+    assert!(std::fs::read_to_string(&log).unwrap().contains("completed OK!"));
     place.assert_no_secret_in_files();
 }
 
