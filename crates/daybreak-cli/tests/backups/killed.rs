@@ -87,6 +87,14 @@ async fn the_tool_ends_with_daybreak() {
     let place = Place::start(500).await;
     for arguments in [&[][..], &["--stream", "-"]] {
         let (work, tool, _) = in_the_middle_of(&place, arguments).await;
+        let spool = place.backups().canonicalize().unwrap().join(".daybreak-stream-tmp");
+        assert_eq!(spool.exists(), !arguments.is_empty());
+        if spool.exists() {
+            // What a tool keeps until a stream's end lies beside the chain, and is its owner's alone.
+            let line = std::fs::read(format!("/proc/{tool}/cmdline")).unwrap();
+            assert!(holds(&line, &format!("--tmpdir={}", spool.display())));
+            assert_eq!(spool.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+        }
         work.signal(libc::SIGKILL);
         work.end().await;
         until("the tool's end", async || !runs(tool)).await;
@@ -98,6 +106,7 @@ async fn the_tool_ends_with_daybreak() {
     assert!(output.status.success() && said.contains("removed the backup full"), "{said}");
     assert_eq!(states(&place).await, ["whole"]);
     assert!(place.logins().is_empty(), "what it left is swept");
+    assert!(!place.backups().join(".daybreak-stream-tmp").exists());
     // An incremental one that is killed doesn't harm its base.
     place.checkpoint().await;
     let (work, tool, _) = in_the_middle(&place, &["--incremental"]).await;
