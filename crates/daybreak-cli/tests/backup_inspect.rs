@@ -103,6 +103,86 @@ fn one_document_of_a_large_backup_that_restore_reads() {
     }
 }
 
+fn said(run: &Output) -> String {
+    let both = [&run.stdout[..], &run.stderr].concat();
+    String::from_utf8_lossy(&both).into_owned()
+}
+
+fn list(directory: &Path) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_daybreak"));
+    let run = command.args(["backup", "list"]).arg(directory).output().unwrap();
+    assert_eq!(run.status.code(), Some(0), "{}", said(&run));
+    said(&run)
+}
+
+#[test]
+fn of_several_fulls_none_is_chosen_and_daybreaks_own_files_are_known() {
+    let place = tempfile::tempdir().unwrap();
+    let packed = samples().join("chain_dir.tar.gz");
+    let chain = place.path().join("chain");
+    let run =
+        inspect(&[packed.to_str().unwrap(), "--for", "any", "--extract", chain.to_str().unwrap()]);
+    assert_eq!(run.status.code(), Some(0), "{}", said(&run));
+    let look = |more: &[&str]| {
+        let run = inspect(&[&[chain.to_str().unwrap(), "--for", "any"], more].concat());
+        (run.status.code(), String::from_utf8(run.stdout).unwrap())
+    };
+    let (_, before) = look(&["--list"]);
+    // What daybreak leaves beside backups isn't a backup's.
+    for own in [".daybreak-backups.lock", "daybreak-backups.json", "daybreak-full.log.1"] {
+        std::fs::write(chain.join(own), "").unwrap();
+    }
+    std::fs::create_dir(chain.join(".daybreak-stream-tmp")).unwrap();
+    std::fs::write(chain.join(".daybreak-stream-tmp/x"), "").unwrap();
+    let (code, text) = look(&["--list"]);
+    assert_eq!((code, &text), (Some(0), &before));
+    assert!(text.contains("replicate from mysql-bin.000003:699306"), "{text}");
+    // A second full backup beside it: it isn't told which one is meant.
+    let mut copy = Command::new("cp");
+    copy.arg("-r").arg(chain.join("full")).arg(chain.join("full2"));
+    assert!(copy.status().unwrap().success());
+    let (code, text) = look(&[]);
+    assert_eq!(code, Some(3), "{text}");
+    assert!(
+        text.contains("replicate from the position of the one that is meant of 2 full backups"),
+        "{text}"
+    );
+    let (_, json) = look(&["--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert!(json["coordinates"].is_null() && json["chain"][0]["coordinates"].is_object());
+}
+
+#[test]
+fn a_partial_backup_is_called_so() {
+    let packed = samples().join("partial_db_shop.tar.gz");
+    let run = inspect(&[packed.to_str().unwrap(), "--for", "any"]);
+    let text = said(&run);
+    assert!(text.contains(": whole, but partial: databases or tables were left out"), "{text}");
+}
+
+#[test]
+fn a_directory_without_a_manifest_is_told_what_it_is() {
+    let place = tempfile::tempdir().unwrap();
+    let nothing = list(place.path());
+    assert!(nothing.contains("there is no daybreak-backups.json"), "{nothing}");
+    let chain = place.path().join("chain");
+    let packed = samples().join("chain_dir.tar.gz");
+    let run =
+        inspect(&[packed.to_str().unwrap(), "--for", "any", "--extract", chain.to_str().unwrap()]);
+    assert_eq!(run.status.code(), Some(0), "{}", said(&run));
+    let several = list(&chain);
+    assert!(several.contains("It holds full, inc1, inc2"), "{several}");
+    let one = list(&chain.join("inc1"));
+    assert!(one.contains("is itself an incremental backup (LSN 5209883 to 6539814)"), "{one}");
+    // With a manifest that knows it: its place in it.
+    std::fs::write(chain.join("daybreak-backups.json"), r#"{"format": 1, "backups": []}"#).unwrap();
+    assert!(list(&chain).contains("none was taken there yet"), "{}", list(&chain));
+    let gone = place.path().join("gone");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_daybreak"));
+    let run = command.args(["backup", "list"]).arg(gone).output().unwrap();
+    assert_eq!(run.status.code(), Some(2), "{}", said(&run));
+}
+
 #[test]
 fn places_that_are_none() {
     assert_eq!(inspect(&["/nowhere/at/all"]).status.code(), Some(1));

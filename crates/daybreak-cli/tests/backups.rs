@@ -15,6 +15,8 @@ mod failures;
 mod killed;
 #[path = "backups/place.rs"]
 mod place;
+#[path = "backups/progress.rs"]
+mod progress;
 #[path = "backups/sent.rs"]
 mod sent;
 #[path = "backups/streams.rs"]

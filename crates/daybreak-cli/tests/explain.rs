@@ -38,6 +38,15 @@ async fn what_is_known_is_told() {
     let split: Vec<&str> = words.split(' ').collect();
     assert_eq!(printed(&explain(&split).await), printed(&pasted));
 
+    // The rules by which backups are judged, by their names and as `backup inspect` prints them.
+    for asked in [&["backup.page_damaged"][..], &["BLOCKER", " backup.page_damaged"]] {
+        let rule = explain(asked).await;
+        assert!(rule.status.success(), "{}", said(&rule));
+        for part in ["page damaged, of a backup: a blocker", "innochecksum", "CHECK TABLE"] {
+            assert!(printed(&rule).contains(part), "{part}: {}", said(&rule));
+        }
+    }
+
     let all = explain(&[]).await;
     assert!(all.status.success() && printed(&all).lines().count() > 50, "{}", said(&all));
     let all: serde_json::Value =

@@ -196,9 +196,12 @@ async fn a_stream_that_was_cut_on_its_way_never_counts() {
     assert!(!migration.first_object().exists(), "it can be seen");
     assert_eq!(stage.cloud.uploads_under_way(), []);
     assert_eq!(migration.chain()["backups"][0]["state"], "unfinished");
+    let log = std::fs::read(migration.backups().join("daybreak-full.log")).unwrap();
     stage.configure(migration.directory.path(), "stream = true");
     migration.done().await;
     migration.assert_whole("with the tool itself").await;
+    // What the error pointed to.
+    assert!(log == std::fs::read(migration.backups().join("daybreak-full.log.1")).unwrap());
 }
 
 /// What was planned is done, whatever is edited afterwards; and what was uploaded can be taken back when

@@ -6,6 +6,8 @@ mod faults;
 mod forms;
 #[path = "upload/killed.rs"]
 mod killed;
+#[path = "upload/memory.rs"]
+mod memory;
 #[path = "upload/refused.rs"]
 mod refused;
 #[path = "upload/stage.rs"]

@@ -6,6 +6,7 @@
 //! library's (2000 to 2999) and the operating system's (below 200). Names are the servers' symbols,
 //! the ids of daybreak's findings, and what it says itself.
 
+mod backups;
 mod connecting;
 mod loading;
 mod own;
@@ -94,6 +95,7 @@ pub fn all() -> impl Iterator<Item = &'static Explanation> {
         own::TABLE,
         source_findings::TABLE,
         target_findings::TABLE,
+        &backups::TABLE,
     ]
     .into_iter()
     .flatten()
@@ -250,7 +252,9 @@ mod tests {
             .map(|id| format!("cutover.{id}"))
             .collect();
         assert!(gates.len() > 10, "{gates:?}");
-        let ids = ids.into_iter().chain(gates.iter().map(String::as_str));
+        let rules = crate::transit::inspect::rules::RULES;
+        let backups = rules.iter().map(|rule| rule.id);
+        let ids = ids.into_iter().chain(gates.iter().map(String::as_str)).chain(backups);
         let unknown: Vec<_> = ids.filter(|id| named(id).is_none()).collect();
         assert!(unknown.is_empty(), "{unknown:?}");
     }

@@ -3,7 +3,7 @@
 use std::{
     ffi::OsString,
     fs::{self, File, OpenOptions, Permissions, TryLockError},
-    io::{self, Write as _},
+    io,
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
     time::Duration,
@@ -15,6 +15,18 @@ use std::{
 /// # Errors
 /// `Io`; a file that was there is as it was then.
 pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    replace_with(path, mode, |file| file.write_all(content))
+}
+
+/// The same with a content that is written bit by bit.
+///
+/// # Errors
+/// `Io`, what `write` says; a file that was there is as it was then.
+pub fn replace_with(
+    path: &Path,
+    mode: u32,
+    write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
+) -> io::Result<()> {
     let Some(name) = path.file_name() else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"));
     };
@@ -27,7 +39,7 @@ pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     hidden.push(name);
     hidden.push(format!(".{}", std::process::id()));
     let temporary = directory.join(hidden);
-    let result = fill(&temporary, content, mode)
+    let result = fill(&temporary, mode, write)
         .and_then(|()| fs::rename(&temporary, path))
         .and_then(|()| File::open(directory)?.sync_all());
     if result.is_err()
@@ -39,16 +51,21 @@ pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     result
 }
 
-fn fill(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+fn fill(
+    path: &Path,
+    mode: u32,
+    write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
+) -> io::Result<()> {
     // What a killed process of the same number left. A link of somebody else's is not followed.
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     file.set_permissions(Permissions::from_mode(mode))?;
-    file.write_all(content)?;
-    file.sync_all()
+    let mut file = io::BufWriter::new(file);
+    write(&mut file)?;
+    file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
 }
 
 /// Tries to lock a file; false if another holds it. A program that this process has just started has its

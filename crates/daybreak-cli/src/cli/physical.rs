@@ -280,7 +280,9 @@ pub struct TakeBackup {
     /// whole: use it only if this command succeeds.
     #[arg(long, value_name = "FILE")]
     pub stream: Option<PathBuf>,
-    /// The stream's form; tar is for full backups with XtraBackup 2.x.
+    /// The stream's form; tar is for full backups with XtraBackup 2.x, which then collects the redo log
+    /// that is written meanwhile in a private directory in --to, until the stream's end. Nothing of an
+    /// xbstream lies on disk.
     #[arg(long, value_enum, default_value = "xbstream", requires = "stream")]
     pub format: StreamFormat,
     /// The tool. Default: the one that fits the server.

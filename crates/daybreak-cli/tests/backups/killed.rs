@@ -5,7 +5,7 @@ use std::{os::unix::fs::PermissionsExt as _, path::PathBuf};
 use serde_json::Value;
 
 use crate::{
-    place::{AtWork, PASSWORD, Place, runs, signal_to},
+    place::{AWS_SECRET, AtWork, PASSWORD, Place, runs, signal_to},
     support::{self, until},
 };
 
@@ -53,6 +53,7 @@ async fn a_killed_tool_leaves_no_backup() {
         environment.len() > 20 && !holds(&environment, PASSWORD),
         "the tool's environment has it"
     );
+    assert!(!holds(&environment, AWS_SECRET), "the tool's environment has AWS's secrets");
     assert_eq!(states(&place).await, ["unfinished"]);
     // Another one waits its turn.
     let said = place.refused(&[], 1).await;
@@ -66,8 +67,14 @@ async fn a_killed_tool_leaves_no_backup() {
     assert!(place.logins().is_empty());
     let said = place.refused(&["--incremental"], 1).await;
     assert!(said.contains("no whole backup"), "{said}");
+    let of_the_killed = std::fs::read(&log).unwrap();
     place.taken(&[]).await;
     assert_eq!(states(&place).await, ["whole"]);
+    // The error pointed to the log: it is still there.
+    let kept = place.backups().join("daybreak-full.log.1");
+    assert_eq!(std::fs::read(&kept).unwrap(), of_the_killed);
+    assert_eq!(mode(&kept), 0o600);
+    assert!(std::fs::read_to_string(&log).unwrap().contains("completed OK!"));
     place.assert_no_secret_in_files();
 }
 
@@ -80,6 +87,14 @@ async fn the_tool_ends_with_daybreak() {
     let place = Place::start(500).await;
     for arguments in [&[][..], &["--stream", "-"]] {
         let (work, tool, _) = in_the_middle_of(&place, arguments).await;
+        let spool = place.backups().canonicalize().unwrap().join(".daybreak-stream-tmp");
+        assert_eq!(spool.exists(), !arguments.is_empty());
+        if spool.exists() {
+            // What a tool keeps until a stream's end lies beside the chain, and is its owner's alone.
+            let line = std::fs::read(format!("/proc/{tool}/cmdline")).unwrap();
+            assert!(holds(&line, &format!("--tmpdir={}", spool.display())));
+            assert_eq!(spool.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+        }
         work.signal(libc::SIGKILL);
         work.end().await;
         until("the tool's end", async || !runs(tool)).await;
@@ -91,6 +106,7 @@ async fn the_tool_ends_with_daybreak() {
     assert!(output.status.success() && said.contains("removed the backup full"), "{said}");
     assert_eq!(states(&place).await, ["whole"]);
     assert!(place.logins().is_empty(), "what it left is swept");
+    assert!(!place.backups().join(".daybreak-stream-tmp").exists());
     // An incremental one that is killed doesn't harm its base.
     place.checkpoint().await;
     let (work, tool, _) = in_the_middle(&place, &["--incremental"]).await;

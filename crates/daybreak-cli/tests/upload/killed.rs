@@ -124,3 +124,28 @@ async fn interrupted_it_goes_on() {
     stage.assert_tree_is_backup();
     assert_nothing_twice(&stage);
 }
+
+/// Objects of a stream whose parts are all there wait for its end without a list of them: what the bucket
+/// has is made an object only if it is what was sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_whose_parts_are_gone_at_its_end_is_not_there() {
+    let stage = Stage::new().await;
+    stage.write_backup(22, seed());
+    let bytes = xbstream(&stage.backup_files());
+    let arguments = ["-", PLACE, "--stream-name", "backup.xbstream", "--split-mib", "10"];
+    let mut child = stage.command(&arguments).stdin(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    // Two parts of the first object, and one of the second.
+    input.write_all(&bytes[..16 << 20]).await.unwrap();
+    stage.until_received(&mut child, 3).await;
+    stage.until_quiet().await;
+    assert_eq!(stage.cloud.expire_uploads("shop/full/backup.xbstream00000"), 1);
+    input.write_all(&bytes[16 << 20..]).await.unwrap();
+    drop(input);
+    let output = stage.end(child).await;
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(3), "{text}");
+    assert!(text.contains("the bucket's parts aren't those that were sent"), "{text}");
+    assert_eq!(stage.cloud.uploads_under_way(), []);
+    assert!(stage.objects().read_dir().map_or(true, |mut left| left.next().is_none()));
+}

@@ -73,7 +73,7 @@ pub struct Head {
 }
 
 /// A part that S3 has.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
     /// The number, from 1.
     pub number: u32,

@@ -357,7 +357,8 @@ fn tables(page: &mut Page, report: &Report) {
 }
 
 fn one_table(page: &mut Page, table: &TableReport) {
-    let rows = match (table.rows, table.rows_estimate) {
+    // What was compared is known; what wasn't, estimated.
+    let rows = match (table.rows.or(table.rows_source), table.rows_estimate) {
         (Some(rows), _) => count(rows),
         (None, Some(estimate)) => format!("about {}", count(estimate)),
         (None, None) => "\u{2013}".into(),

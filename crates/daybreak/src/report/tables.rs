@@ -12,7 +12,7 @@ use super::{
     figures::per_second,
 };
 use crate::{
-    engine::{Plan, TableResult},
+    engine::{Plan, Route, TableResult},
     sync::verify,
 };
 
@@ -40,7 +40,7 @@ pub struct TableReport {
     pub table: String,
     /// The source's estimate of its rows when the plan was made.
     pub rows_estimate: Option<u64>,
-    /// Rows copied.
+    /// Rows copied; none on the physical route, as are the bytes and the time.
     pub rows: Option<u64>,
     /// Bytes sent to the target.
     pub bytes: Option<u64>,
@@ -133,6 +133,10 @@ pub(super) fn read(
     for result in results {
         let at = entry(&mut tables, &result.table);
         let table = &mut tables[at];
+        // A restore copies no rows one by one: of a table nothing is known but what was compared.
+        if plan.route == Route::Physical {
+            continue;
+        }
         table.rows = Some(result.rows);
         table.bytes = Some(result.bytes);
         table.copy_millis = Some(result.copy_millis);

@@ -12,6 +12,10 @@ const DEPTH: usize = 3;
 
 /// The name of a field as a label: `longest_gap_millis` becomes `Longest gap`.
 pub(super) fn label(name: &str) -> String {
+    // Of the source, after the cutover.
+    if name == "kept_closed" {
+        return "Source stays closed after a restart".into();
+    }
     let name = ["_millis", "_seconds", "_bytes", "_at"]
         .iter()
         .find_map(|ending| name.strip_suffix(ending))

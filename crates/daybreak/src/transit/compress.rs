@@ -18,6 +18,8 @@ use flate2::{Compress, Compression, FlushCompress, Status};
 
 /// How many bytes are deflated at once. Part of the output's form: changing it changes the bytes.
 const CHUNK: usize = 1_048_576;
+/// How many bytes of chunks are held at once, packed ones included, however many cores there are.
+const HELD: usize = 48 << 20;
 /// Level 3: 63 MB/s on a core where level 6 makes 13, for the same size. Part of the form, too.
 const LEVEL: u32 = 3;
 /// Deflate, no name, no time, unknown system.
@@ -52,10 +54,10 @@ pub struct Gzip<W: Write> {
 }
 
 impl<W: Write> Gzip<W> {
-    /// Begins a member. At most `2 * threads` chunks are held.
+    /// Begins a member. At most `2 * threads` chunks are held, and no more than fit into 48 MiB; so many
+    /// threads there are at most.
     pub fn new(mut output: W, threads: usize) -> io::Result<Self> {
-        let threads = threads.max(1);
-        let depth = threads * 2;
+        let (threads, depth) = bounded(threads);
         let (jobs, receiver) = sync_channel::<Job>(depth);
         let receiver = Arc::new(Mutex::new(receiver));
         let threads = (0..threads)
@@ -140,6 +142,13 @@ impl<W: Write> Write for Gzip<W> {
     }
 }
 
+/// How many threads work, and how many chunks are under way. What can't be compressed is held twice.
+fn bounded(threads: usize) -> (usize, usize) {
+    let fit = HELD / (2 * CHUNK);
+    let threads = threads.clamp(1, fit);
+    (threads, (threads * 2).min(fit))
+}
+
 fn work(jobs: &Mutex<Receiver<Job>>) {
     let mut deflate = Compress::new(Compression::new(LEVEL), false);
     loop {
@@ -210,6 +219,19 @@ mod tests {
             .collect()
     }
 
+    /// Bytes that can't be compressed.
+    fn random(length: usize) -> Vec<u8> {
+        let mut state = 88_172_645_463_325_252_u64;
+        (0..length)
+            .map(|_| {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                (state >> 32) as u8
+            })
+            .collect()
+    }
+
     #[test]
     fn around_the_size_of_a_chunk() {
         for length in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK, 5 * CHUNK + 17] {
@@ -222,17 +244,33 @@ mod tests {
 
     #[test]
     fn what_cannot_be_compressed_grows_little() {
-        let mut input = mixed(4 * CHUNK, 3);
-        let mut state = 88_172_645_463_325_252_u64;
-        for byte in &mut input {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            *byte = (state >> 32) as u8;
-        }
+        let input = random(4 * CHUNK);
         let output = packed(&input, 65_536, 2);
         assert!(output.len() < input.len() + input.len() / 500, "{}", output.len());
         assert!(unpacked(&output) == input);
+    }
+
+    #[test]
+    fn what_is_held_is_bounded_on_any_machine() {
+        assert_eq!(bounded(0), (1, 2));
+        assert_eq!(bounded(2), (2, 4));
+        for cores in [8, 16, 64, 1024] {
+            let (threads, depth) = bounded(cores);
+            assert!(threads >= cores.min(16) && depth >= threads, "{cores}");
+            let gzip = Gzip::new(Vec::new(), cores).unwrap();
+            assert_eq!((gzip.threads.len(), gzip.depth), (threads, depth));
+        }
+        // Chunks under way, those to be used again, and the one that is filled.
+        let input = random(CHUNK);
+        let mut gzip = Gzip::new(io::sink(), 64).unwrap();
+        let mut most = 0;
+        for _ in 0..60 {
+            gzip.write_all(&input).unwrap();
+            let chunks = gzip.pending.len() + gzip.spare.len() + 1;
+            most = most.max(chunks);
+        }
+        gzip.finish().unwrap();
+        assert!(most * 2 * CHUNK <= HELD + 2 * CHUNK, "{most} chunks");
     }
 
     #[test]

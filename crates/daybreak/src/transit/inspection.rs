@@ -123,7 +123,7 @@ pub struct Inspection {
     pub data_file_path: Option<String>,
     /// The links, in the order in which they must be applied.
     pub chain: Vec<Link>,
-    /// Where replication must begin: at the end of the last link.
+    /// Where replication must begin: at the end of the last link; none with several full backups.
     pub coordinates: Option<Coordinates>,
     /// How many files all links hold.
     pub files: u64,

@@ -4,14 +4,15 @@
 //! that the prefix is ours; how far an upload got isn't in it, since the bucket knows that better.
 
 use std::{
-    fs::{self, File},
+    fs::File,
+    io::BufReader,
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    aws::s3::{AtRest, Part},
+    aws::s3::AtRest,
     config::{Encryption, S3Place},
     error::{Error, Kind, Result},
     files,
@@ -47,9 +48,6 @@ pub struct Object {
     pub size: u64,
     /// The SHA-256 as S3 keeps it: of the bytes, or with `-N` at its end of the digests of the N parts.
     pub sha256: String,
-    /// The parts; none if it was sent as a whole.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub parts: Vec<Part>,
     /// The entity tag, as S3 told afterwards.
     #[serde(default)]
     pub etag: Option<String>,
@@ -123,8 +121,8 @@ impl Manifest {
 
     /// Reads one, if it is there.
     pub fn load(path: &Path) -> Result<Option<Manifest>> {
-        let text = match fs::read(path) {
-            Ok(text) => text,
+        let file = match File::open(path) {
+            Ok(file) => BufReader::new(file),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Error::from(error).at(path.display())),
         };
@@ -134,9 +132,14 @@ impl Manifest {
                  one) and remove the file",
             )
         };
-        let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| {
-            damaged(Error::new(Kind::Journal, "the upload's manifest can't be read").because(error))
-        })?;
+        // An upload has up to a million objects: the text is never in memory as a whole.
+        let manifest: Manifest =
+            serde_json::from_reader(file).map_err(|error| match error.is_io() {
+                true => Error::from(std::io::Error::from(error)).at(path.display()),
+                false => damaged(
+                    Error::new(Kind::Journal, "the upload's manifest can't be read").because(error),
+                ),
+            })?;
         if manifest.version != VERSION {
             return Err(damaged(Error::new(
                 Kind::Journal,
@@ -158,8 +161,10 @@ impl Manifest {
                 false => error.next("make the place writable, or give another file with --manifest"),
             }
         };
-        let text = serde_json::to_vec_pretty(self)?;
-        files::replace(path, &text, 0o640).map_err(failed)
+        let write = |file: &mut dyn std::io::Write| {
+            serde_json::to_writer_pretty(file, self).map_err(std::io::Error::from)
+        };
+        files::replace_with(path, 0o640, write).map_err(failed)
     }
 }
 
@@ -193,6 +198,8 @@ pub fn hold(manifest: &Path) -> Result<Held> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

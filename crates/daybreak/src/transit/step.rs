@@ -3,7 +3,7 @@
 
 use std::{
     io::Read,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -214,13 +214,8 @@ fn missing_record(context: &Context) -> Result<Option<String>> {
 async fn stream(context: &Context) -> Result<Source> {
     let directory = directory(context)?;
     // A stream that didn't arrive whole isn't there to go on with.
-    match std::fs::remove_dir_all(&directory) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(Error::from(error).at(directory.display()));
-        }
-        _ => {}
-    }
     std::fs::create_dir_all(&directory)
+        .and_then(|()| remove_all_but_logs(&directory))
         .map_err(|error| Error::from(error).at(directory.display()))?;
     let request = request(context, &directory, "full", Wanted::Full);
     let watch = Watch::begin(STREAM, context.config.backup.rules)?;
@@ -257,6 +252,20 @@ async fn stream(context: &Context) -> Result<Source> {
             Ok(())
         }),
     })
+}
+
+/// Empties a directory, but for the tool's logs: an error of an earlier run points to them.
+fn remove_all_but_logs(directory: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        match entry.file_type()?.is_dir() {
+            true => std::fs::remove_dir_all(entry.path())?,
+            false if name.starts_with("daybreak-") && name.contains(".log") => {}
+            false => std::fs::remove_file(entry.path())?,
+        }
+    }
+    Ok(())
 }
 
 /// What the rules say against it, as of a backup in a directory.

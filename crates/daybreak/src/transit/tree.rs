@@ -15,6 +15,11 @@ use crate::error::{Error, Kind, Result};
 /// What the names of daybreak's own files beside a backup begin with. They stay where they are. No file
 /// of a server is called so: it writes a hyphen as `@002d`.
 const OWN: [&str; 2] = [".daybreak", "daybreak-"];
+/// Whether a file is daybreak's own, by the last part of its name.
+pub(crate) fn is_own(name: &str) -> bool {
+    OWN.iter().any(|own| name.starts_with(own))
+}
+
 /// How many bytes are read at once.
 const BUFFER: usize = 1 << 20;
 
@@ -52,7 +57,7 @@ pub fn walk(root: &Path) -> Result<Vec<Entry>> {
                     .next("rename the table (or remove the file, if it isn't the backup's)"));
             };
             let last = name.rsplit('/').next().unwrap_or_default();
-            if OWN.iter().any(|own| last.starts_with(own)) {
+            if is_own(last) {
                 continue;
             }
             if !metadata.is_file() && !metadata.is_dir() {

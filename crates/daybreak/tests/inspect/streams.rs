@@ -86,6 +86,17 @@ fn files_interleave_and_may_be_empty() {
 }
 
 #[test]
+fn as_many_files_are_open_as_a_tool_has_threads_and_no_more() {
+    let begun = |count: usize| {
+        (0..count).flat_map(|n| payload(0, &format!("d/{n}.delta"), 0, b"x")).collect::<Vec<u8>>()
+    };
+    let ends = (0..256).flat_map(|n| head(0, b'E', &format!("d/{n}.delta"))).collect();
+    assert_eq!(read([begun(256), ends].concat()).unwrap().files.len(), 256);
+    let Err(Fault::Damaged(why)) = read(begun(257)) else { panic!("257 files are open at once") };
+    assert!(why.contains("d/256.delta begins while 256 files are unfinished"), "{why}");
+}
+
+#[test]
 fn holes_of_xtrabackup_8() {
     let map: Vec<u8> = [4_u32, 3, 5, 2].iter().flat_map(|number| number.to_le_bytes()).collect();
     let bytes = b"abcde";

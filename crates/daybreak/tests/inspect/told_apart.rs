@@ -1,6 +1,13 @@
 //! Each sample is what it is.
 
-use daybreak::transit::inspection::{BackupKind, Form, Product, Profile};
+use daybreak::{
+    event::{Event, Events},
+    transit::{
+        archive::blobs_of_path,
+        inspect::Survey,
+        inspection::{BackupKind, Form, Product, Profile},
+    },
+};
 
 use crate::samples::{blockers, contents, directory, extracted, look};
 
@@ -36,6 +43,27 @@ fn a_chain_of_directories_in_a_tar() {
         assert!(ids.contains(&id), "{id} in {ids:?}");
     }
     assert!(found.whole);
+}
+
+/// The last figure that is told is that of all.
+#[test]
+fn what_is_told_of_the_reading_ends_at_its_end() {
+    let figures = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let events = Events::to({
+        let figures = figures.clone();
+        move |event| {
+            if let Event::Progress { done, total, .. } = event {
+                figures.lock().unwrap().push((*done, *total));
+            }
+        }
+    });
+    let (tree, _) = extracted(&directory().join("prepared_chain.tar.gz"));
+    let blobs = blobs_of_path(tree.path()).unwrap();
+    let size: u64 = blobs.iter().map(|blob| blob.size).sum();
+    Survey::read(blobs, &events).unwrap();
+    let figures = figures.lock().unwrap();
+    assert!(figures.len() > 1 && figures.is_sorted(), "{figures:?}");
+    assert_eq!(figures.last(), Some(&(size, Some(size))), "{figures:?}");
 }
 
 #[test]

@@ -83,6 +83,11 @@ impl Cloud {
     pub fn uploads_under_way(&self) -> Vec<(String, String)> {
         self.store.under_way()
     }
+
+    /// Gives up the uploads of a key, as a lifecycle rule of the bucket does. Returns how many there were.
+    pub fn expire_uploads(&self, key: &str) -> usize {
+        self.store.expire(key)
+    }
 }
 
 impl Drop for Cloud {

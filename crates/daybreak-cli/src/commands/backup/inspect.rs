@@ -144,6 +144,7 @@ fn print(session: &Session<'_>, place: &str, found: &Inspection) {
     // What can't be looked into isn't damaged.
     let unread = found.blockers().all(|one| one.id == "backup.unread");
     let state = match (found.whole, unread) {
+        (true, _) if found.partial => "whole, but partial: databases or tables were left out",
         (true, _) => "whole",
         (false, true) => "NOT READ: whether it is whole isn't known",
         (false, false) => "NOT WHOLE",
@@ -188,7 +189,14 @@ fn print(session: &Session<'_>, place: &str, found: &Inspection) {
         let gtids = (!at.gtids.is_empty()).then(|| format!("GTIDs {}", at.gtids));
         [file, gtids].into_iter().flatten().collect::<Vec<_>>().join(", ")
     });
-    line(&format!("replicate from {}", begins.unwrap_or_else(|| "unknown".into())));
+    let fulls = found.chain.iter().filter(|link| link.kind != BackupKind::Incremental).count();
+    line(&match begins {
+        Some(begins) => format!("replicate from {begins}"),
+        None if fulls > 1 => {
+            format!("replicate from the position of the one that is meant of {fulls} full backups")
+        }
+        None => "replicate from unknown".into(),
+    });
     self::findings(session, &found.findings);
     line("");
     if !found.checks.is_empty() {

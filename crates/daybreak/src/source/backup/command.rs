@@ -30,7 +30,8 @@ pub enum Destination {
     Stream {
         /// How.
         format: StreamFormat,
-        /// Where the tool may put what it needs while it works.
+        /// Where the tool may put what it needs while it works: with tar, XtraBackup 2.x collects the redo
+        /// log there.
         scratch: PathBuf,
         /// Where it leaves a copy of its checkpoints and info files.
         lsn: PathBuf,
@@ -94,6 +95,12 @@ const BINLOG_INFO: [(u16, u16); 2] = [(2, 3), (2, 4)];
 /// Source: MariaDB, *Incremental Backup and Restore with mariadb-backup*: from 10.2 on it has no effect.
 const MARIADB_ALWAYS_LOG_ONLY: Version = (10, 2, 0);
 
+/// From this version on mariadb-backup says only with `--verbose` how far it has read the redo log; before,
+/// it always did.
+///
+/// Source: seen with 10.11.18; the redo log's new form came with 10.8 (MDEV-14425).
+const MARIADB_SILENT: Version = (10, 8, 0);
+
 /// Whether the tool can stream in this form. Neither front end has tar for an incremental backup.
 pub fn streams(tool: &Tool, format: StreamFormat, incremental: bool) -> bool {
     match (tool.kind, format) {
@@ -126,6 +133,9 @@ pub fn backup(tool: &Tool, options: &BackupOptions) -> Vec<OsString> {
         || BINLOG_INFO.contains(&(tool.version.0, tool.version.1))
     {
         arguments.push("--binlog-info=ON".into());
+    }
+    if tool.kind == BackupTool::MariadbBackup && tool.version >= MARIADB_SILENT {
+        arguments.push("--verbose".into());
     }
     if innobackupex && !matches!(options.pages, Pages::All) {
         arguments.push("--incremental".into());

@@ -1,5 +1,8 @@
-//! Tells where a running backup stands: bytes read against the size of the data, how far the copy of
-//! the redo log is behind the server, and the time left.
+//! Tells where a running backup stands: bytes against the size of the data, how far the copy of the redo
+//! log is behind the server, and the time left.
+//!
+//! A full backup writes what it is to hold, beside little else; what it reads says less, since the redo
+//! log is read over and over. An incremental one reads all pages to write few.
 
 use std::{
     sync::{
@@ -29,6 +32,7 @@ pub(super) struct Progress {
     events: Events,
     name: String,
     total: u64,
+    full: bool,
     process: Option<u32>,
     began: Instant,
     scanned: Option<u64>,
@@ -49,6 +53,7 @@ impl Progress {
         events: &Events,
         name: &str,
         total: u64,
+        full: bool,
         process: Option<u32>,
         url: &ServerUrl,
     ) -> Self {
@@ -58,6 +63,7 @@ impl Progress {
             events: events.clone(),
             name: name.into(),
             total,
+            full,
             process,
             began: Instant::now(),
             scanned: None,
@@ -82,9 +88,11 @@ impl Progress {
 
     /// Sends the figures.
     pub(super) fn tick(&self) {
-        let Some(read) = self.process.and_then(bytes_read) else { return };
-        // The redo log is read as well, which isn't counted in the size.
-        let done = read.min(self.total);
+        let Some(moved) = self.process.and_then(|process| moved(process, self.full)) else {
+            return;
+        };
+        // The redo log is copied as well, which isn't counted in the size.
+        let done = moved.min(self.total);
         let mut now = vec![self.name.clone()];
         if !self.file.is_empty() {
             now.push(self.file.clone());
@@ -105,7 +113,7 @@ impl Progress {
             done,
             total: Some(self.total),
             unit: Unit::Bytes,
-            bytes: read,
+            bytes: moved,
         });
     }
 }
@@ -118,10 +126,11 @@ fn time_left(elapsed: Duration, done: u64, total: u64) -> Option<Duration> {
     Some(elapsed.mul_f64((total - done) as f64 / done as f64))
 }
 
-/// What a process has read, in whatever way it read it but by mapping.
-fn bytes_read(process: u32) -> Option<u64> {
+/// What a process has written, or read, in whatever way but by mapping.
+fn moved(process: u32, written: bool) -> Option<u64> {
     let text = std::fs::read_to_string(format!("/proc/{process}/io")).ok()?;
-    text.lines().find_map(|line| line.strip_prefix("rchar: "))?.trim().parse().ok()
+    let label = if written { "wchar: " } else { "rchar: " };
+    text.lines().find_map(|line| line.strip_prefix(label))?.trim().parse().ok()
 }
 
 /// Asks the server for its LSN, now and then. A backup doesn't fail because this does.

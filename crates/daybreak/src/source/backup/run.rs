@@ -39,6 +39,21 @@ const TICK: Duration = Duration::from_millis(500);
 /// Its last line when all went well, after the time.
 const COMPLETED: &str = "completed OK!";
 
+/// What a tool doesn't get of daybreak's environment: it has its login from its option file, and needs no
+/// other secret. The names of AWS's are those that its SDK reads.
+const SECRETS: [&str; 7] = [
+    "DAYBREAK_SOURCE_PASSWORD",
+    "DAYBREAK_TARGET_PASSWORD",
+    "MYSQL_PWD",
+    "AWS_SECRET_ACCESS_KEY",
+    "SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+];
+
+/// How many logs of earlier runs are kept beside the newest.
+const LOGS_KEPT: u32 = 4;
+
 /// A tool at work. Dropping it kills the tool.
 #[derive(Debug)]
 pub(super) struct Running {
@@ -117,8 +132,7 @@ impl Running {
             .stderr(Stdio::piped())
             .process_group(0)
             .kill_on_drop(true);
-        // It has its login from its option file, and needs no other secret.
-        for secret in ["DAYBREAK_SOURCE_PASSWORD", "DAYBREAK_TARGET_PASSWORD", "MYSQL_PWD"] {
+        for secret in SECRETS {
             command.env_remove(secret);
         }
         let child = spawn(command).await.map_err(|error| {
@@ -151,12 +165,8 @@ impl Running {
         mut line: impl FnMut(&str),
         mut tick: impl FnMut(),
     ) -> Result<Ended> {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(log)
+        let mut file = set_aside(log)
+            .and_then(|()| OpenOptions::new().write(true).create_new(true).mode(0o600).open(log))
             .map_err(|error| Error::from(error).at(log.display()))?;
         let pipe = self.child.stderr.take();
         let mut lines =
@@ -206,6 +216,24 @@ impl Running {
             .map_err(|error| Error::new(Kind::Io, "a tool's end isn't known").because(error))?;
         Ok(Ended { status, tail, log: log.to_path_buf(), tool: tool.to_string() })
     }
+}
+
+/// Gives the log of an earlier run a number, the newest 1: an error may have pointed to it.
+fn set_aside(log: &Path) -> std::io::Result<()> {
+    let numbered = |number: u32| {
+        let mut name = log.as_os_str().to_os_string();
+        if number > 0 {
+            name.push(format!(".{number}"));
+        }
+        PathBuf::from(name)
+    };
+    for number in (0..LOGS_KEPT).rev() {
+        match std::fs::rename(numbered(number), numbered(number + 1)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 impl Ended {
@@ -406,6 +434,22 @@ mod tests {
         ] {
             assert!(outcome(wrong).await.is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_last_logs_are_kept() {
+        let place = tempfile::tempdir().unwrap();
+        let log = place.path().join("daybreak-full.log");
+        for run in 0..7 {
+            set_aside(&log).unwrap();
+            std::fs::write(&log, run.to_string()).unwrap();
+        }
+        let read = |ending: &str| {
+            std::fs::read_to_string(place.path().join(format!("daybreak-full.log{ending}"))).ok()
+        };
+        let kept = ["", ".1", ".2", ".3", ".4"].map(read).map(Option::unwrap);
+        assert_eq!(kept, ["6", "5", "4", "3", "2"]);
+        assert_eq!(read(".5"), None);
     }
 
     #[tokio::test]

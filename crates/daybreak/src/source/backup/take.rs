@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    os::fd::AsRawFd as _,
+    os::{fd::AsRawFd as _, unix::fs::DirBuilderExt as _},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -132,7 +132,9 @@ pub async fn take_stream(
         }
         Begun::Work(work) => *work,
     };
-    let (scratch, lsn) = (work.login.scratch("scratch")?, work.login.scratch("lsn")?);
+    let lsn = work.login.scratch("lsn")?;
+    let spool = Spool::make(work.held.directory())?;
+    let scratch = spool.0.clone();
     let options = BackupOptions {
         login: work.login.file().to_path_buf(),
         data_directory: data_directory(request, &work.checked),
@@ -151,6 +153,7 @@ pub async fn take_stream(
     let (request, stop, told) = (request.clone(), stop.clone(), events.clone());
     let task = tokio::spawn(async move {
         let ended = follow(running, &request, &work, &stop, &told).await?;
+        drop(spool);
         ended.success()?;
         Ok((work, lsn))
     });
@@ -211,6 +214,32 @@ impl StreamHandle {
     }
 }
 
+/// Where a streaming tool puts what it must keep until the stream's end (XtraBackup 2.x with tar: the redo
+/// log): private, beside the chain, and not where the system has its temporary files. Gone when this is
+/// dropped; what a killed one left is removed by the next, since the chain is held by one.
+struct Spool(PathBuf);
+
+const SPOOL: &str = ".daybreak-stream-tmp";
+
+impl Spool {
+    fn make(beside: &Path) -> Result<Spool> {
+        let path = beside.join(SPOOL);
+        std::fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&path)
+            .map_err(|error| Error::from(error).at(path.display()))?;
+        Ok(Spool(path))
+    }
+}
+
+impl Drop for Spool {
+    fn drop(&mut self) {
+        if let Err(error) = chain::remove_tree(&self.0) {
+            tracing::warn!(%error, "what a tool kept while it streamed is left");
+        }
+    }
+}
+
 /// The option that names the data directory, for the tools that take it: only where it isn't as the
 /// server says.
 fn data_directory(request: &Request, checked: &Checked) -> Option<PathBuf> {
@@ -230,6 +259,7 @@ async fn begin(
         chain::check_name(name)?;
     }
     let mut held = Held::hold(&request.to)?;
+    chain::remove_tree(&held.directory().join(SPOOL))?;
     for name in held.drop_unfinished()? {
         events.warn(format!("removed the backup {name}, which was never finished"));
     }
@@ -371,8 +401,9 @@ async fn follow(
     stop: &StopSignal,
     events: &Events,
 ) -> Result<Ended> {
+    let (bytes, full) = (work.checked.bytes, matches!(work.pages, Pages::All));
     let progress =
-        Progress::new(events, &work.backup.name, work.checked.bytes, running.id(), &request.source);
+        Progress::new(events, &work.backup.name, bytes, full, running.id(), &request.source);
     let progress = std::sync::Mutex::new(progress);
     let with = || progress.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let name = super::tool::name(work.checked.tool.kind);

@@ -57,7 +57,7 @@ impl Blob {
     }
 }
 
-/// The blobs at a path: all files of a directory, or a file with the other parts of its archive. Anything
+/// The blobs at a path: all files of a directory but daybreak's own, or a file with the other parts of its archive. Anything
 /// in a directory that is neither file nor directory is refused.
 pub fn blobs_of_path(path: &Path) -> Result<Vec<Blob>> {
     let unread = |path: &Path, error: io::Error| {
@@ -123,6 +123,10 @@ fn walk(directory: &Path, prefix: &mut String, depth: usize, blobs: &mut Vec<Blo
                 .next("take it out of the directory: no backup tool writes such a name"));
         };
         let about = entry.metadata().map_err(|error| unread(&path, error))?;
+        // What doesn't go up isn't looked at. A migration's own directory holds its backups.
+        if crate::transit::tree::is_own(&name) && (!about.is_dir() || name.starts_with('.')) {
+            continue;
+        }
         let before = prefix.len();
         prefix.push_str(&name);
         if about.is_dir() {

@@ -14,6 +14,9 @@ pub const MAGIC: &[u8; 8] = b"XBSTCK01";
 const LONGEST_PATH: u32 = 512;
 /// More pieces than any chunk of the tool has.
 const MOST_HOLES: u32 = 1 << 20;
+/// More files than any tool has under way at once: each of its threads has one, and its redo log is another.
+/// What is kept of a file while it is open is bounded, and so is the whole by this.
+const MOST_OPEN: usize = 256;
 /// The chunk may be ignored by readers that don't know its type.
 const MAY_IGNORE: u8 = 0x01;
 /// The file replaces an earlier one (mariadb-backup).
@@ -131,6 +134,12 @@ impl Stream<'_> {
                 return Err(wrong(format!("{name} is replaced and isn't")));
             }
             return Ok(());
+        }
+        if self.open.len() >= MOST_OPEN {
+            return Err(wrong(format!(
+                "{name} begins while {MOST_OPEN} files are unfinished, which is more than a tool has open \
+                 (--parallel of {MOST_OPEN} or more?)"
+            )));
         }
         let rewrites = rewrites.unwrap_or(false);
         if rewrites {

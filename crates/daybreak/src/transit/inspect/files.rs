@@ -49,6 +49,7 @@ const ROOT_BEGINNINGS: &[&str] = &[
     "component_keyring",
     // What daybreak itself keeps beside a backup.
     "daybreak",
+    ".daybreak",
 ];
 
 /// Whether a file, by its name within a backup, is one that the server or a tool writes.

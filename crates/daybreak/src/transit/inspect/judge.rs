@@ -109,7 +109,8 @@ pub(super) fn judge(sources: &[Source], profile: Profile) -> Inspection {
             oddities(source, backup, &mut found);
         }
         if !its.is_empty() || !source.faults.is_empty() || sources.len() > 1 {
-            let strays = strays.iter().filter(|name| !name.starts_with("daybreak"));
+            let ours = |name: &str| name.starts_with("daybreak") || name.starts_with(".daybreak");
+            let strays = strays.iter().filter(|name| !ours(name));
             found.each("backup.unknown_file", strays.map(ToString::to_string).collect());
         }
         backups.extend(its);
@@ -160,7 +161,11 @@ pub(super) fn judge(sources: &[Source], profile: Profile) -> Inspection {
         data_file_path: backups
             .iter()
             .find_map(|backup| backup.settings.get("innodb_data_file_path").cloned()),
-        coordinates: links.last().and_then(|link| link.coordinates.clone()),
+        // Of several full backups none is the one that is meant.
+        coordinates: links
+            .last()
+            .filter(|_| !found.broken.contains("backup.several_fulls"))
+            .and_then(|link| link.coordinates.clone()),
         files: backups.iter().map(|backup| backup.files.len() as u64).sum(),
         bytes: backups.iter().map(Backup::bytes).sum(),
         chain: links,

@@ -125,8 +125,9 @@ fn read(blobs: Vec<Blob>, mut extract: Option<&mut Extract>, events: &Events) ->
         told: 0,
     })));
     let single = blobs.len() == 1;
-    let (packed, plain): (Vec<Blob>, Vec<Blob>) =
-        blobs.into_iter().partition(|blob| single || parts::is_archive(&blob.name));
+    // There may be a million: no second list of them.
+    let mut plain = blobs;
+    let packed = plain.extract_if(.., |blob| single || parts::is_archive(&blob.name)).collect();
     let archives = parts::group(packed);
     let alone = plain.is_empty() && archives.len() == 1;
     let mut sources = Vec::new();
@@ -137,6 +138,7 @@ fn read(blobs: Vec<Blob>, mut extract: Option<&mut Extract>, events: &Events) ->
         let before = if alone { String::new() } else { folder(&archive) };
         sources.push(unpack(archive, before, extract.as_deref_mut(), &progress)?);
     }
+    progress.end();
     Ok(Survey { sources })
 }
 
@@ -297,6 +299,20 @@ struct Standing {
     told: u64,
 }
 
+impl Standing {
+    fn tell(&mut self, now: &str) {
+        self.told = self.done;
+        self.events.send(Event::Progress {
+            task: "inspect".into(),
+            now: now.to_string(),
+            done: self.done,
+            total: Some(self.total),
+            unit: Unit::Bytes,
+            bytes: 0,
+        });
+    }
+}
+
 /// Bytes between two figures.
 const TELL_EVERY: u64 = 32 * 1024 * 1024;
 
@@ -305,15 +321,16 @@ impl Progress {
         let mut standing = self.0.borrow_mut();
         standing.done += bytes;
         if standing.done - standing.told >= TELL_EVERY {
-            standing.told = standing.done;
-            standing.events.send(Event::Progress {
-                task: "inspect".into(),
-                now: now.to_string(),
-                done: standing.done,
-                total: Some(standing.total),
-                unit: Unit::Bytes,
-                bytes: 0,
-            });
+            standing.tell(now);
+        }
+    }
+
+    /// All was read. Damaged archives aren't read to their end, and what is short isn't told of.
+    fn end(&self) {
+        let mut standing = self.0.borrow_mut();
+        standing.done = standing.total;
+        if standing.told > 0 && standing.told < standing.total {
+            standing.tell("");
         }
     }
 }

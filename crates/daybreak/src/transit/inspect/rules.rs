@@ -115,7 +115,7 @@ pub const RULES: &[Rule] = rules! {
          wrong order every step succeeds and rows are lost",
         "merge the chain before it is uploaded, in the order given here, or take the later one again";
     "backup.order" Blocker Some(Warning), TOOL,
-        "by LSN one link follows the other, by the time or the redo log it doesn't", "take the chain again";
+        "by LSN one link follows the other, by the time or the redo log it doesn't", "take the chain again, beginning with a full backup";
     "backup.coordinates_differ" Blocker Some(Blocker), TOOL,
         "replication would begin at a wrong place", "take the backup again";
     "backup.coordinates_stale" Warning Some(Warning), TOOL,
@@ -130,7 +130,8 @@ pub const RULES: &[Rule] = rules! {
         "the backup names no position in the binary log: replication can't follow it",
         "turn log_bin on at the source and take the backup again, or accept a downtime";
     "backup.foreign_gtids" Note Some(Note), TOOL,
-        "the GTIDs aren't MySQL's: only file and position can be used", "nothing";
+        "the GTIDs aren't MySQL's: only file and position can be used",
+        "nothing: replication begins by file and position";
     "backup.unknown_file" Warning Some(Warning), INFERRED,
         "neither the server nor the tool is known to write these files; they may be misnamed",
         "look at them: take out what isn't the server's, or take the backup again";
@@ -145,7 +146,7 @@ pub const RULES: &[Rule] = rules! {
         "the stream has chunks of a type that isn't known here, marked as ones that may be ignored",
         "look for a newer daybreak";
     "backup.mixed_servers" Blocker Some(Blocker), TOOL,
-        "the links of a chain are of one server and its settings", "take the chain again";
+        "the links of a chain are of one server and its settings", "take the chain again, beginning with a full backup";
 
     // What Amazon Aurora takes.
     "backup.product" Blocker None, UG,

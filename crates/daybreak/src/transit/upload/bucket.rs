@@ -320,7 +320,6 @@ mod tests {
             key: "k".into(),
             size: 0,
             sha256: String::new(),
-            parts: Vec::new(),
             etag: None,
             encryption: None,
         };

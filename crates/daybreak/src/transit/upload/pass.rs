@@ -94,6 +94,14 @@ struct Under {
     expected: Option<u32>,
 }
 
+/// An object of a live stream whose parts are all there. They are many: the bucket knows them, and here
+/// is only what tells whether it still has them.
+#[derive(Clone)]
+struct Ready {
+    begun: Begun,
+    object: Object,
+}
+
 enum Finished {
     Part { object: usize, part: Part },
     Object { object: usize, made: Object, stale: bool },
@@ -111,6 +119,8 @@ pub(super) struct Outcome {
 pub(super) struct Pass {
     shared: Arc<Shared>,
     under: BTreeMap<usize, Under>,
+    /// Those of a live stream that wait for the end of its program.
+    ready: BTreeMap<usize, Ready>,
     outcome: BTreeMap<usize, Object>,
     stale: Vec<String>,
     tasks: JoinSet<Result<Finished>>,
@@ -145,6 +155,7 @@ impl Pass {
                 kept: AtomicU64::new(0),
             }),
             under: BTreeMap::new(),
+            ready: BTreeMap::new(),
             outcome: BTreeMap::new(),
             stale: Vec::new(),
             tasks: JoinSet::new(),
@@ -235,7 +246,7 @@ impl Pass {
             }
             Piece::End { object, name, parts } => {
                 self.under(object, &name).expected = Some(parts);
-                self.maybe_complete(object);
+                self.maybe_complete(object)?;
             }
         }
         Ok(())
@@ -256,12 +267,13 @@ impl Pass {
                 if let Some(under) = self.under.get_mut(&object) {
                     under.parts.push(part);
                 }
-                self.maybe_complete(object);
+                self.maybe_complete(object)?;
             }
             Finished::Object { object, made, stale } => {
                 if stale {
                     self.stale.push(made.key.clone());
                 }
+                self.ready.remove(&object);
                 self.outcome.insert(object, made);
             }
         }
@@ -269,22 +281,29 @@ impl Pass {
     }
 
     /// Puts an object together once all its parts are there.
-    fn maybe_complete(&mut self, object: usize) {
+    fn maybe_complete(&mut self, object: usize) -> Result<()> {
         let whole = self.under.get(&object).is_some_and(|under| {
             under.expected.is_some_and(|count| count as usize == under.parts.len())
         });
-        if whole && !self.live {
-            self.complete(object);
+        if !whole {
+            return Ok(());
         }
-    }
-
-    fn complete(&mut self, object: usize) {
-        let Some(under) = self.under.remove(&object) else { return };
+        let Some(mut under) = self.under.remove(&object) else { return Ok(()) };
         let shared = self.shared.clone();
+        under.parts.sort_by_key(|part| part.number);
+        let made = object_of(&shared, &under);
+        if self.live {
+            let Some(Way::Send { begun, .. }) = under.way.get() else {
+                return Err(Error::new(Kind::Bug, "a stream's object wasn't begun").at(&made.key));
+            };
+            self.ready.insert(object, Ready { begun: begun.clone(), object: made });
+            return Ok(());
+        }
         self.tasks.spawn(async move {
-            let (made, stale) = complete(&shared, under).await?;
+            let (made, stale) = complete(&shared, made, &under).await?;
             Ok(Finished::Object { object, made, stale })
         });
+        Ok(())
     }
 
     /// The program that wrote a stream has ended: if well, its objects are put together.
@@ -293,8 +312,14 @@ impl Pass {
             ended = ended => ended?,
             () = self.shared.stop.stopped() => self.shared.stop.check()?,
         }
-        for object in self.under.keys().copied().collect::<Vec<_>>() {
-            self.complete(object);
+        for (&object, ready) in &self.ready {
+            let (shared, ready) = (self.shared.clone(), ready.clone());
+            self.tasks.spawn(async move {
+                // As many lists of parts at once as pieces: each is smaller.
+                let _permit = shared.permit().await;
+                let made = publish(&shared, ready).await?;
+                Ok(Finished::Object { object, made, stale: false })
+            });
         }
         while let Some(finished) = self.tasks.join_next().await {
             let finished = finished.map_err(|error| {
@@ -319,15 +344,18 @@ impl Pass {
         let patient = StopSignal::default();
         let shared = &self.shared;
         let mut left = 0;
-        for under in self.under.values() {
-            if let Some(Way::Send { begun, .. }) = under.way.get() {
-                let aborted = patiently(&shared.events, &patient, || {
-                    shared.store.abort(&shared.bucket, begun)
-                });
-                left += usize::from(aborted.await.is_err());
-            }
+        let begun = self.under.values().filter_map(|under| match under.way.get() {
+            Some(Way::Send { begun, .. }) => Some(begun),
+            _ => None,
+        });
+        for begun in begun.chain(self.ready.values().map(|ready| &ready.begun)) {
+            let aborted =
+                patiently(&shared.events, &patient, || shared.store.abort(&shared.bucket, begun));
+            left += usize::from(aborted.await.is_err());
         }
-        for made in self.outcome.values() {
+        // One that was being put together may be there or not.
+        let ready = self.ready.values().map(|ready| &ready.object);
+        for made in self.outcome.values().chain(ready) {
             let deleted = patiently(&shared.events, &patient, || {
                 shared.store.delete(&shared.bucket, &made.key)
             });
@@ -389,7 +417,7 @@ async fn whole(shared: &Shared, name: &str, payload: Payload) -> Result<Object> 
     let (payload, digest) = load(payload).await.map_err(|error| error.at(name))?;
     let (size, sha256) = (payload.len(), base64(digest));
     let (events, stop) = (&shared.events, &shared.stop);
-    let object = Object { key, size, sha256, parts: Vec::new(), etag: None, encryption: None };
+    let object = Object { key, size, sha256, etag: None, encryption: None };
     let (bucket, key) = (&shared.bucket, &object.key);
     if shared.found.present.get(key) == Some(&size) {
         let head = patiently(events, stop, || shared.store.head(bucket, key)).await?;
@@ -463,45 +491,74 @@ async fn find_way(shared: &Shared, name: &str) -> Result<Way> {
     Ok(Way::Send { begun: Begun { key, id }, have: HashMap::new() })
 }
 
-/// Makes an object of its parts. True: one from before is there that isn't what the parts say.
-async fn complete(shared: &Shared, mut under: Under) -> Result<(Object, bool)> {
-    under.parts.sort_by_key(|part| part.number);
-    let object = Object {
+/// What an object is to be by its parts, which are in order.
+fn object_of(shared: &Shared, under: &Under) -> Object {
+    Object {
         key: format!("{}{}", shared.prefix, under.name),
         size: under.parts.iter().map(|part| part.size).sum(),
         sha256: composite(&under.parts),
-        parts: under.parts,
         etag: None,
         encryption: None,
-    };
-    let is = |head: &s3::Head| {
-        head.size == object.size && head.sha256.as_deref() == Some(&object.sha256)
-    };
-    let (events, stop, bucket) = (&shared.events, &shared.stop, &shared.bucket);
+    }
+}
+
+fn is(head: &s3::Head, object: &Object) -> bool {
+    head.size == object.size && head.sha256.as_deref() == Some(&object.sha256)
+}
+
+/// Makes an object of its parts. True: one from before is there that isn't what the parts say.
+async fn complete(shared: &Shared, object: Object, under: &Under) -> Result<(Object, bool)> {
     match under.way.get() {
         Some(Way::Compare(head)) => {
-            let stale = !is(head);
+            let stale = !is(head, &object);
             Ok((object, stale))
         }
         Some(Way::Send { begun, .. }) => {
-            let made =
-                patiently(events, stop, || shared.store.complete(bucket, begun, &object.parts))
-                    .await?;
-            // An answer that was lost: asked again, S3 knows the upload no more.
-            if !made {
-                let head =
-                    patiently(events, stop, || shared.store.head(bucket, &object.key)).await?;
-                if !head.as_ref().is_some_and(is) {
-                    return Err(Error::new(Kind::Aws, "an upload was given up by someone else")
-                        .at(&object.key)
-                        .next(
-                            "look for a lifecycle rule of the bucket that aborts uploads; the same \
-                             command begins that object again",
-                        ));
-                }
-            }
+            put_together(shared, begun, &object, &under.parts).await?;
             Ok((object, false))
         }
         None => Err(Error::new(Kind::Bug, "an object has no parts").at(&object.key)),
     }
+}
+
+/// Makes an object of a live stream of the parts that the bucket has, if they are those that were sent.
+async fn publish(shared: &Shared, ready: Ready) -> Result<Object> {
+    let Ready { begun, object } = ready;
+    let (events, stop, bucket) = (&shared.events, &shared.stop, &shared.bucket);
+    let parts = patiently(events, stop, || shared.store.parts(bucket, &begun)).await?;
+    let parts = parts.unwrap_or_default();
+    let size: u64 = parts.iter().map(|part| part.size).sum();
+    if size != object.size || composite(&parts) != object.sha256 {
+        return Err(Error::new(Kind::Different, "the bucket's parts aren't those that were sent")
+            .at(&object.key)
+            .next(
+                "look for a lifecycle rule of the bucket that aborts uploads, and who else writes there; the \
+                 stream begins anew, with the same command",
+            ));
+    }
+    put_together(shared, &begun, &object, &parts).await?;
+    Ok(object)
+}
+
+async fn put_together(
+    shared: &Shared,
+    begun: &Begun,
+    object: &Object,
+    parts: &[Part],
+) -> Result<()> {
+    let (events, stop, bucket) = (&shared.events, &shared.stop, &shared.bucket);
+    let made = patiently(events, stop, || shared.store.complete(bucket, begun, parts)).await?;
+    // An answer that was lost: asked again, S3 knows the upload no more.
+    if !made {
+        let head = patiently(events, stop, || shared.store.head(bucket, &object.key)).await?;
+        if !head.as_ref().is_some_and(|head| is(head, object)) {
+            return Err(Error::new(Kind::Aws, "an upload was given up by someone else")
+                .at(&object.key)
+                .next(
+                    "look for a lifecycle rule of the bucket that aborts uploads; the same \
+                     command begins that object again",
+                ));
+        }
+    }
+    Ok(())
 }

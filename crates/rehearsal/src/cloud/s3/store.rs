@@ -119,6 +119,13 @@ impl Store {
             .collect()
     }
 
+    pub fn expire(&self, key: &str) -> usize {
+        let mut uploads = lock(&self.uploads);
+        let before = uploads.len();
+        uploads.retain(|_, upload| upload.key != key);
+        before - uploads.len()
+    }
+
     pub(super) fn work(self: &Arc<Self>) -> AtWork {
         self.at_work.fetch_add(1, Ordering::SeqCst);
         AtWork(self.clone())
