@@ -8,10 +8,12 @@ use super::{
     backup::step::TakeBackup,
 };
 use crate::{
-    engine::{Context, Finding, Route, Step},
+    engine::{Context, Finding, Route, Severity, Step},
     error::{Error, Kind, Result},
     mysql::{Catalog, Session},
     route,
+    target::restore::step::RestoreCluster,
+    transit::step::Upload,
 };
 
 /// The step's name.
@@ -33,6 +35,10 @@ async fn look(context: &Context) -> Result<Assessment> {
     if plan.route == Route::Physical {
         // A source that can't be backed up is told before anything is made there.
         assessment.findings.extend(TakeBackup.check(context).await?);
+        // Nor does a backup of hours end before a bucket or a role that won't do.
+        let later = [Upload.check(context).await?, RestoreCluster.check(context).await?].concat();
+        let weighty = later.into_iter().filter(|finding| finding.severity != Severity::Note);
+        assessment.findings.extend(weighty);
     }
     Ok(assessment)
 }

@@ -93,7 +93,9 @@ impl Step for Upload {
                     .into(),
             });
         }
-        place(context)?;
+        let target = target(context).await?;
+        let (events, stop) = (context.events.clone(), context.stop.clone());
+        apart(move || async move { upload::reach(&target, &events, &stop).await }).await?;
         Ok(findings)
     }
 
