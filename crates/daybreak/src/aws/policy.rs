@@ -194,7 +194,7 @@ mod tests {
         let arn = "arn:aws:kms:eu-west-1:123456789012:key/1234";
         let said = format!("not authorized to perform: kms:GenerateDataKey on resource: \"{arn}\"");
         let policy = |key: Option<&str>| scope(&place, key).upload();
-        let error = explained(Error::new(Kind::AwsDenied, "no").because(said), &policy);
+        let error = explained(Error::new(Kind::AwsDenied, "no").because(said), policy);
         let wanted = policy(Some(arn)).to_string();
         assert!(error.next_step().unwrap().ends_with(&wanted), "{error}");
         assert!(wanted.contains(arn) && wanted.contains("s3:AbortMultipartUpload"), "{wanted}");
