@@ -11,8 +11,8 @@ use clap::{
 mod physical;
 
 pub use physical::{
-    BackupFor, BackupTool, BackupVerb, Cloud, Coordinates, InspectBackup, Restore, StreamFormat,
-    TakeBackup, Upload, UploadForm,
+    BackupFor, BackupTool, BackupVerb, Bucket, Cloud, Coordinates, InspectBackup, Restore,
+    StreamFormat, TakeBackup, Upload, UploadForm,
 };
 
 /// Moves a MySQL-compatible database into Amazon Aurora MySQL with near-zero downtime, proves that

@@ -230,3 +230,52 @@ async fn coordinates_that_disagree_and_a_source_that_is_down() {
     let known = stage.rds.known();
     assert!(known.clusters.is_empty() && known.instances.is_empty(), "{known:?}");
 }
+
+/// What `[target] url` says of TLS is for the cluster that is made as well: the restored server has none.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_targets_tls_settings_hold_for_the_cluster() {
+    let stage = Stage::start().await;
+    let directory = plan(&stage, "").await;
+    let directory = directory.path();
+    let file = directory.join("daybreak.toml");
+    let plain = std::fs::read_to_string(&file).unwrap();
+    let protected = plain.replace(":3306/", ":3306/?tls=required");
+    assert_ne!(plain, protected);
+    let until_restore = ["resume", "--until", "restore"];
+    support::private(&file, &protected);
+    let words = ["the server offers no TLS", "target admin@"];
+    refused(directory, &until_restore, 1, &words).await;
+    support::private(&file, &plain);
+    done(directory, &until_restore).await;
+    assert_eq!(stage.rds.known().count("RestoreDBClusterFromS3"), 1);
+    support::private(&file, &protected);
+    let undo = ["undo", "--to", "upload"];
+    refused(directory, &undo, 1, &words).await;
+    assert_eq!(stage.rds.known().clusters.len(), 1);
+    support::private(&file, &plain);
+    done(directory, &undo).await;
+}
+
+/// A bucket, a role or a right that won't do is told before hours are spent on a backup.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_cloud_is_asked_before_a_backup_is_taken() {
+    let stage = Stage::start().await;
+    let directory = plan(&stage, "").await;
+    let directory = directory.path();
+    let preflight = ["resume", "--until", "preflight"];
+    stage.cloud.faults(|faults| faults.denied = true);
+    let words = ["AccessDenied", "s3:PutObject", "arn:aws:s3:::backups/here/daybreak-"];
+    refused(directory, &preflight, 3, &words).await;
+    stage.cloud.faults(|faults| faults.denied = false);
+    stage.rds.faults(|faults| faults.denied = ["DescribeDBSubnetGroups".to_string()].into());
+    let words = ["rds:DescribeDBSubnetGroups", "sts:AssumeRole", "user/operator"];
+    refused(directory, &preflight, 3, &words).await;
+    stage.rds.faults(|faults| faults.denied.clear());
+    let file = directory.join("daybreak.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    support::private(&file, &text.replace("role/", "no-role/"));
+    refused(directory, &preflight, 3, &["restore.ingestion_role", "role's ARN"]).await;
+    support::private(&file, &text);
+    done(directory, &preflight).await;
+    assert!(stage.place.path().join("staging").read_dir().unwrap().next().is_none());
+}

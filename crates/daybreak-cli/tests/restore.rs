@@ -150,6 +150,117 @@ async fn a_killed_restore_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn interrupted_it_names_itself_and_is_taken_back_by_its_directory_alone() {
+    let place = tempfile::tempdir().unwrap();
+    let rds = endpoint(place.path()).await;
+    let directory = place.path().join("migration");
+    rds.faults(|faults| faults.hold = true);
+    let mut child = restore(&rds, &directory, &[])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    until_status(&rds, &mut child, "migrating").await;
+    // SAFETY: sends a signal to a child of ours that wasn't waited for.
+    unsafe { libc::kill(child.id() as i32, libc::SIGINT) };
+    let ended = tokio::task::spawn_blocking(|| child.wait_with_output()).await.unwrap().unwrap();
+    let text = said(&ended);
+    assert_eq!(ended.status.code(), Some(130), "{text}");
+    assert!(text.contains("the same command again") && !text.contains("daybreak resume"), "{text}");
+    rds.faults(|faults| faults.hold = false);
+    let taken_back = |directory: &Path| {
+        let endpoint = rds.endpoint();
+        let arguments =
+            ["restore", "--undo", "--yes", "--region", "eu-central-1", "--endpoint-rds", &endpoint];
+        let mut command = support::daybreak(directory, &arguments);
+        command
+            .env("AWS_ACCESS_KEY_ID", "AKIAREHEARSAL0000001")
+            .env("AWS_SECRET_ACCESS_KEY", SECRET)
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env("DAYBREAK_TARGET_PASSWORD", PASSWORD)
+            .env_remove("AWS_PROFILE");
+        output(command)
+    };
+    let elsewhere = taken_back(&place.path().join("elsewhere")).await;
+    assert!(said(&elsewhere).contains("no restore was begun"), "{}", said(&elsewhere));
+    let undone = taken_back(&directory).await;
+    assert!(undone.status.success(), "{}", said(&undone));
+    assert!(rds.known().clusters.is_empty() && rds.known().parameter_groups.is_empty());
+}
+
+/// The master password goes to whoever answers: not over a connection other than the one asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_cluster_is_logged_in_to_as_was_asked() {
+    let place = tempfile::tempdir().unwrap();
+    let rds = endpoint(place.path()).await;
+    let directory = place.path().join("migration");
+    let absent = place.path().join("no.pem");
+    let no_file = output(restore(&rds, &directory, &["--ca", absent.to_str().unwrap()])).await;
+    assert_eq!(no_file.status.code(), Some(2), "{}", said(&no_file));
+    assert_eq!(rds.known().count("RestoreDBClusterFromS3"), 0, "{}", said(&no_file));
+    // The cluster is a server without TLS.
+    let refused = |ended: std::process::Output, how: &str| {
+        assert_eq!(ended.status.code(), Some(1), "{how}: {}", said(&ended));
+        assert!(said(&ended).contains("the server offers no TLS"), "{how}: {}", said(&ended));
+    };
+    refused(output(restore(&rds, &directory, &["--tls", "required"])).await, "by the flag");
+    let target = "[target]\nurl = \"mysql://admin@cluster.example/?tls=verify-identity\"\n";
+    support::private(&directory.join("daybreak.toml"), target);
+    refused(output(restore(&rds, &directory, &[])).await, "by daybreak.toml");
+    let undo = output(restore(&rds, &directory, &["--undo", "--yes"])).await;
+    assert_eq!(undo.status.code(), Some(3), "{}", said(&undo));
+    let done = output(restore(&rds, &directory, &["--tls", "off"])).await;
+    assert!(done.status.success(), "{}", said(&done));
+    assert_eq!(rds.known().count("RestoreDBClusterFromS3"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_may_not_is_told_the_policy() {
+    let place = tempfile::tempdir().unwrap();
+    let rds = endpoint(place.path()).await;
+    let directory = place.path().join("migration");
+    for action in ["DescribeDBClusters", "RestoreDBClusterFromS3", "CreateDBInstance"] {
+        rds.faults(|faults| faults.denied = [action.to_string()].into());
+        let denied = output(restore(&rds, &directory, &[])).await;
+        let text = said(&denied);
+        assert_eq!(denied.status.code(), Some(3), "{action}: {text}");
+        let words = ["user/operator", "RestoreMake", "sts:AssumeRole", "cluster:shop"];
+        for words in [&words[..], &[action]].concat() {
+            assert!(text.contains(words), "{action}: {words} in {text}");
+        }
+        assert_eq!(text.matches("sts:AssumeRole").count(), 1, "{text}");
+    }
+    rds.faults(|faults| faults.denied.clear());
+    let done = output(restore(&rds, &directory, &[])).await;
+    assert!(done.status.success(), "{}", said(&done));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_policies_name_the_key_of_the_objects() {
+    let place = tempfile::tempdir().unwrap();
+    let rds = endpoint(place.path()).await;
+    let directory = place.path().join("migration");
+    std::fs::create_dir_all(&directory).unwrap();
+    let policies = async |more: &[&str]| {
+        let all = [&["--policies", "--json"], more].concat();
+        let printed = output(restore(&rds, &directory, &all)).await;
+        assert!(printed.status.success(), "{}", said(&printed));
+        serde_json::from_slice::<serde_json::Value>(&printed.stdout).unwrap()
+    };
+    let plain = policies(&[]).await.to_string();
+    assert!(!plain.contains("kms:") && !plain.contains("iam:ListRoles"), "{plain}");
+    let toml = "[staging]\nencryption = \"kms:1234\"\n";
+    support::private(&directory.join("daybreak.toml"), toml);
+    let key = "arn:aws:kms:eu-central-1:123456789012:key/1234";
+    let by_file = policies(&[]).await;
+    assert!(by_file["ingestion"].to_string().contains(key), "{by_file}");
+    assert!(by_file["caller"].to_string().contains(key), "{by_file}");
+    let by_flag = policies(&["--encryption", "kms:alias/shop"]).await.to_string();
+    assert!(by_flag.contains("kms:ResourceAliases") && !by_flag.contains("key/alias"), "{by_flag}");
+    assert!(!policies(&["--encryption", "s3"]).await.to_string().contains("kms:"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_isnt_ours_is_not_deleted() {
     let place = tempfile::tempdir().unwrap();
     let rds = endpoint(place.path()).await;

@@ -18,7 +18,7 @@ pub use physical::{
 use crate::{
     engine::{PositionBy, ReplicationMode},
     error::{Error, Kind, Result},
-    mysql::{Secret, ServerUrl, Side},
+    mysql::{Protection, Secret, ServerUrl, Side},
     select::Selection,
     transit::inspection::Profile,
 };
@@ -380,11 +380,16 @@ impl Config {
     ///
     /// # Errors
     /// `Config`.
-    pub fn load_for_restore(directory: &Path) -> Result<(AwsConfig, StagingConfig, RestoreConfig)> {
+    pub fn load_for_restore(
+        directory: &Path,
+    ) -> Result<(AwsConfig, StagingConfig, RestoreConfig, Protection)> {
         let (path, text) = raw::read_file(directory)?;
         let read = || {
             let raw = raw::parse(&text)?;
-            Ok((raw.aws.read(directory)?, raw.staging.read(directory)?, raw.restore.read()?))
+            let target = raw.target.url.as_deref().map(ServerUrl::parse).transpose()?;
+            let protection = target.as_ref().map(Protection::of).unwrap_or_default();
+            let (aws, staging) = (raw.aws.read(directory)?, raw.staging.read(directory)?);
+            Ok((aws, staging, raw.restore.read()?, protection))
         };
         read().map_err(|error: Error| error.at(path.display()))
     }

@@ -58,8 +58,12 @@ pub enum Kind {
     Backup,
     /// AWS refused a request, or its answer can't be used.
     Aws,
-    /// AWS asks to come back later, or couldn't be reached; the same request may be sent again.
+    /// AWS doesn't allow the caller what was asked.
+    AwsDenied,
+    /// AWS asks to come back later, or its answer was lost; the same request may be sent again.
     AwsBusy,
+    /// AWS couldn't be connected to.
+    AwsUnreachable,
     /// The journal is damaged, locked by another process, or contradicts itself.
     Journal,
     /// The state of the migration doesn't allow what was asked.
@@ -108,7 +112,8 @@ impl Kind {
             | Kind::ConnectionLost
             | Kind::Deadlock
             | Kind::LockWait
-            | Kind::AwsBusy => Retry::Again,
+            | Kind::AwsBusy
+            | Kind::AwsUnreachable => Retry::Again,
             Kind::SnapshotLost => Retry::NewSnapshot,
             Kind::Usage
             | Kind::Config
@@ -126,6 +131,7 @@ impl Kind {
             | Kind::Io
             | Kind::Backup
             | Kind::Aws
+            | Kind::AwsDenied
             | Kind::Journal
             | Kind::State
             | Kind::Paused
@@ -138,7 +144,7 @@ impl Kind {
     pub fn exit(self) -> Exit {
         match self {
             Kind::Usage | Kind::Config => Exit::Usage,
-            Kind::Blocked | Kind::Different => Exit::Found,
+            Kind::Blocked | Kind::Different | Kind::AwsDenied => Exit::Found,
             Kind::Paused => Exit::Paused,
             Kind::Interrupted => Exit::Interrupted,
             Kind::Connect
@@ -159,6 +165,7 @@ impl Kind {
             | Kind::Backup
             | Kind::Aws
             | Kind::AwsBusy
+            | Kind::AwsUnreachable
             | Kind::Journal
             | Kind::State
             | Kind::Bug => Exit::Failed,
@@ -196,7 +203,8 @@ impl Kind {
                  then `daybreak cutover`"
             }
             Kind::Io => "check the path, its permissions and the free space",
-            Kind::AwsBusy => {
+            Kind::AwsDenied => "allow the caller what AWS names above, then the same command again",
+            Kind::AwsBusy | Kind::AwsUnreachable => {
                 "check the endpoint and the network, then go on with `daybreak resume`"
             }
             Kind::Journal => "nothing was changed; keep the directory and look at the cause first",

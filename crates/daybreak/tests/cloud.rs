@@ -11,6 +11,7 @@ use daybreak::{
     engine::StopSignal,
     error::{Error, Kind},
     event::Events,
+    target::restore::BucketFacts,
     transit::{
         manifest::Manifest,
         upload::{self, Source, Target},
@@ -24,6 +25,7 @@ const BUCKET: &str = "backups";
 struct Stage {
     cloud: Cloud,
     store: Arc<dyn ObjectStore>,
+    s3: S3,
     directory: tempfile::TempDir,
 }
 
@@ -48,8 +50,8 @@ impl Stage {
         let sdk = aws::sdk(&config).await.unwrap().into_builder();
         let provider = aws_sdk_s3::config::SharedCredentialsProvider::new(credentials);
         let sdk = sdk.credentials_provider(provider).build();
-        let store = Arc::new(S3::new(&sdk, &config, None));
-        Stage { cloud, store, directory }
+        let s3 = S3::new(&sdk, &config, None);
+        Stage { cloud, store: Arc::new(s3.clone()), s3, directory }
     }
 
     fn target(&self) -> Target {
@@ -100,6 +102,37 @@ async fn an_object_is_read_over_connections_that_are_cut() {
     let mut read = Vec::new();
     tokio::io::AsyncReadExt::read_to_end(&mut { part }, &mut read).await.unwrap();
     assert_eq!(read, bytes[100..200]);
+}
+
+/// Which key a restore needs is told by the objects, whatever the bucket does by default.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_objects_say_which_key_they_have() {
+    let stage = Stage::new().await;
+    let place = S3Place::parse("s3://backups/a").unwrap();
+    let key = |id: &str| Some(format!("arn:aws:kms:{}:123456789012:key/{id}", stage.cloud.region));
+    let facts = async |asked: &Encryption| BucketFacts::read(&stage.s3, &place, asked).await;
+    let kms = Encryption::Kms("5678".into());
+    // Before there are any: what was asked for, else the bucket's default.
+    assert_eq!(facts(&kms).await.unwrap().kms_key.as_deref(), Some("5678"));
+    assert_eq!(facts(&Encryption::S3).await.unwrap().kms_key, None);
+    stage.cloud.faults(|faults| faults.default_encryption = Some("aws:kms".into()));
+    assert_eq!(facts(&Encryption::Bucket).await.unwrap().kms_key, key("aws/s3"));
+    assert_eq!(facts(&Encryption::S3).await.unwrap().kms_key, None);
+    let abc = || Payload::Memory("abc".into());
+    stage.store.put(BUCKET, "a/x", abc(), &sha256(b"abc"), &kms).await.unwrap();
+    for asked in [&Encryption::Bucket, &Encryption::S3, &kms] {
+        assert_eq!(facts(asked).await.unwrap().kms_key, key("5678"), "{asked:?}");
+    }
+    stage.store.put(BUCKET, "a/x", abc(), &sha256(b"abc"), &Encryption::S3).await.unwrap();
+    assert_eq!(facts(&Encryption::Bucket).await.unwrap().kms_key, None);
+    stage.cloud.faults(|faults| faults.denied = true);
+    let error = facts(&kms).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::AwsDenied, "{error}");
+    let text = error.to_string();
+    assert!(text.contains("ReadKey") && text.contains("key/5678"), "{text}");
+    // An answer to HEAD that says nothing is a refusal too.
+    let error = stage.store.head(BUCKET, "a/x").await.unwrap_err();
+    assert_eq!(error.kind(), Kind::AwsDenied, "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

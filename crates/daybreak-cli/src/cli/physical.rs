@@ -72,6 +72,17 @@ pub struct Restore {
     /// A file whose first line is the master account's password.
     #[arg(long, value_name = "FILE")]
     pub master_password_file: Option<PathBuf>,
+    /// How connections to the cluster are protected: the master password goes over them. Default: as
+    /// the URL in [target] of daybreak.toml says, else verify-ca with --ca, else required.
+    #[arg(long, value_name = "MODE", value_enum)]
+    pub tls: Option<Tls>,
+    /// The certificate authority's file (PEM), such as AWS's global-bundle.pem.
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// How the objects are encrypted, as `upload --encryption` was told: bucket, s3 or kms:KEY. Only
+    /// --policies needs it, which ask nobody.
+    #[arg(long, value_name = "HOW")]
+    pub encryption: Option<String>,
     /// Check only: what stands in the way, and what the parameter group would hold.
     #[arg(long)]
     pub check: bool,
@@ -101,6 +112,26 @@ pub struct Restore {
     /// Another S3 endpoint than the Region's.
     #[arg(long, value_name = "URL")]
     pub endpoint_s3: Option<String>,
+}
+
+/// As `tls=` in a server's URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Tls {
+    Off,
+    Required,
+    VerifyCa,
+    VerifyIdentity,
+}
+
+impl From<Tls> for daybreak::mysql::TlsMode {
+    fn from(tls: Tls) -> Self {
+        match tls {
+            Tls::Off => Self::Off,
+            Tls::Required => Self::Required,
+            Tls::VerifyCa => Self::VerifyCa,
+            Tls::VerifyIdentity => Self::VerifyIdentity,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -141,10 +172,10 @@ pub struct Upload {
     pub cloud: Cloud,
 }
 
-/// What isn't given is as `[aws]` and `[staging]` in daybreak.toml say.
+/// How S3 is reached. What isn't given is as `[aws]` in daybreak.toml says.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "AWS")]
-pub struct Cloud {
+pub struct Bucket {
     /// The Region of bucket and cluster, such as eu-central-1.
     #[arg(long, value_name = "REGION")]
     pub region: Option<String>,
@@ -154,6 +185,14 @@ pub struct Cloud {
     /// Another S3 endpoint than the Region's.
     #[arg(long, value_name = "URL")]
     pub endpoint_s3: Option<String>,
+}
+
+/// What isn't given is as `[aws]` and `[staging]` in daybreak.toml say.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "AWS")]
+pub struct Cloud {
+    #[command(flatten)]
+    pub bucket: Bucket,
     /// MiB of a part (5 to 5120; a stream's is 64 at most). Default: 16.
     #[arg(long, value_name = "N")]
     pub part_mib: Option<u64>,
@@ -194,6 +233,8 @@ pub struct InspectBackup {
     /// Whose daybreak.toml says how S3 is reached ([aws]).
     #[command(flatten)]
     pub directory: Directory,
+    #[command(flatten)]
+    pub bucket: Bucket,
     /// By whose rules it is judged: Amazon Aurora's, or only whether it is whole.
     #[arg(long, value_enum, default_value = "aurora")]
     pub r#for: BackupFor,

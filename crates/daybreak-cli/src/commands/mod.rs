@@ -53,12 +53,36 @@ pub async fn dispatch(cli: Cli, password_was_in_argv: bool) -> Exit {
             Verb::Plan { .. } | Verb::Copy(_) | Verb::Backup { .. } | Verb::Verify { .. }
         );
     let session = Session { global: &cli.global, ui: &ui, observer: None, one_document };
+    let alone = stands_alone(&cli.verb);
     match verb(&session, cli.verb).await {
         Ok(exit) => exit,
         Err(error) => {
+            let error = if alone { again(error) } else { error };
             ui.print_error(&error);
             error.kind().exit()
         }
+    }
+}
+
+/// Whether a verb goes on by itself, without a journal that `daybreak resume` could go on with.
+fn stands_alone(verb: &Verb) -> bool {
+    matches!(
+        verb,
+        Verb::Assess { .. }
+            | Verb::Copy(_)
+            | Verb::Verify { .. }
+            | Verb::Backup { .. }
+            | Verb::Upload(_)
+            | Verb::Restore(_)
+    )
+}
+
+/// What goes on is the command itself, where the library's hint is for a migration.
+fn again(error: Error) -> Error {
+    const RESUME: &str = "`daybreak resume`";
+    match error.next_step().map(|next| next.replace(RESUME, "the same command again")) {
+        Some(next) => error.next(next),
+        None => error,
     }
 }
 

@@ -11,16 +11,20 @@ use daybreak::{
         rds::{Rds as _, SdkRds},
         s3::S3,
     },
-    config::{AwsConfig, Config, RestoreConfig, S3Place, read_secret},
+    config::{AwsConfig, Config, Encryption, RestoreConfig, S3Place, read_secret},
     engine::{Finding, Journal, PositionBy, ReplicationMode, Severity, StopSignal},
     error::{Error, Exit, Kind, Result},
     files,
-    mysql::{Coordinates, FilePosition, Secret, ServerUrl, Session as Server, Side},
+    mysql::{
+        Coordinates, FilePosition, Protection, Secret, ServerUrl, Session as Server, Side, TlsMode,
+    },
     target::{
         accounts::{self, Moved},
         restore::{
             Asked, BackupFacts, BucketFacts, Decide, Restore, Restored, TAG, Wanted, policy,
-            settings, step::pace, used,
+            settings,
+            step::{key_of, pace},
+            used,
         },
     },
     transit::inspection::Inspection,
@@ -76,8 +80,27 @@ fn pick<T>(flag: Option<T>, file: Option<T>) -> Option<T> {
 }
 
 /// The configuration with what the flags say.
-fn configured(options: &cli::Restore) -> Result<(AwsConfig, S3Place, RestoreConfig)> {
-    let (mut aws, staging, mut restore) = Config::load_for_restore(&options.directory.dir)?;
+struct Configured {
+    aws: AwsConfig,
+    place: S3Place,
+    restore: RestoreConfig,
+    encryption: Encryption,
+    protection: Protection,
+}
+
+fn configured(options: &cli::Restore) -> Result<Configured> {
+    let (mut aws, staging, mut restore, mut protection) =
+        Config::load_for_restore(&options.directory.dir)?;
+    if let Some(ca) = &options.ca {
+        // Named to be looked at: the file's mode stays only if it does that.
+        protection.tls = protection.tls.filter(|tls| *tls == TlsMode::VerifyIdentity);
+        protection.ca = Some(ca.clone());
+    }
+    protection.tls = pick(options.tls.map(Into::into), protection.tls);
+    let encryption = match &options.encryption {
+        Some(text) => Encryption::parse(text).map_err(|error| error.at("--encryption"))?,
+        None => staging.encryption.clone(),
+    };
     aws.region = pick(options.region.clone(), aws.region);
     aws.profile = pick(options.profile.clone(), aws.profile);
     aws.endpoint_rds = pick(options.endpoint_rds.clone(), aws.endpoint_rds);
@@ -102,13 +125,25 @@ fn configured(options: &cli::Restore) -> Result<(AwsConfig, S3Place, RestoreConf
         restore.security_groups = options.security_group.clone();
     }
     let place = match &options.from {
-        Some(from) => S3Place::parse(from)?,
-        None => staging.s3.ok_or_else(|| {
-            Error::new(Kind::Usage, "nothing says where the backup lies")
-                .next("give --from s3://bucket/prefix, or s3 in [staging]")
-        })?,
+        Some(from) => Some(S3Place::parse(from)?),
+        // What is taken back knows itself where it came from.
+        None if options.undo => Some(begun(&options.directory.dir)?.place),
+        None => staging.s3,
     };
-    Ok((aws, place, restore))
+    let place = place.ok_or_else(|| {
+        Error::new(Kind::Usage, "nothing says where the backup lies")
+            .next("give --from s3://bucket/prefix, or s3 in [staging]")
+    })?;
+    Ok(Configured { aws, place, restore, encryption, protection })
+}
+
+/// The restore that was begun in a directory.
+fn begun(directory: &Path) -> Result<Kept> {
+    Kept::read(directory)?.ok_or_else(|| {
+        Error::new(Kind::State, "no restore was begun in this directory")
+            .at(directory.display())
+            .next("give the --dir of the restore that is to be taken back")
+    })
 }
 
 /// What is known of the backup: by its inspection, or by what the flags say.
@@ -170,24 +205,27 @@ async fn bucket(
     sdk: &aws::SdkConfig,
     aws: &AwsConfig,
     place: &S3Place,
-) -> BucketFacts {
+    encryption: &Encryption,
+) -> Result<BucketFacts> {
     let store = S3::new(sdk, aws, None);
-    match BucketFacts::read(&store, place).await {
-        Ok(facts) => facts,
+    match BucketFacts::read(&store, place, encryption).await {
+        Ok(facts) => Ok(facts),
+        // What may not be looked at is told with what allows it.
+        Err(error) if error.kind() == Kind::AwsDenied => Err(error),
         Err(error) => {
             session.ui.warn(&format!(
                 "the bucket can't be looked at from here, RDS will tell: {}: {}",
                 error.what(),
                 error.causes().join(": ")
             ));
-            BucketFacts::default()
+            Ok(BucketFacts { kms_key: key_of(encryption), ..BucketFacts::default() })
         }
     }
 }
 
 /// Restores, checks alone, prints policies, or takes back.
 pub async fn restore(session: &Session<'_>, options: cli::Restore) -> Result<Exit> {
-    let (aws, place, config) = configured(&options)?;
+    let Configured { aws, place, restore: config, encryption, protection } = configured(&options)?;
     let directory: PathBuf = options.directory.dir.clone();
     let decide = options.coordinates.map(|decide| match decide {
         cli::Coordinates::Event => Decide::Event,
@@ -196,11 +234,12 @@ pub async fn restore(session: &Session<'_>, options: cli::Restore) -> Result<Exi
     let mut wanted = Wanted {
         migration: String::new(),
         place,
-        bucket: BucketFacts::default(),
+        bucket: BucketFacts { kms_key: key_of(&encryption), ..BucketFacts::default() },
         backup: backup(&options)?,
         region: aws.region.clone(),
         master_user: options.master_user.clone(),
         master_password: Secret::new(""),
+        protection,
         port: options.port,
         settings: Vec::new(),
         decide: pick(decide, config.coordinates),
@@ -228,13 +267,8 @@ pub async fn restore(session: &Session<'_>, options: cli::Restore) -> Result<Exi
     let stop = StopSignal::default();
     listen_for_signals(stop.clone())?;
     let events = session.ui.events();
-    let kept = Kept::read(&directory)?;
     if options.undo {
-        let Some(kept) = kept else {
-            return Err(Error::new(Kind::State, "no restore was begun in this directory")
-                .at(directory.display())
-                .next("give the --dir of the restore that is to be taken back"));
-        };
+        let kept = begun(&directory)?;
         wanted.migration = kept.migration.clone();
         wanted.place = kept.place.clone();
         if wanted.config.cluster.is_none() {
@@ -285,9 +319,9 @@ pub async fn restore(session: &Session<'_>, options: cli::Restore) -> Result<Exi
             "give --inspection FILE (`daybreak backup inspect --json`), --source URL, or --server-version V",
         ));
     }
-    wanted.bucket = bucket(session, &sdk, &aws, &wanted.place).await;
+    wanted.bucket = bucket(session, &sdk, &aws, &wanted.place, &encryption).await?;
 
-    let mut kept = match kept {
+    let mut kept = match Kept::read(&directory)? {
         Some(kept) if kept.place != wanted.place => {
             return Err(Error::new(
                 Kind::State,

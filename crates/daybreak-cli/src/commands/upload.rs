@@ -20,7 +20,7 @@ use daybreak::{
 
 use super::{Session, listen_for_signals, log_to};
 use crate::{
-    cli::{BackupFor, Cloud, Upload, UploadForm},
+    cli::{BackupFor, Bucket, Cloud, Upload, UploadForm},
     commands::{backup::inspect::findings, migration},
 };
 
@@ -120,26 +120,24 @@ fn show(session: &Session<'_>, path: &Path, found: &Inspection) {
 
 impl Cloud {
     fn overrides(&self) -> CloudOverrides {
-        let Cloud {
-            region,
-            profile,
-            endpoint_s3,
-            part_mib,
-            split_mib,
-            uploads,
-            bandwidth_mib,
-            encryption,
-        } = self.clone();
+        let Cloud { bucket, part_mib, split_mib, uploads, bandwidth_mib, encryption } =
+            self.clone();
         CloudOverrides {
-            region,
-            profile,
-            endpoint_s3,
             split_mib,
             part_mib,
             uploads,
             bandwidth_mib,
             encryption,
+            ..bucket.overrides()
         }
+    }
+}
+
+impl Bucket {
+    /// What the flags say, for the configuration.
+    pub fn overrides(&self) -> CloudOverrides {
+        let Bucket { region, profile, endpoint_s3 } = self.clone();
+        CloudOverrides { region, profile, endpoint_s3, ..CloudOverrides::default() }
     }
 }
 

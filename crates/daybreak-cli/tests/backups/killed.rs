@@ -142,7 +142,12 @@ async fn an_interrupt_ends_the_tool_in_order() {
         let (work, tool, _) = in_the_middle_of(&place, arguments).await;
         work.signal(libc::SIGINT);
         let output = work.end().await;
-        assert_eq!(output.status.code(), Some(130), "{}", support::said(&output));
+        let text = support::said(&output);
+        assert_eq!(output.status.code(), Some(130), "{text}");
+        assert!(
+            text.contains("the same command again") && !text.contains("daybreak resume"),
+            "{text}"
+        );
         assert!(!runs(tool));
         assert_eq!(states(&place).await, ["unfinished"]);
         assert!(place.logins().is_empty());

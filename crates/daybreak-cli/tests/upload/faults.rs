@@ -48,8 +48,13 @@ async fn a_key_that_may_not_be_used() {
     stage.write_backup(1, seed());
     let backup = stage.backup.to_str().unwrap();
     stage.cloud.faults(|faults| faults.denied_kms_keys = vec!["1234".into()]);
-    let words = ["kms:GenerateDataKey", "ingestion role"];
-    fails(&stage, &[backup, PLACE, "--encryption", "kms:1234"], 1, &words).await;
+    let words = [
+        "kms:GenerateDataKey",
+        "ingestion role",
+        "UploadKey",
+        &format!("arn:aws:kms:{}:*:key/1234", stage.cloud.region),
+    ];
+    fails(&stage, &[backup, PLACE, "--encryption", "kms:1234"], 3, &words).await;
     // Another way for the same prefix is refused while the manifest says how it was begun.
     fails(&stage, &[backup, PLACE], 1, &["in another way"]).await;
     stage.cloud.faults(|faults| faults.denied_kms_keys.clear());
@@ -57,6 +62,47 @@ async fn a_key_that_may_not_be_used() {
     stage.assert_tree_is_backup();
     let manifest = fs::read_to_string(stage.backup.join(".daybreak-upload.json")).unwrap();
     assert!(manifest.contains("key/1234"), "{manifest}");
+}
+
+/// Whoever may not is told what would do: the answer to HEAD has no words of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_may_nothing() {
+    let stage = Stage::new().await;
+    stage.write_backup(1, seed());
+    stage.cloud.faults(|faults| faults.denied = true);
+    let backup = stage.backup.to_str().unwrap();
+    let words = [
+        "AccessDenied",
+        "user/operator",
+        "s3:ListMultipartUploadParts",
+        "arn:aws:s3:::backups/shop/full/*",
+    ];
+    fails(&stage, &[backup, PLACE], 3, &words).await;
+    assert_eq!(stage.cloud.received(), []);
+    // Reading takes less.
+    let output = stage.end(stage.other(&["backup", "inspect", PLACE]).spawn().unwrap()).await;
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(3), "{text}");
+    assert!(text.contains("s3:GetObject") && !text.contains("s3:PutObject"), "{text}");
+}
+
+/// Later requests are patient; the first one finds an address that is wrong.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_where_nothing_is() {
+    let mut stage = Stage::new().await;
+    stage.write_backup(1, seed());
+    let backup = stage.backup.to_str().unwrap().to_string();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let refusing = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    for endpoint in [refusing, "http://no-such-host.invalid:1".into()] {
+        stage.cloud.s3_endpoint = endpoint;
+        let output = stage.run(&[&backup, PLACE]).await;
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(text.contains("endpoint_s3") && text.contains("--endpoint-s3"), "{text}");
+        assert!(!text.contains("of 14"), "it was tried for minutes: {text}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

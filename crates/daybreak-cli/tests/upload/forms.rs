@@ -105,6 +105,18 @@ async fn streams() {
     assert_eq!(stage.cloud.uploads_under_way(), []);
 }
 
+/// Where S3 is comes from the flags alone, as for the upload.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_went_up_is_inspected_there() {
+    let stage = Stage::new().await;
+    stage.write_backup(1, seed());
+    stage.done(&[stage.backup.to_str().unwrap(), PLACE]).await;
+    let output = stage.end(stage.other(&["backup", "inspect", PLACE]).spawn().unwrap()).await;
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.contains(PLACE) && text.contains(": whole"), "{text}");
+}
+
 /// More than twice what may be held goes through, and the kernel says how much memory it took.
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_is_bounded() {

@@ -64,12 +64,18 @@ impl Stage {
 
     /// The command, for this endpoint.
     pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.other(&["upload"]);
+        command.args(arguments).args(["--part-mib", "5"]);
+        command
+    }
+
+    /// Another verb, for this endpoint.
+    pub fn other(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_daybreak"));
         command
-            .arg("upload")
             .args(arguments)
             .args(["--endpoint-s3", &self.cloud.s3_endpoint, "--region", &self.cloud.region])
-            .args(["--part-mib", "5", "--log-level", "trace"])
+            .args(["--log-level", "trace"])
             .arg("--log-file")
             .arg(self.log())
             .current_dir(self.work.path())

@@ -35,6 +35,16 @@ const BUSY: &[&str] = &[
     "PriorRequestNotComplete",
 ];
 
+/// Codes that mean: the caller may not.
+const DENIED: &[&str] = &[
+    "AccessDenied",
+    "AccessDeniedException",
+    "AccessDeniedFault",
+    "UnauthorizedOperation",
+    "NotAuthorized",
+    "AllAccessDisabled",
+];
+
 /// What AWS said, without the SDK's types.
 struct Said {
     status: u16,
@@ -131,12 +141,18 @@ fn undelivered(what: String, words: String) -> Error {
             .next("check region and endpoints in [aws]");
     }
     let words = if words.is_empty() { "AWS could not be reached".into() } else { words };
-    Error::new(Kind::AwsBusy, what).because(words)
+    // As the HTTP client words it: no connection came to be (refused, unknown host, no answer), or one
+    // that was there was cut.
+    let never = lower.contains("(connect)") || lower.contains("connect timeout");
+    let kind = if never { Kind::AwsUnreachable } else { Kind::AwsBusy };
+    Error::new(kind, what).because(words)
 }
 
 fn answered(what: String, said: Said) -> Error {
     let kind = if said.status >= 500 || said.status == 429 || BUSY.contains(&said.code.as_str()) {
         Kind::AwsBusy
+    } else if DENIED.contains(&said.code.as_str()) {
+        Kind::AwsDenied
     } else {
         Kind::Aws
     };
@@ -206,20 +222,12 @@ fn next_step(code: &str, said: &Said) -> Option<String> {
             "this machine's clock is off by more than AWS takes: set it (chrony, timedatectl), then the \
              same command again"
         }
-        "AccessDenied"
-        | "AccessDeniedException"
-        | "AccessDeniedFault"
-        | "UnauthorizedOperation"
-        | "AllAccessDisabled"
-        | "HTTP 403" => {
-            "allow the caller what AWS names above; an upload needs s3:ListBucket, s3:GetBucketLocation and \
-             s3:ListBucketMultipartUploads on the bucket, s3:PutObject, s3:GetObject, s3:DeleteObject, \
-             s3:AbortMultipartUpload and s3:ListMultipartUploadParts on the objects"
-        }
+        _ if DENIED.contains(&code) => "allow the caller what AWS names above",
         "NoSuchUpload" => {
             "the upload was aborted meanwhile (by a lifecycle rule of the bucket, or by someone); the same \
              command begins that object again"
         }
+        _ if said.status == 403 => "check the credentials, and what they are allowed",
         "HTTP 404" => "check the names of the bucket and of what was asked for",
         _ => return None,
     };
@@ -258,7 +266,9 @@ mod tests {
             [(403, "AccessDenied"), (404, "NoSuchBucket"), (403, ""), (400, "ExpiredToken")]
         {
             let error = said(status, code, "");
-            assert_eq!(error.kind(), Kind::Aws, "{code}");
+            let denied = code == "AccessDenied";
+            let kind = if denied { Kind::AwsDenied } else { Kind::Aws };
+            assert_eq!(error.kind(), kind, "{code}");
             assert!(error.next_step().is_some(), "{code} {status}");
         }
     }
@@ -291,6 +301,14 @@ mod tests {
         );
         assert_eq!(error.kind(), Kind::Aws);
         assert!(error.next_step().unwrap().contains("AWS_ACCESS_KEY_ID"));
-        assert_eq!(undelivered("x".into(), "connection refused".into()).kind(), Kind::AwsBusy);
+        let kind = |words: &str| undelivered("x".into(), words.into()).kind();
+        assert_eq!(kind("io error: connection reset by peer"), Kind::AwsBusy);
+        for words in [
+            "client error (Connect): tcp connect error: Connection refused",
+            "client error (Connect): dns error: failed to lookup address information",
+            "timeout: HTTP connect timeout occurred after 10s",
+        ] {
+            assert_eq!(kind(words), Kind::AwsUnreachable, "{words}");
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! reads nor prints them, and no error holds more than AWS's code, its message and the request's id.
 
 pub mod error;
+pub mod policy;
 pub mod rds;
 pub mod s3;
 

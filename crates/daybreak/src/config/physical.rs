@@ -92,6 +92,22 @@ pub enum Encryption {
     Kms(String),
 }
 
+impl Encryption {
+    /// Reads `bucket`, `s3` or `kms:KEY`.
+    ///
+    /// # Errors
+    /// `Config`.
+    pub fn parse(text: &str) -> Result<Self> {
+        match (text, text.strip_prefix("kms:")) {
+            ("bucket", _) => Ok(Encryption::Bucket),
+            ("s3" | "AES256", _) => Ok(Encryption::S3),
+            (_, Some(key)) if !key.is_empty() => Ok(Encryption::Kms(key.to_string())),
+            _ => Err(Error::new(Kind::Config, format!("encryption = {text:?} is not known"))
+                .next("choose bucket, s3 or kms:KEY; Aurora reads no other")),
+        }
+    }
+}
+
 /// Where a backup waits, and where it goes.
 #[derive(Debug, Clone)]
 pub struct StagingConfig {
@@ -312,21 +328,9 @@ impl RawStaging {
 
     pub(super) fn read(self, directory: &Path) -> Result<StagingConfig> {
         const MIB: u64 = 1_048_576;
-        let encryption = match self.encryption.as_deref() {
-            None | Some("bucket") => Encryption::Bucket,
-            Some("s3" | "AES256") => Encryption::S3,
-            Some(other) => match other.strip_prefix("kms:") {
-                Some(key) if !key.is_empty() => Encryption::Kms(key.to_string()),
-                _ => {
-                    return Err(Error::new(
-                        Kind::Config,
-                        format!("encryption = {other:?} is not known"),
-                    )
-                    .at("[staging]")
-                    .next("choose bucket, s3 or kms:KEY; Aurora reads no other"));
-                }
-            },
-        };
+        let encryption = self.encryption.as_deref().map_or(Ok(Encryption::Bucket), |text| {
+            Encryption::parse(text).map_err(|error| error.at("[staging]"))
+        })?;
         Ok(StagingConfig {
             directory: self.directory.map(|path| directory.join(path)),
             s3: self.s3.as_deref().map(S3Place::parse).transpose()?,

@@ -38,12 +38,11 @@ pub struct Endpoint {
 
 /// The target's URL, and, where the migration made the target, the identity that it had then.
 pub fn target_of(config: &Config, journal: &Journal) -> Result<(ServerUrl, Option<String>)> {
-    let mut url = config.target.clone();
+    let url = config.target.clone();
     let Some(endpoint) = journal.recall::<Endpoint>(RESTORE, ENDPOINT)? else {
         return Ok((url, None));
     };
-    (url.host, url.port) = (endpoint.host, endpoint.port);
-    Ok((url, Some(endpoint.server_uuid)))
+    Ok((url.moved_to(endpoint.host, endpoint.port), Some(endpoint.server_uuid)))
 }
 
 /// Why the work should stop.

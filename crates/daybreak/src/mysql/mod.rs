@@ -24,4 +24,4 @@ pub use position::{Coordinates, FilePosition};
 pub use session::{Outcome, PATIENT_SECONDS, Session, Side};
 pub use silence::Watch;
 pub use system::is_system_table;
-pub use url::{Secret, ServerUrl, TlsMode};
+pub use url::{Protection, Secret, ServerUrl, TlsMode};

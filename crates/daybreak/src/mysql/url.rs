@@ -46,6 +46,33 @@ pub enum TlsMode {
     VerifyIdentity,
 }
 
+/// How connections to a server are protected whose address isn't known yet. What isn't said is as in a
+/// URL that doesn't say it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Protection {
+    /// The mode, if one was asked for.
+    pub tls: Option<TlsMode>,
+    /// The certificate authority's file (PEM).
+    pub ca: Option<PathBuf>,
+}
+
+impl Protection {
+    /// What a URL says for another address. Loopback and sockets do without TLS by default: that is no
+    /// wish for a server behind a network.
+    pub fn of(url: &ServerUrl) -> Self {
+        let said = !(url.is_local() && url.tls == TlsMode::Off);
+        Protection { tls: said.then_some(url.tls), ca: url.ca.clone() }
+    }
+
+    fn mode(&self, local: bool) -> TlsMode {
+        self.tls.unwrap_or(match (&self.ca, local) {
+            (Some(_), _) => TlsMode::VerifyCa,
+            (None, true) => TlsMode::Off,
+            (None, false) => TlsMode::Required,
+        })
+    }
+}
+
 /// A server and the account to use there.
 #[derive(Debug, Clone)]
 pub struct ServerUrl {
@@ -129,13 +156,22 @@ impl ServerUrl {
             return Err(wrong("a server's URL names no user".into()));
         }
         let password = url.password().map(decode).transpose()?.map(Secret::new);
-        let local = socket.is_some() || is_loopback(&host);
-        let tls = tls.unwrap_or(match (&ca, local) {
-            (Some(_), _) => TlsMode::VerifyCa,
-            (None, true) => TlsMode::Off,
-            (None, false) => TlsMode::Required,
-        });
+        let protection = Protection { tls, ca };
+        let tls = protection.mode(socket.is_some() || is_loopback(&host));
+        let ca = protection.ca;
         Ok(ServerUrl { host, port: url.port().unwrap_or(3306), user, password, socket, tls, ca })
+    }
+
+    /// The same account at another address, protected as it is here: see [`Protection::of`].
+    pub fn moved_to(&self, host: String, port: u16) -> Self {
+        let protection = Protection::of(self);
+        let tls = protection.mode(is_loopback(&host));
+        ServerUrl { host, port, socket: None, tls, ..self.clone() }
+    }
+
+    /// With this protection instead of its own.
+    pub fn protected(self, protection: &Protection) -> Self {
+        ServerUrl { tls: protection.mode(self.is_local()), ca: protection.ca.clone(), ..self }
     }
 
     /// The text without its password, if it holds one.
@@ -278,6 +314,30 @@ mod tests {
         ] {
             let error = ServerUrl::parse(text).unwrap_err().to_string();
             assert!(!error.contains("geheim"), "{error}");
+        }
+    }
+
+    #[test]
+    fn protection_goes_along_to_another_address() {
+        for (from, host, tls) in [
+            (
+                "mysql://u@h/?tls=verify-identity&ca=/c.pem",
+                "cluster.example",
+                TlsMode::VerifyIdentity,
+            ),
+            ("mysql://u@h/?tls=verify-identity&ca=/c.pem", "127.0.0.1", TlsMode::VerifyIdentity),
+            ("mysql://u@127.0.0.1/?tls=verify-ca&ca=/c.pem", "cluster.example", TlsMode::VerifyCa),
+            ("mysql://u@127.0.0.1/?ca=/c.pem", "cluster.example", TlsMode::VerifyCa),
+            ("mysql://u@h/?tls=off", "cluster.example", TlsMode::Off),
+            ("mysql://u@127.0.0.1/", "127.0.0.2", TlsMode::Off),
+            // What loopback does without is not for a network.
+            ("mysql://u@127.0.0.1/", "cluster.example", TlsMode::Required),
+            ("mysql://u@/?socket=/tmp/s", "cluster.example", TlsMode::Required),
+        ] {
+            let before = ServerUrl::parse(from).unwrap();
+            let moved = before.moved_to(host.into(), 3307);
+            assert_eq!((moved.tls, &moved.ca), (tls, &before.ca), "{from} to {host}");
+            assert_eq!((moved.host.as_str(), moved.port, moved.socket), (host, 3307, None));
         }
     }
 

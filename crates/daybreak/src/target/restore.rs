@@ -25,7 +25,7 @@ use crate::{
     engine::StopSignal,
     error::{Error, Kind, Result},
     event::Events,
-    mysql::{Coordinates, Secret, ServerUrl, Session, Side},
+    mysql::{Coordinates, Protection, Secret, ServerUrl, Session, Side, TlsMode},
 };
 
 pub use coordinates::{Decide, recovered_from};
@@ -103,6 +103,8 @@ pub struct Wanted {
     pub master_user: String,
     /// Its password.
     pub master_password: Secret,
+    /// How connections to the cluster are protected.
+    pub protection: Protection,
     /// The port that the cluster listens on; none: 3306.
     pub port: Option<u16>,
     /// What the parameter group must hold.
@@ -216,7 +218,11 @@ impl Restore<'_> {
     /// `Blocked` for what stands in the way; `Aws` with the remedy when RDS refuses or the migration
     /// fails; `Timeout` when nothing moves any more; `Paused` when the coordinates disagree.
     pub async fn run(&self, asked: Asked, record: Record<'_>) -> Result<Restored> {
-        let mut asked = asked;
+        self.check_authority()?;
+        self.make(asked, record).await.map_err(|error| self.with_policies(error))
+    }
+
+    async fn make(&self, mut asked: Asked, record: Record<'_>) -> Result<Restored> {
         let identifier = self.cluster()?.to_string();
         let cluster = match self.our_cluster().await? {
             Some(cluster) => {
@@ -324,14 +330,7 @@ impl Restore<'_> {
             Err(theirs) if theirs.kind() == Kind::Blocked => return Err(theirs),
             Ok(None) | Err(_) => {}
         }
-        // What it must look like belongs to the error, where it can be compared.
-        let hint = error.next_step().unwrap_or_default();
-        Err(if hint.contains("--policies") {
-            let hint = format!("{hint}\n{}", policy::needed(self.wanted));
-            error.next(hint)
-        } else {
-            error
-        })
+        Err(error)
     }
 
     /// Says that something of ours is there although RDS gave an error.
@@ -398,6 +397,10 @@ impl Restore<'_> {
     /// # Errors
     /// `Different` when it isn't as it was restored; what the server says when it can't be reached.
     pub async fn verify(&self, restored: &Restored) -> Result<()> {
+        self.look_at(restored).await.map_err(|error| self.with_policies(error))
+    }
+
+    async fn look_at(&self, restored: &Restored) -> Result<()> {
         let different = |what: String| {
             Error::new(Kind::Different, what)
                 .at(self.rds.place())
@@ -434,19 +437,25 @@ impl Restore<'_> {
 
     /// The URL of the restored cluster for its master account.
     pub fn url(&self, restored: &Restored) -> ServerUrl {
-        let loopback = restored.host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
-        ServerUrl {
-            host: restored.host.clone(),
-            port: restored.port,
+        self.url_at(restored.host.clone(), restored.port)
+    }
+
+    fn url_at(&self, host: String, port: u16) -> ServerUrl {
+        let url = ServerUrl {
+            host,
+            port,
             user: self.wanted.master_user.clone(),
             password: Some(self.wanted.master_password.clone()),
             socket: None,
-            tls: if loopback {
-                crate::mysql::TlsMode::Off
-            } else {
-                crate::mysql::TlsMode::Required
-            },
+            tls: TlsMode::Required,
             ca: None,
-        }
+        };
+        url.protected(&self.wanted.protection)
+    }
+
+    /// The authority's file is looked at before hours are spent on a cluster that can't be logged in to
+    /// without it.
+    fn check_authority(&self) -> Result<()> {
+        self.url_at("the restored cluster".into(), 0).check_authority()
     }
 }

@@ -94,7 +94,8 @@ impl Step for Upload {
             });
         }
         let target = target(context).await?;
-        upload::check(&target, &context.events, &context.stop).await?;
+        let (events, stop) = (context.events.clone(), context.stop.clone());
+        apart(move || async move { upload::reach(&target, &events, &stop).await }).await?;
         Ok(findings)
     }
 

@@ -30,7 +30,10 @@ use super::{
     tree::{self, Entry},
 };
 use crate::{
-    aws::s3::ObjectStore,
+    aws::{
+        policy::{self, Scope},
+        s3::ObjectStore,
+    },
     config::{Encryption, S3Place, StagingConfig},
     engine::StopSignal,
     error::{Error, Kind, Result},
@@ -125,6 +128,18 @@ impl Target {
             manifest,
             inspected: None,
         }
+    }
+
+    /// A refusal together with the policy that an upload needs.
+    fn explained(&self, error: Error) -> Error {
+        policy::explained(error, |named| {
+            let asked = match &self.encryption {
+                Encryption::Kms(key) => Some(key.as_str()),
+                Encryption::Bucket | Encryption::S3 => None,
+            };
+            let region = Some(self.region.as_str()).filter(|region| !region.is_empty());
+            Scope { place: &self.place, region, account: None, key: named.or(asked) }.upload()
+        })
     }
 
     /// The keys' common beginning.
@@ -225,6 +240,15 @@ impl Input {
 /// Uploads, or goes on with it. When it returns, the bucket was asked and holds exactly what the
 /// manifest says.
 pub async fn upload(
+    target: &Target,
+    source: Source,
+    events: &Events,
+    stop: &StopSignal,
+) -> Result<Manifest> {
+    send(target, source, events, stop).await.map_err(|error| target.explained(error))
+}
+
+async fn send(
     target: &Target,
     source: Source,
     events: &Events,
@@ -344,16 +368,19 @@ pub async fn upload(
     Ok(manifest)
 }
 
-/// Whether the bucket will do, as far as it can be asked without writing to it: its Region, its encryption,
-/// and that it may be listed.
+/// Whether the bucket will do, and whoever runs this may look at what is in it. Whether they may write
+/// shows when something is written.
 ///
 /// # Errors
-/// What stands in the way.
-pub async fn check(target: &Target, events: &Events, stop: &StopSignal) -> Result<()> {
-    bucket::check(target, events, stop).await?;
-    let prefix = target.prefix();
-    let list = || target.store.list(&target.place.bucket, &prefix, None);
-    patience::patiently(events, stop, list).await.map(drop)
+/// `AwsDenied` with the policy that an upload needs.
+pub async fn reach(target: &Target, events: &Events, stop: &StopSignal) -> Result<()> {
+    let (store, bucket, prefix) = (&target.store, &target.place.bucket, target.prefix());
+    let asked = async {
+        bucket::check(target, events, stop).await?;
+        patience::patiently(events, stop, || store.list(bucket, &prefix, None)).await?;
+        patience::patiently(events, stop, || store.uploads(bucket, &prefix)).await
+    };
+    asked.await.map(drop).map_err(|error| target.explained(error))
 }
 
 /// What the bucket lost of a complete upload: the first object that is missing or isn't what was sent.
@@ -368,8 +395,11 @@ pub async fn lost(
     events: &Events,
     stop: &StopSignal,
 ) -> Result<Option<String>> {
-    bucket::check(target, events, stop).await?;
-    bucket::lost(target, &mut manifest.clone(), events, stop).await
+    let asked = async {
+        bucket::check(target, events, stop).await?;
+        bucket::lost(target, &mut manifest.clone(), events, stop).await
+    };
+    asked.await.map_err(|error| target.explained(error))
 }
 
 /// Asks the bucket whether it still holds exactly what a complete manifest says.
@@ -379,7 +409,8 @@ pub async fn verify(
     events: &Events,
     stop: &StopSignal,
 ) -> Result<()> {
-    bucket::verify(target, &mut manifest.clone(), events, stop).await
+    let asked = bucket::verify(target, &mut manifest.clone(), events, stop).await;
+    asked.map_err(|error| target.explained(error))
 }
 
 /// What stands in the way of a stream that was looked at while it went up, as [`admit`] does of what can be
@@ -406,6 +437,15 @@ pub async fn undo(
     events: &Events,
     stop: &StopSignal,
 ) -> Result<()> {
+    take_back(target, directory, events, stop).await.map_err(|error| target.explained(error))
+}
+
+async fn take_back(
+    target: &Target,
+    directory: Option<&Path>,
+    events: &Events,
+    stop: &StopSignal,
+) -> Result<()> {
     let Some(manifest) = Manifest::load(&target.manifest)? else { return Ok(()) };
     let _held = manifest::hold(&target.manifest)?;
     if manifest.place != target.place {
@@ -425,7 +465,7 @@ pub async fn undo(
             || manifest.name.as_ref().is_some_and(|stream| split::number(stream, name).is_some())
     };
     let (store, bucket) = (&target.store, &target.place.bucket);
-    for begun in patience::patiently(events, stop, || store.uploads(bucket, &prefix)).await? {
+    for begun in patience::first(events, stop, || store.uploads(bucket, &prefix)).await? {
         if is_ours(&begun.key) {
             patience::patiently(events, stop, || store.abort(bucket, &begun)).await?;
         }

@@ -15,7 +15,7 @@ use daybreak::{
     engine::{Finding, Severity, StopSignal},
     error::{Error, Result},
     event::{Event, Events},
-    mysql::Secret,
+    mysql::{Protection, Secret},
     target::restore::{Asked, BackupFacts, Pace, Restore, Restored, Setting, Wanted},
 };
 use rehearsal::cloud::{
@@ -156,6 +156,7 @@ pub fn wanted() -> Wanted {
         region: Some(REGION.into()),
         master_user: "dba".into(),
         master_password: Secret::new(PASSWORD),
+        protection: Protection::default(),
         port: None,
         settings: vec![
             Setting {

@@ -85,7 +85,9 @@ async fn what_rds_refuses_says_what_to_do() {
     let mut place = Place::new(Profile::Aurora).await;
     place.wanted.backup.server_version = "8.0.36".into();
     place.rds.faults(|faults| faults.may_pass_role = false);
-    let error = place.refusal().await.to_string();
+    let refusal = place.refusal().await;
+    assert_eq!(refusal.kind(), Kind::AwsDenied, "{refusal}");
+    let error = refusal.to_string();
     let policy = policy::caller(&place.wanted).to_string();
     assert!(error.contains("iam:PassRole") && error.contains(&policy), "{error}");
 
@@ -98,7 +100,7 @@ async fn what_rds_refuses_says_what_to_do() {
         (policy::trust().to_string(), policy::ingestion(&place.wanted).to_string());
     assert!(error.contains(&trust) && error.contains(&rights), "{error}");
     assert!(
-        rights.contains("arn:aws:s3:::backups/shop*") && rights.contains("s3:GetObjectVersion")
+        rights.contains("arn:aws:s3:::backups/shop/*") && rights.contains("s3:GetObjectVersion")
     );
 
     place.rds.faults(|faults| {
@@ -151,7 +153,8 @@ async fn a_migration_that_fails_says_why() {
     fails(&place, &["RDS-EVENT-0076", "MySQL 5.6", "backup inspect", "--undo"]).await;
 
     place.rds.faults(|faults| faults.copy_fails = true);
-    fails(&place, &["RDS-EVENT-0083", "--policies"]).await;
+    let rights = policy::ingestion(&place.wanted).to_string();
+    fails(&place, &["RDS-EVENT-0083", "--policies", &rights]).await;
     place.rds.faults(|faults| faults.copy_fails = false);
 
     place.rds.faults(|faults| faults.migration_fails = Some("because".into()));

@@ -79,6 +79,8 @@ pub enum PositionEvent {
 pub struct Faults {
     /// The roles that are there and may read buckets.
     pub roles: BTreeSet<String>,
+    /// The actions that the caller may not call.
+    pub denied: BTreeSet<String>,
     /// Whether the caller may pass a role.
     pub may_pass_role: bool,
     /// Whether the role turns out to be unable to read the bucket once the copy begins.
@@ -103,6 +105,7 @@ impl Default for Faults {
     fn default() -> Self {
         Faults {
             roles: BTreeSet::from([ROLE.to_owned()]),
+            denied: BTreeSet::new(),
             may_pass_role: true,
             copy_fails: false,
             migration_fails: None,
@@ -281,6 +284,16 @@ async fn handle(
     }
     let form = Form::read(&body)?;
     let action = form.must("Action")?.to_owned();
+    if faults.denied.contains(&action) {
+        return Err(Refused {
+            code: "AccessDenied".into(),
+            message: format!(
+                "User: arn:aws:iam::123456789012:user/operator is not authorized to perform: \
+                 rds:{action} because no identity-based policy allows the rds:{action} action"
+            ),
+            status: 403,
+        });
+    }
     shared.change(|state| state.remember(&form));
     let body = calls::call(shared, &action, &form)?;
     let mut faults = shared.faults.lock().unwrap_or_else(PoisonError::into_inner);

@@ -26,6 +26,8 @@ pub struct Faults {
     pub resets: u32,
     /// After how many bytes.
     pub reset_after: u64,
+    /// The caller may do nothing here.
+    pub denied: bool,
     /// KMS keys that the caller may not use.
     pub denied_kms_keys: Vec<String>,
     /// The bucket isn't there any more.

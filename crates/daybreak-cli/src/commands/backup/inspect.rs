@@ -5,9 +5,10 @@ use std::{path::Path, sync::Arc};
 use daybreak::{
     aws::{
         self,
+        policy::{self, Scope},
         s3::{ObjectReader, ObjectStore, S3},
     },
-    config::{CloudOverrides, Config, S3Place},
+    config::{Config, S3Place},
     engine::{Finding, Severity},
     error::{Error, Exit, Kind, Result},
     report::figures::{bytes, count, things},
@@ -41,7 +42,7 @@ pub async fn inspect(session: &Session<'_>, options: InspectBackup) -> Result<Ex
         BackupFor::Aurora => Profile::Aurora,
         BackupFor::Any => Profile::Any,
     };
-    let blobs = blobs_of_place(&options.place, &options.directory.dir).await?;
+    let blobs = blobs_of_place(&options).await?;
     let extract = options.extract.clone();
     let events = logged(session);
     let read = tokio::task::spawn_blocking(move || match &extract {
@@ -80,14 +81,24 @@ pub async fn inspect(session: &Session<'_>, options: InspectBackup) -> Result<Ex
 }
 
 /// The blobs of a path or of a place in S3.
-async fn blobs_of_place(place: &str, directory: &Path) -> Result<Vec<Blob>> {
-    if !place.starts_with("s3://") {
-        return blobs_of_path(Path::new(place));
+async fn blobs_of_place(options: &InspectBackup) -> Result<Vec<Blob>> {
+    if !options.place.starts_with("s3://") {
+        return blobs_of_path(Path::new(&options.place));
     }
-    let place = S3Place::parse(place)?;
-    let (config, _) = Config::cloud(directory, &CloudOverrides::default())?;
+    let place = S3Place::parse(&options.place)?;
+    let (config, _) = Config::cloud(&options.directory.dir, &options.bucket.overrides())?;
     let sdk = aws::sdk(&config).await?;
-    let store: Arc<dyn ObjectStore> = Arc::new(S3::new(&sdk, &config, None));
+    let store = S3::new(&sdk, &config, None);
+    let region = store.region();
+    blobs_of_bucket(Arc::new(store), &place).await.map_err(|error| {
+        policy::explained(error, |key| {
+            let scope = Scope { place: &place, region: region.as_deref(), account: None, key };
+            policy::document(scope.reading())
+        })
+    })
+}
+
+async fn blobs_of_bucket(store: Arc<dyn ObjectStore>, place: &S3Place) -> Result<Vec<Blob>> {
     let prefix = match place.prefix.as_str() {
         "" => String::new(),
         prefix => format!("{prefix}/"),
@@ -113,7 +124,7 @@ async fn blobs_of_place(place: &str, directory: &Path) -> Result<Vec<Blob>> {
         }
     }
     match blobs.is_empty() {
-        true => Err(Error::new(Kind::Backup, "nothing lies below this prefix").at(&place)),
+        true => Err(Error::new(Kind::Backup, "nothing lies below this prefix").at(place)),
         false => Ok(blobs),
     }
 }

@@ -54,7 +54,8 @@ fn next(code: &str, message: &str) -> Option<String> {
                  ingestion role must be able to list and read it; `daybreak restore --policies` prints \
                  its policies"
             }
-            "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" | "NotAuthorized" => {
+            "AccessDenied" | "AccessDeniedException" | "AccessDeniedFault" | "UnauthorizedOperation"
+            | "NotAuthorized" => {
                 "whoever runs daybreak lacks a permission: `daybreak restore --policies` prints all that \
                  it needs"
             }

@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::ObjectStore;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Retry};
 
 /// How often reading goes on after a connection was cut, without a byte in between.
 const TRIES: u32 = 6;
@@ -49,7 +49,7 @@ impl ObjectReader {
             let result = self.once(buffer).await;
             let error = match result {
                 Ok(count) => return Ok(count),
-                Err(error) if error.kind() == Kind::AwsBusy && tries < TRIES => error,
+                Err(error) if error.kind().retry() == Retry::Again && tries < TRIES => error,
                 Err(error) => return Err(io::Error::other(error)),
             };
             tracing::debug!(key = self.key, at = self.at, %error, "reading again");

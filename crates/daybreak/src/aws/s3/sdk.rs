@@ -56,6 +56,19 @@ impl S3 {
         self.client.config().region().map(ToString::to_string)
     }
 
+    /// What a refusal is about. An answer to HEAD has no body that could say so: another question is
+    /// asked that needs the same right (s3:ListBucket).
+    async fn why_not(&self, bucket: &str) -> Option<Error> {
+        let listed = self.client.list_objects_v2().bucket(bucket).max_keys(1).send().await;
+        let told = failure(listed.err()?, "the bucket can't be used");
+        let words = format!("HTTP 403: {}", told.causes().join(": "));
+        let error = Error::new(told.kind(), told.what()).because(words);
+        Some(match told.next_step() {
+            Some(next) => error.next(next),
+            None => error,
+        })
+    }
+
     /// Enough time for a body, even where the bandwidth is shared by many.
     fn time_for(&self, length: u64) -> Builder {
         let slowest = match &self.bandwidth {
@@ -109,15 +122,20 @@ fn number(part: u32) -> i32 {
 impl ObjectStore for S3 {
     async fn bucket(&self, bucket: &str) -> Result<Bucket> {
         let at = |error: Error| error.at(place(bucket, ""));
-        let head = self.client.head_bucket().bucket(bucket).send().await.map_err(|error| {
-            if status(&error) == Some(404) {
-                return at(Error::new(Kind::Aws, "there is no such bucket").next(
+        let head = match self.client.head_bucket().bucket(bucket).send().await {
+            Ok(head) => head,
+            Err(error) if status(&error) == Some(404) => {
+                return Err(at(Error::new(Kind::Aws, "there is no such bucket").next(
                     "check the bucket's name, and the account of the credentials; a bucket must be \
                      there before an upload, in the cluster's Region",
-                ));
+                )));
             }
-            at(failure(error, "the bucket can't be used"))
-        })?;
+            Err(error) if status(&error) == Some(403) => {
+                let error = failure(error, "the bucket can't be used");
+                return Err(at(self.why_not(bucket).await.unwrap_or(error)));
+            }
+            Err(error) => return Err(at(failure(error, "the bucket can't be used"))),
+        };
         let region = match head.bucket_region() {
             Some(region) => Some(region.to_string()),
             None => {
@@ -203,7 +221,16 @@ impl ObjectStore for S3 {
             })),
             Err(error) if status(&error) == Some(404) => Ok(None),
             Err(error) => {
-                Err(failure(error, "an object could not be asked for").at(place(bucket, key)))
+                let denied = status(&error) == Some(403);
+                let error = failure(error, "an object could not be asked for");
+                // The answer to HEAD says no more than that; the bucket itself could be used.
+                let error = match denied {
+                    true => Error::new(Kind::AwsDenied, error.what())
+                        .because(error.causes().join(": "))
+                        .next("allow the caller s3:GetObject, and kms:Decrypt on the object's KMS key"),
+                    false => error,
+                };
+                Err(error.at(place(bucket, key)))
             }
         }
     }

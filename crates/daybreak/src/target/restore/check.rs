@@ -38,6 +38,11 @@ impl Restore<'_> {
     /// # Errors
     /// When RDS itself can't be asked.
     pub async fn check(&self) -> Result<Vec<Finding>> {
+        self.check_authority()?;
+        self.look().await.map_err(|error| self.with_policies(error))
+    }
+
+    async fn look(&self) -> Result<Vec<Finding>> {
         let mut findings = Vec::new();
         let config = &self.wanted.config;
         let place = self.wanted.place.to_string();
@@ -207,10 +212,10 @@ impl Restore<'_> {
                 id: "restore.ingestion_role".into(),
                 severity: Severity::Note,
                 objects: vec![role.clone()],
-                why: "what the role and whoever runs daybreak may do can't be seen through RDS: a missing \
-                      permission shows when the restore is asked for, or when RDS reads the bucket"
+                why: "what the role may do isn't asked (daybreak makes no call of IAM): a missing permission \
+                      shows when the restore is asked for, or when RDS reads the bucket"
                     .into(),
-                remedy: format!("compare them with\n{}", policy::needed(self.wanted)),
+                remedy: format!("compare it with\n{}", policy::needed(self.wanted)),
             }),
         }
         let user = &self.wanted.master_user;

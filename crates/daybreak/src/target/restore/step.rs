@@ -6,16 +6,17 @@ use super::{Asked, BackupFacts, BucketFacts, Pace, Restore, Restored, Wanted, se
 use crate::{
     aws::{
         self,
+        policy::{self, Scope},
         rds::SdkRds,
         s3::{AtRest, ObjectStore, S3},
     },
-    config::{AwsConfig, S3Place},
+    config::{AwsConfig, Encryption, S3Place},
     engine::{
         Context, Endpoint, Finding, Severity, Step,
         context::{ENDPOINT, RESTORE},
     },
     error::{Error, Kind, Result},
-    mysql::Secret,
+    mysql::{Protection, Secret},
     source::backup,
     sync::replicate::{COORDINATES, Recorded},
     transit,
@@ -45,23 +46,67 @@ pub fn pace(aws: &AwsConfig, bytes: Option<u64>) -> Pace {
 pub struct RestoreCluster;
 
 impl BucketFacts {
+    /// Asks a bucket. `encryption` is how the objects were to be encrypted; what they tell counts more.
+    ///
+    /// # Errors
+    /// `AwsDenied` with the policy that allows it.
+    pub async fn read(store: &S3, place: &S3Place, encryption: &Encryption) -> Result<Self> {
+        Self::ask(store, place, encryption, true).await
+    }
+
     /// Asks a bucket, not for what lies in it.
-    async fn empty(store: &S3, place: &S3Place) -> Result<Self> {
+    ///
+    /// # Errors
+    /// As of [`BucketFacts::read`].
+    async fn empty(store: &S3, place: &S3Place, encryption: &Encryption) -> Result<Self> {
+        Self::ask(store, place, encryption, false).await
+    }
+
+    async fn ask(
+        store: &S3,
+        place: &S3Place,
+        encryption: &Encryption,
+        objects: bool,
+    ) -> Result<Self> {
+        Self::asked(store, place, encryption, objects).await.map_err(|error| {
+            policy::explained(error, |named| {
+                let (region, asked) = (store.region(), key_of(encryption));
+                let key = named.or(asked.as_deref());
+                let scope = Scope { place, region: region.as_deref(), account: None, key };
+                policy::document(scope.reading())
+            })
+        })
+    }
+
+    async fn asked(
+        store: &S3,
+        place: &S3Place,
+        encryption: &Encryption,
+        objects: bool,
+    ) -> Result<Self> {
         let mut facts = BucketFacts::default();
         let found = store.bucket(&place.bucket).await?;
         facts.region = found.region;
-        if let Some(AtRest::Kms(Some(key))) = found.encryption {
-            facts.kms_key = Some(key);
+        facts.kms_key = match (encryption, found.encryption) {
+            (Encryption::Bucket, Some(AtRest::Kms(key))) => key,
+            (asked, _) => key_of(asked),
+        };
+        if !objects {
+            return Ok(facts);
         }
-        Ok(facts)
-    }
-
-    /// Asks a bucket.
-    pub async fn read(store: &S3, place: &S3Place) -> Result<Self> {
-        let mut facts = BucketFacts::empty(store, place).await?;
         let (mut objects, mut largest, mut page) = (0, 0, None);
         loop {
             let listed = store.list(&place.bucket, &format!("{}/", place.prefix), page).await?;
+            // They were all encrypted alike, or the upload would not have come to its end.
+            if let (0, Some(one)) = (objects, listed.objects.first())
+                && let Some(head) = store.head(&place.bucket, &one.key).await?
+                && let Some(how) = head.encryption
+            {
+                facts.kms_key = match how {
+                    AtRest::Kms(key) => key,
+                    AtRest::S3 | AtRest::Other(_) => None,
+                };
+            }
             objects += listed.objects.len() as u64;
             largest = listed.objects.iter().map(|object| object.size).fold(largest, u64::max);
             page = listed.next;
@@ -71,6 +116,14 @@ impl BucketFacts {
         }
         (facts.objects, facts.largest) = (Some(objects), Some(largest));
         Ok(facts)
+    }
+}
+
+/// The KMS key that objects were to be encrypted with.
+pub fn key_of(encryption: &Encryption) -> Option<String> {
+    match encryption {
+        Encryption::Kms(key) => Some(key.clone()),
+        Encryption::Bucket | Encryption::S3 => None,
     }
 }
 
@@ -92,8 +145,8 @@ async fn wanted(context: &Context) -> Result<(SdkRds, Wanted)> {
     let wanted = Wanted {
         migration: plan.migration,
         bucket: match last {
-            Some(_) => BucketFacts::read(&store, &place).await?,
-            None => BucketFacts::empty(&store, &place).await?,
+            Some(_) => BucketFacts::read(&store, &place, &config.staging.encryption).await?,
+            None => BucketFacts::empty(&store, &place, &config.staging.encryption).await?,
         },
         place,
         backup: BackupFacts {
@@ -105,6 +158,7 @@ async fn wanted(context: &Context) -> Result<(SdkRds, Wanted)> {
         region: sdk.region().map(ToString::to_string),
         master_user: config.target.user.clone(),
         master_password: password,
+        protection: Protection::of(&config.target),
         port: None,
         settings,
         decide: config.restore.coordinates,
@@ -162,6 +216,7 @@ async fn known(context: &Context) -> Result<(SdkRds, Wanted)> {
         region: sdk.region().map(ToString::to_string),
         master_user: config.target.user.clone(),
         master_password: config.target.password.clone().unwrap_or_else(|| Secret::new("")),
+        protection: Protection::of(&config.target),
         port: None,
         settings: Vec::new(),
         decide: None,

@@ -36,6 +36,10 @@ impl Restore<'_> {
     /// # Errors
     /// What RDS says; `Timeout` when it doesn't come to an end.
     pub async fn undo(&self, asked: &Asked) -> Result<()> {
+        self.take_back(asked).await.map_err(|error| self.with_policies(error))
+    }
+
+    async fn take_back(&self, asked: &Asked) -> Result<()> {
         let identifier = match (&asked.cluster, &self.wanted.config.cluster) {
             (Some(cluster), _) | (None, Some(cluster)) => cluster.clone(),
             (None, None) => return Ok(()),

@@ -5,7 +5,10 @@ use std::collections::HashMap;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::{Input, Target, patience::patiently};
+use super::{
+    Input, Target,
+    patience::{first, patiently},
+};
 use crate::{
     aws::s3::{AtRest, Begun, Listed},
     config::Encryption,
@@ -30,7 +33,7 @@ pub(super) struct Found {
 /// Whether Aurora could restore from this bucket.
 pub(super) async fn check(target: &Target, events: &Events, stop: &StopSignal) -> Result<()> {
     let name = &target.place.bucket;
-    let bucket = patiently(events, stop, || target.store.bucket(name)).await?;
+    let bucket = first(events, stop, || target.store.bucket(name)).await?;
     if let Some(region) = bucket.region.filter(|region| *region != target.region) {
         return Err(Error::new(
             Kind::Config,

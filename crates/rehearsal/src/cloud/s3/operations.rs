@@ -24,6 +24,13 @@ impl Operations {
     /// Whether the bucket is there, and here.
     fn enter<T>(&self, request: &S3Request<T>, bucket: &str) -> S3Result<()> {
         let faults = self.0.faults();
+        if faults.denied {
+            return Err(s3_error!(
+                AccessDenied,
+                "User: arn:aws:iam::123456789012:user/operator is not authorized to perform this \
+                 operation because no identity-based policy allows it"
+            ));
+        }
         if faults.vanished || !self.0.has_bucket(bucket) {
             return Err(s3_error!(NoSuchBucket, "The specified bucket does not exist"));
         }
