@@ -233,8 +233,6 @@ pub struct InspectBackup {
     /// Whose daybreak.toml says how S3 is reached ([aws]).
     #[command(flatten)]
     pub directory: Directory,
-    #[command(flatten)]
-    pub bucket: Bucket,
     /// By whose rules it is judged: Amazon Aurora's, or only whether it is whole.
     #[arg(long, value_enum, default_value = "aurora")]
     pub r#for: BackupFor,
@@ -245,6 +243,9 @@ pub struct InspectBackup {
     /// backup isn't whole.
     #[arg(long, value_name = "DIR")]
     pub extract: Option<PathBuf>,
+    // Last: what follows would stand below its heading.
+    #[command(flatten)]
+    pub bucket: Bucket,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -228,7 +228,7 @@ fn next_step(code: &str, said: &Said) -> Option<String> {
              command begins that object again"
         }
         _ if said.status == 403 => "check the credentials, and what they are allowed",
-        "HTTP 404" => "check the names of the bucket and of what was asked for",
+        "NotFound" | "HTTP 404" => "check the names of the bucket and of what was asked for",
         _ => return None,
     };
     Some(fixed.into())
