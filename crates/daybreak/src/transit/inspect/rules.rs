@@ -115,7 +115,8 @@ pub const RULES: &[Rule] = rules! {
          wrong order every step succeeds and rows are lost",
         "merge the chain before it is uploaded, in the order given here, or take the later one again";
     "backup.order" Blocker Some(Warning), TOOL,
-        "by LSN one link follows the other, by the time or the redo log it doesn't", "take the chain again, beginning with a full backup";
+        "by LSN one link follows the other, by the time or the redo log it doesn't",
+        "take the chain again, beginning with a full backup";
     "backup.coordinates_differ" Blocker Some(Blocker), TOOL,
         "replication would begin at a wrong place", "take the backup again";
     "backup.coordinates_stale" Warning Some(Warning), TOOL,
