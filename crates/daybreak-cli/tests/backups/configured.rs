@@ -14,16 +14,17 @@ async fn what_is_not_given_is_as_configured() {
         );
         support::private(&directory.path().join("daybreak.toml"), &text);
     };
-    let take = |arguments: &[&str]| {
+    let command = |arguments: &[&str]| {
         let mut command = place.daybreak(&["backup", "take", "--dir"]);
         command.arg(directory.path()).arg("--to").arg(place.backups()).args(arguments);
-        // Nothing is found by itself.
-        command.env("PATH", place.home.path());
-        support::output(command)
+        command
     };
+    let take = |arguments: &[&str]| support::output(command(arguments));
     let tool = place.tools.backup.to_str().unwrap();
     configure("");
-    let ended = take(&[]).await;
+    let mut nothing_found = command(&[]);
+    nothing_found.env("PATH", place.home.path());
+    let ended = support::output(nothing_found).await;
     assert!(support::said(&ended).contains("program in [backup]"), "{}", support::said(&ended));
 
     configure(&format!("program = \"{tool}\"\nparallel = 3\n"));
