@@ -421,7 +421,7 @@ mod killed {
     use std::process::{Command, Output};
 
     use super::*;
-    use daybreak::engine::Journal;
+    use daybreak::engine::{FINDINGS, Journal};
 
     /// Runs the rest of a migration in a process of its own, as the parent's environment says.
     #[test]
@@ -478,6 +478,10 @@ mod killed {
             false => vec!["resumed", "consent_ended", "step_started"],
             true => vec!["resumed", "step_started"],
         };
+        // What the gates warn of is noted when it is another than before.
+        if journal.recall::<serde_json::Value>("cutover", FINDINGS).unwrap().is_none() {
+            before.push(FINDINGS);
+        }
         if closed {
             before.extend(["point_of_no_return", "result"]);
         } else {

@@ -18,10 +18,15 @@ pub fn product(version: &str) -> Product {
     if version.contains("MariaDB") {
         return Product::Mariadb;
     }
-    // `8.0.35-27` is Percona Server's, `5.7.33-0ubuntu0.16.04.1` a distribution's MySQL.
+    // `8.0.35-27` is Percona Server's, `5.7.33-0ubuntu0.16.04.1` and `8.0.43-1` a distribution's MySQL:
+    // Percona's builds have had two digits since 5.7.16-10 and 8.0.19-10.
     let build = version.split('-').nth(1).unwrap_or_default();
     let numbered = !build.is_empty() && build.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    if numbered { Product::Percona } else { Product::Mysql }
+    let two_digits = build.bytes().take_while(u8::is_ascii_digit).count() > 1;
+    let early = super::links::version(version).is_some_and(|(major, minor, patch)| {
+        matches!((major, minor, patch), (5, 7, ..16) | (8, 0, ..19) | (..=5, ..=6, _))
+    });
+    if numbered && (two_digits || early) { Product::Percona } else { Product::Mysql }
 }
 
 /// The row of [`ACCEPTED`] that a server of MySQL stands in.
@@ -100,12 +105,14 @@ mod tests {
         let ids = |said: &str| -> Vec<&str> {
             release(Some(product(said)), said).into_iter().map(|(id, _)| id).collect()
         };
-        for taken in ["5.7.44-log", "8.0.36", "8.0.36-0ubuntu0.22.04.1"] {
+        for taken in ["5.7.44-log", "8.0.36", "8.0.36-0ubuntu0.22.04.1", "8.0.43-1"] {
             assert_eq!(ids(taken), [""; 0], "{taken}");
         }
         for (said, broken) in [
             ("10.11.6-MariaDB-log", &["backup.product"][..]),
             ("8.0.35-27", &["backup.product"]),
+            ("8.0.18-9", &["backup.product"]),
+            ("5.7.44-48-log", &["backup.product"]),
             ("5.6.24-log", &["backup.server_version"]),
             ("5.5.62", &["backup.server_version"]),
             ("8.4.3", &["backup.server_version"]),
