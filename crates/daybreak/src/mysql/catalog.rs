@@ -101,6 +101,11 @@ pub struct Table {
 }
 
 impl Table {
+    /// Whether its engine is MyISAM: no transactions, and converted where a physical backup is restored.
+    pub fn is_myisam(&self) -> bool {
+        self.engine.eq_ignore_ascii_case("MyISAM")
+    }
+
     /// The primary key.
     pub fn primary_key(&self) -> Option<&Index> {
         self.indexes.iter().find(|index| index.name == "PRIMARY")

@@ -72,6 +72,7 @@ async fn the_running_server_and_its_backup_agree() {
         &[
             "CREATE DATABASE shop",
             "CREATE TABLE shop.plain (id INT PRIMARY KEY, t TEXT)",
+            "CREATE TABLE shop.old (id INT PRIMARY KEY) ENGINE=MyISAM",
             "CREATE TABLE shop.small (id INT PRIMARY KEY) ROW_FORMAT=COMPRESSED",
             "CREATE TABLE shop.pages (id INT PRIMARY KEY, t TEXT) PAGE_COMPRESSED=1",
             &outside,
@@ -96,17 +97,20 @@ async fn the_running_server_and_its_backup_agree() {
     }
     let known = judged(&server, Some(Profile::Aurora)).await;
     let of = |id: &str| known.findings.iter().find(|one| one.id == id).unwrap();
+    assert_eq!(of("backup.myisam").objects, ["shop.old"]);
     assert_eq!(of("backup.row_format").objects, ["shop.small"]);
     assert_eq!(of("backup.page_compression").objects, ["shop.pages"]);
     assert_eq!(of("backup.data_directory").objects, ["shop.outside"]);
     // Said once, and by the rules of this route.
-    for other in ["source.compressed", "source.data_directory"] {
+    for other in ["source.compressed", "source.data_directory", "source.engine"] {
         assert!(known.findings.iter().all(|one| one.id != other), "{other}");
     }
     // Copied row by row none of it stands in the way.
     let logical = judged(&server, None).await;
     assert_eq!(about_backups(&logical.findings), [] as [&Finding; 0]);
-    assert!(logical.findings.iter().any(|one| one.id == "source.data_directory"));
+    for other in ["source.data_directory", "source.engine"] {
+        assert!(logical.findings.iter().any(|one| one.id == other), "{other}");
+    }
     assert!(!logical.route.reason.contains("physical"), "{}", logical.route.reason);
 }
 

@@ -59,7 +59,10 @@ fn broken(survey: &Survey) -> Vec<Broken> {
         .chain(shape.broken())
         .map(|(id, what)| (id, Vec::new(), what))
         .collect();
+    let tables = survey.source.catalog.tables.iter();
+    let myisam = tables.filter(|table| table.is_myisam()).map(|table| table.name.to_string());
     for (id, objects) in [
+        ("backup.myisam", myisam.collect()),
         ("backup.row_format", survey.tables_with(|table| table.row_compressed)),
         ("backup.page_compression", survey.tables_with(|table| table.page_compressed())),
         ("backup.tablespace_encrypted", encrypted(survey)),

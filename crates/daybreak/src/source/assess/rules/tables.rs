@@ -73,7 +73,9 @@ fn alter_engine(tables: &[&Table]) -> String {
 pub(super) fn engines(survey: &Survey, _: &Estimates, out: &mut Findings) {
     let mut by_engine: BTreeMap<String, Vec<&Table>> = BTreeMap::new();
     for table in &survey.source.catalog.tables {
-        if !table.engine.eq_ignore_ascii_case("InnoDB") {
+        // A restore brings tables of MyISAM; [`super::physical`] says what becomes of them.
+        let restored = survey.wishes.restored_by.is_some() && table.is_myisam();
+        if !table.engine.eq_ignore_ascii_case("InnoDB") && !restored {
             by_engine.entry(table.engine.clone()).or_default().push(table);
         }
     }
