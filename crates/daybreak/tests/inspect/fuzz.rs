@@ -7,6 +7,7 @@ use std::{
     fs,
     io::Write as _,
     path::{Path, PathBuf},
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
@@ -450,27 +451,47 @@ fn the_unpacker_reads_what_the_tool_wrote() {
     assert_eq!(plain, b"mysql-bin.000003\t6862477");
 }
 
-fn all(until: fn() -> Until) {
-    let place = Extracting::new();
-    run("xbstream", until(), &xbstreams(), &archives("b.xbstream"));
-    run("tar", until(), &tars(), &archives("b.tar"));
-    run("gzip", until(), &gzipped(), &gzips);
-    run("extract", until(), &place.corpus(), &|bytes| place.extract(bytes));
-    run("checkpoints", until(), &[CHECKPOINTS.into()], &checkpoints);
-    run("info", until(), &[INFO.into()], &info);
-    run("positions", until(), &[b"b.1\t4".to_vec(), b"./b.1\t4\ta-b:1".to_vec()], &positions);
-    run("secrets", until(), &[INFO.into(), CHECKPOINTS.into()], &secrets);
-    run("contents", until(), &looked_into(), &contents);
-    run("qpress", until(), &packed(), &unpack);
-}
+type Target = fn(&str, Until);
+
+/// Each by its name.
+const TARGETS: [(&str, Target); 10] = [
+    ("xbstream", |name, until| run(name, until, &xbstreams(), &archives("b.xbstream"))),
+    ("tar", |name, until| run(name, until, &tars(), &archives("b.tar"))),
+    ("gzip", |name, until| run(name, until, &gzipped(), &gzips)),
+    ("extract", |name, until| {
+        let place = Extracting::new();
+        run(name, until, &place.corpus(), &|bytes| place.extract(bytes));
+    }),
+    ("checkpoints", |name, until| run(name, until, &[CHECKPOINTS.into()], &checkpoints)),
+    ("info", |name, until| run(name, until, &[INFO.into()], &info)),
+    ("positions", |name, until| {
+        run(name, until, &[b"b.1\t4".to_vec(), b"./b.1\t4\ta-b:1".to_vec()], &positions);
+    }),
+    ("secrets", |name, until| run(name, until, &[INFO.into(), CHECKPOINTS.into()], &secrets)),
+    ("contents", |name, until| run(name, until, &looked_into(), &contents)),
+    ("qpress", |name, until| run(name, until, &packed(), &unpack)),
+];
 
 #[test]
 fn a_short_corpus() {
-    all(|| Until::Rounds(1_500));
+    for (name, target) in TARGETS {
+        target(name, Until::Rounds(1_500));
+    }
 }
 
 #[test]
 #[ignore = "slow: make fuzz"]
 fn fuzz_for_long() {
-    all(long);
+    // One target a core.
+    let left = Mutex::new(TARGETS.into_iter());
+    let next = || left.lock().unwrap().next();
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                while let Some((name, target)) = next() {
+                    target(name, long());
+                }
+            });
+        }
+    });
 }
