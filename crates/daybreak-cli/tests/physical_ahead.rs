@@ -108,7 +108,7 @@ async fn warnings_and_notes_are_shown_once_and_kept() {
     let ended = output(daybreak(directory, &["run", "--until", "preflight"])).await;
     let text = said(&ended);
     assert!(ended.status.success(), "{text}");
-    let (group, role) = ("no DB subnet group is named", "can't be seen through RDS");
+    let (group, role) = ("no DB subnet group is named", "what the role may do isn't asked");
     assert_eq!((times(&text, group), times(&text, role)), (1, 1), "{text}");
 
     let shown = said(&output(daybreak(directory, &["status"])).await);
