@@ -14,8 +14,10 @@ use support::{
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_at_the_target_is_told_and_the_copy_goes_on_when_there_is_room() {
     let Some(disk) = Disk::of(600) else { return };
+    // Where its binary log finds no room first, a MySQL server doesn't fail: it waits for room, and says so
+    // in its error log alone.
     let bench = Bench::start_with(|role, options| match role {
-        Role::AuroraStandin => options.dir(disk.path().join("server")),
+        Role::AuroraStandin => options.dir(disk.path().join("server")).binlog(false),
         _ => options,
     })
     .await;
