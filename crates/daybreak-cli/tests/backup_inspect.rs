@@ -174,7 +174,7 @@ fn a_directory_without_a_manifest_is_told_what_it_is() {
     assert!(several.contains("It holds full, inc1, inc2"), "{several}");
     let one = list(&chain.join("inc1"));
     assert!(one.contains("is itself an incremental backup (LSN 5209883 to 6539814)"), "{one}");
-    // With a manifest that knows it: its place in it.
+    // With a manifest, an empty one.
     std::fs::write(chain.join("daybreak-backups.json"), r#"{"format": 1, "backups": []}"#).unwrap();
     assert!(list(&chain).contains("none was taken there yet"), "{}", list(&chain));
     let gone = place.path().join("gone");

@@ -65,7 +65,9 @@ async fn told_beside_the_work(dir: &std::path::Path, met: &str, known: &serde_js
     let remedy = known["remedy"].as_str().unwrap();
     let status = output(daybreak(dir, &["status"])).await;
     assert!(status.status.success(), "{}", said(&status));
-    for words in ["paused, and replication has stopped", "it failed while applying", met, remedy] {
+    for words in
+        ["paused, and replication has stopped", "replication failed while applying", met, remedy]
+    {
         assert!(printed(&status).contains(words), "{words}: {}", said(&status));
     }
     let status = output(daybreak(dir, &["status", "--json"])).await;

@@ -12,15 +12,6 @@ use rehearsal::server::{Product, Role, Server, ServerOptions};
 use serde_json::Value;
 use support::{configure, daybreak, output, private, said};
 
-/// Plans by the physical route.
-async fn plan(stage: &Stage, backup: &str) -> tempfile::TempDir {
-    let directory = tempfile::tempdir().unwrap();
-    stage.configure(directory.path(), backup);
-    let planned = output(daybreak(directory.path(), &["plan", "--route", "physical"])).await;
-    assert!(planned.status.success(), "{}", said(&planned));
-    directory
-}
-
 /// Puts one text for another in `daybreak.toml`.
 fn edit(directory: &Path, from: &str, to: &str) {
     let file = directory.join("daybreak.toml");
@@ -50,7 +41,7 @@ async fn refused(stage: &Stage, directory: &Path, code: i32, words: &[&str]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn preflight_refuses_what_a_later_step_would() {
     let stage = Stage::start().await;
-    let directory = plan(&stage, "incrementals = 1").await;
+    let directory = stage.planned("incrementals = 1").await;
     let directory = directory.path();
     let good = std::fs::read_to_string(directory.join("daybreak.toml")).unwrap();
     let role = good.lines().find(|line| line.starts_with("ingestion_role")).unwrap();
@@ -88,7 +79,7 @@ async fn preflight_refuses_what_a_later_step_would() {
     stage.rds.somebody_elses_cluster("shop");
     refused(&stage, directory, 3, &["restore.cluster", "shop"]).await;
 
-    let streamed = plan(&stage, "stream = true\nincrementals = 1").await;
+    let streamed = stage.planned("stream = true\nincrementals = 1").await;
     refused(&stage, streamed.path(), 3, &["upload.stream", "incrementals = 0"]).await;
 }
 
@@ -100,7 +91,7 @@ fn times(text: &str, what: &str) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn warnings_and_notes_are_shown_once_and_kept() {
     let stage = Stage::start().await;
-    let directory = plan(&stage, "").await;
+    let directory = stage.planned("").await;
     let directory = directory.path();
     let text = std::fs::read_to_string(directory.join("daybreak.toml")).unwrap();
     let group = text.lines().find(|line| line.starts_with("subnet_group")).unwrap();

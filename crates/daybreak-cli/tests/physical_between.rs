@@ -20,14 +20,6 @@ use mysql_async::{Conn, prelude::Queryable as _};
 use rehearsal::cloud::rds::PositionEvent;
 use support::{connect, daybreak, output, said, try_connect};
 
-async fn plan(stage: &Stage, backup: &str) -> tempfile::TempDir {
-    let directory = tempfile::tempdir().unwrap();
-    stage.configure(directory.path(), backup);
-    let planned = output(daybreak(directory.path(), &["plan", "--route", "physical"])).await;
-    assert!(planned.status.success(), "{}", said(&planned));
-    directory
-}
-
 async fn done(directory: &Path, arguments: &[&str]) -> String {
     let ended = output(daybreak(directory, arguments)).await;
     assert!(ended.status.success(), "{arguments:?}: {}", said(&ended));
@@ -80,7 +72,7 @@ async fn accounts_and_routines_of_any_time_are_there_in_the_end() {
     let stage = Stage::start().await;
     let mut root = connect(&stage.source.root_url()).await;
     make(&mut root, "before").await;
-    let directory = plan(&stage, "").await;
+    let directory = stage.planned("").await;
     let directory = directory.path();
     says_that_it_is_a_rehearsal(directory).await;
     // Nor does a configuration that can't be read hide it.
@@ -142,7 +134,7 @@ async fn says_that_it_is_a_rehearsal(directory: &Path) {
 #[tokio::test(flavor = "multi_thread")]
 async fn accounts_that_change_while_the_backup_is_taken() {
     let stage = Stage::start().await;
-    let directory = plan(&stage, "").await;
+    let directory = stage.planned("").await;
     let directory = directory.path();
     let stop = Arc::new(AtomicBool::new(false));
     let (told, url) = (stop.clone(), stage.source.root_url());
@@ -186,7 +178,7 @@ async fn a_quiet_source_has_no_superfluous_backups() {
         ],
     )
     .await;
-    let directory = plan(&stage, "incrementals = 2").await;
+    let directory = stage.planned("incrementals = 2").await;
     let directory = directory.path();
     let file = directory.join("daybreak.toml");
     let text = std::fs::read_to_string(&file).unwrap();
@@ -204,7 +196,7 @@ async fn a_quiet_source_has_no_superfluous_backups() {
 async fn coordinates_that_disagree_and_a_source_that_is_down() {
     let mut stage = Stage::start().await;
     stage.rds.faults(|faults| faults.position = PositionEvent::Says("mysql-bin.000099".into(), 4));
-    let directory = plan(&stage, "").await;
+    let directory = stage.planned("").await;
     let directory = directory.path();
     let until_restore = ["resume", "--until", "restore"];
     let words =
@@ -235,7 +227,7 @@ async fn coordinates_that_disagree_and_a_source_that_is_down() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_targets_tls_settings_hold_for_the_cluster() {
     let stage = Stage::start().await;
-    let directory = plan(&stage, "").await;
+    let directory = stage.planned("").await;
     let directory = directory.path();
     let file = directory.join("daybreak.toml");
     let plain = std::fs::read_to_string(&file).unwrap();
@@ -260,7 +252,7 @@ async fn the_targets_tls_settings_hold_for_the_cluster() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_cloud_is_asked_before_a_backup_is_taken() {
     let stage = Stage::start().await;
-    let directory = plan(&stage, "").await;
+    let directory = stage.planned("").await;
     let directory = directory.path();
     let preflight = ["resume", "--until", "preflight"];
     stage.cloud.faults(|faults| faults.denied = true);

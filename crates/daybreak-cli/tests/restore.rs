@@ -8,16 +8,29 @@ use std::{
     time::Duration,
 };
 
-use mysql_async::prelude::Queryable as _;
-use rehearsal::cloud::{
-    Cloud,
-    cluster::Profile,
-    rds::{Options, ROLE, Rds, SUBNET_GROUP},
+use rehearsal::{
+    backups::sums,
+    cloud::{
+        Cloud,
+        cluster::Profile,
+        rds::{Options, ROLE, Rds, SUBNET_GROUP},
+    },
 };
 use support::{output, said, until};
 
+const ACCESS: &str = "AKIAREHEARSAL0000001";
 const SECRET: &str = "Geheim/of+the+rehearsal/0123456789abcdefg";
 const PASSWORD: &str = "Master-word-1";
+
+/// What the program is told by its environment.
+fn login(command: &mut Command, access: &str, secret: &str) {
+    command
+        .env("AWS_ACCESS_KEY_ID", access)
+        .env("AWS_SECRET_ACCESS_KEY", secret)
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("DAYBREAK_TARGET_PASSWORD", PASSWORD)
+        .env_remove("AWS_PROFILE");
+}
 
 async fn endpoint(dir: &Path) -> Rds {
     let prefix = dir.join("buckets/backups/shop");
@@ -29,7 +42,7 @@ async fn endpoint(dir: &Path) -> Rds {
         root: dir.join("buckets"),
         dir: dir.join("rds"),
         region: "eu-central-1".into(),
-        access_key: "AKIAREHEARSAL0000001".into(),
+        access_key: ACCESS.into(),
         secret_key: SECRET.into(),
         profile: Profile::Rehearsal,
         state: Duration::from_millis(30),
@@ -68,12 +81,7 @@ fn restore_as(rds: &Rds, directory: &Path, cluster: &str, more: &[&str]) -> Comm
     ];
     arguments.extend(more);
     let mut command = support::daybreak(directory, &arguments);
-    command
-        .env("AWS_ACCESS_KEY_ID", "AKIAREHEARSAL0000001")
-        .env("AWS_SECRET_ACCESS_KEY", SECRET)
-        .env("AWS_EC2_METADATA_DISABLED", "true")
-        .env("DAYBREAK_TARGET_PASSWORD", PASSWORD)
-        .env_remove("AWS_PROFILE");
+    login(&mut command, ACCESS, SECRET);
     command
 }
 
@@ -173,12 +181,7 @@ async fn interrupted_it_names_itself_and_is_taken_back_by_its_directory_alone() 
         let arguments =
             ["restore", "--undo", "--yes", "--region", "eu-central-1", "--endpoint-rds", &endpoint];
         let mut command = support::daybreak(directory, &arguments);
-        command
-            .env("AWS_ACCESS_KEY_ID", "AKIAREHEARSAL0000001")
-            .env("AWS_SECRET_ACCESS_KEY", SECRET)
-            .env("AWS_EC2_METADATA_DISABLED", "true")
-            .env("DAYBREAK_TARGET_PASSWORD", PASSWORD)
-            .env_remove("AWS_PROFILE");
+        login(&mut command, ACCESS, SECRET);
         output(command)
     };
     let elsewhere = taken_back(&place.path().join("elsewhere")).await;
@@ -320,30 +323,6 @@ async fn exit_codes_and_words() {
     assert_eq!(rds.known().count("RestoreDBClusterFromS3"), 1);
 }
 
-/// Schema, table, engine, rows and checksum of each table, as `chain.sums` has them.
-async fn sums(url: &str) -> Vec<String> {
-    let mut conn = support::connect(url).await;
-    let tables: Vec<(String, String, String)> = conn
-        .query(
-            "SELECT TABLE_SCHEMA, TABLE_NAME, ENGINE FROM information_schema.TABLES WHERE TABLE_TYPE = \
-             'BASE TABLE' AND TABLE_SCHEMA NOT IN ('mysql', 'performance_schema', 'information_schema')",
-        )
-        .await
-        .unwrap();
-    let mut sums = Vec::new();
-    for (schema, table, engine) in tables {
-        let name = format!("`{schema}`.`{table}`");
-        let rows: Option<u64> =
-            conn.query_first(format!("SELECT COUNT(*) FROM {name}")).await.unwrap();
-        let sum: Option<(String, u64)> =
-            conn.query_first(format!("CHECKSUM TABLE {name}")).await.unwrap();
-        let (rows, (_, sum)) = (rows.unwrap(), sum.unwrap());
-        sums.push(format!("{schema}\t{table}\t{engine}\t{rows}\t{sum}"));
-    }
-    sums.sort();
-    sums
-}
-
 /// A merged and prepared chain of MySQL 5.6.24, by the program's own verbs from the archive to the server:
 /// looked at and extracted, uploaded, restored; and what is there then is what was there when it was taken.
 #[tokio::test(flavor = "multi_thread")]
@@ -352,27 +331,14 @@ async fn what_was_uploaded_is_what_is_restored() {
     let samples = rehearsal::backups::samples(Path::new(env!("CARGO_TARGET_TMPDIR")));
     let cloud = Cloud::start(place.path().join("s3")).await.unwrap();
     cloud.make_bucket("backups").unwrap();
-    let rds = Rds::start(Options {
-        root: cloud.root.clone(),
-        dir: place.path().join("rds"),
-        region: cloud.region.clone(),
-        access_key: cloud.access_key.clone(),
-        secret_key: cloud.secret_key.clone(),
-        profile: Profile::Rehearsal,
-        state: Duration::from_millis(30),
-    })
-    .await
-    .unwrap();
+    let rds =
+        Rds::start(Options::beside(&cloud, place.path().join("rds"), Duration::from_millis(30)))
+            .await
+            .unwrap();
     let run = async |directory: &str, verb: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_daybreak"));
-        command
-            .args(verb)
-            .stdin(Stdio::null())
-            .env("AWS_ACCESS_KEY_ID", &cloud.access_key)
-            .env("AWS_SECRET_ACCESS_KEY", &cloud.secret_key)
-            .env("AWS_EC2_METADATA_DISABLED", "true")
-            .env("DAYBREAK_TARGET_PASSWORD", PASSWORD)
-            .env_remove("AWS_PROFILE");
+        command.args(verb).stdin(Stdio::null());
+        login(&mut command, &cloud.access_key, &cloud.secret_key);
         if !directory.is_empty() {
             command.arg("--dir").arg(place.path().join(directory));
         }
@@ -413,6 +379,6 @@ async fn what_was_uploaded_is_what_is_restored() {
         // Where the last incremental ended, which xtrabackup_binlog_info of a merged chain doesn't say.
         assert!(said(&done).contains("mysql-bin.000003:699306"), "{}", said(&done));
         let restored = rds.root_url(&cluster).await.unwrap();
-        assert_eq!(sums(&restored).await, expected, "{form}");
+        assert_eq!(sums(&restored).await.unwrap(), expected, "{form}");
     }
 }

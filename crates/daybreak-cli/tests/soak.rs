@@ -17,9 +17,9 @@ use std::{
 
 use mysql_async::{Conn, prelude::Queryable as _};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
-use rehearsal::server::Server;
+use rehearsal::{server::Server, watch::until_within};
 use support::{Pair, daybreak, output, said, try_connect};
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::MissedTickBehavior};
 
 /// How often a run is resumed before it counts as stuck.
 const RESUMES: usize = 12;
@@ -38,8 +38,10 @@ impl Writer {
         let (count, done) = (acknowledged.clone(), stop.clone());
         let task = tokio::spawn(async move {
             let mut conn: Option<Conn> = None;
+            let mut pace = tokio::time::interval(Duration::from_millis(5));
+            pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
             while !done.load(Ordering::SeqCst) {
-                tokio::time::sleep(Duration::from_millis(5)).await;
+                pace.tick().await;
                 let mut connected = match conn.take() {
                     Some(conn) => conn,
                     None => match try_connect(&url).await {
@@ -129,10 +131,10 @@ async fn round(
     command.stdout(log.try_clone().unwrap()).stderr(Stdio::from(log));
     let begun = Instant::now();
     let mut program = command.spawn().unwrap();
-    while begun.elapsed() < moment && program.try_wait().unwrap().is_none() {
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-    let ended = program.try_wait().unwrap().map(|_| begun.elapsed());
+    let end =
+        until_within(Duration::MAX, "its end", async || program.try_wait().unwrap().is_some());
+    // The moment of the kill, unless it ends before.
+    let ended = tokio::time::timeout(moment, end).await.is_ok().then(|| begun.elapsed());
     if ended.is_none() {
         strike(pair, &mut program, victim, away).await;
     }

@@ -313,6 +313,11 @@ impl Error {
         self.0.next.as_deref().or_else(known).or_else(|| self.0.kind.hint())
     }
 
+    /// What happened, with its causes, in one line.
+    pub fn told(&self) -> String {
+        std::iter::once(self.what().to_string()).chain(self.causes()).collect::<Vec<_>>().join(": ")
+    }
+
     /// The causes, outermost first.
     pub fn causes(&self) -> Vec<String> {
         let mut causes = Vec::new();

@@ -4,8 +4,8 @@
 //! Modules in the order in which data travels: [`source`] finds out what is there and reads it,
 //! [`transit`] looks at backups and brings them to S3, [`target`] loads it, [`sync`] follows the changes
 //! and compares both sides, [`switch`] moves the writes. [`engine`] runs them as steps over a journal;
-//! [`mysql`] talks to servers, [`aws`] to AWS. The library prints nothing, reads no flags and never exits: it returns [`error::Error`]s and sends
-//! [`event::Event`]s.
+//! [`mysql`] talks to servers, [`aws`] to AWS. The library prints nothing, reads no flags and never exits:
+//! it returns [`error::Error`]s and sends [`event::Event`]s.
 
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::exit)]
 

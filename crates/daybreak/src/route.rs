@@ -145,7 +145,11 @@ fn refuse_unrestorable(assessment: &Assessment) -> Result<()> {
     let broken: Vec<&Finding> =
         assessment.blockers().filter(|finding| rules::rule(&finding.id).is_some()).collect();
     if let Some(error) = blocked("no backup of this source can be restored", &broken) {
-        return Err(error);
+        // There is no plan that could be gone on with.
+        return Err(match broken.len() {
+            1 => error,
+            _ => error.next("do what each remedy says, then the same command again"),
+        });
     }
     // Whatever the rules: there must be a tool.
     backup::tool::needed(&assessment.facts.source.dialect).map(drop)

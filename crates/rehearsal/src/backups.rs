@@ -11,10 +11,37 @@ use std::{
 };
 
 use flate2::{Compression, write::GzEncoder};
+use mysql_async::{Conn, Opts, prelude::Queryable as _};
 
 /// The packed samples' version, by their size: what was unpacked of others is left alone.
 fn packed() -> PathBuf {
     data().join("samples.tar.xz")
+}
+
+/// Schema, table, engine, rows and checksum of each table of a server, as `expected/chain.sums` has them.
+///
+/// # Errors
+/// What the server answers.
+pub async fn sums(url: &str) -> mysql_async::Result<Vec<String>> {
+    let mut conn = Conn::new(Opts::from_url(url)?).await?;
+    let tables: Vec<(String, String, String)> = conn
+        .query(
+            "SELECT TABLE_SCHEMA, TABLE_NAME, ENGINE FROM information_schema.TABLES WHERE TABLE_TYPE = \
+             'BASE TABLE' AND TABLE_SCHEMA NOT IN ('mysql', 'performance_schema', 'information_schema')",
+        )
+        .await?;
+    let mut sums = Vec::new();
+    for (schema, table, engine) in tables {
+        let name = format!("`{schema}`.`{table}`");
+        let none = || mysql_async::Error::Other(format!("{name} has no checksum").into());
+        let rows: Option<u64> = conn.query_first(format!("SELECT COUNT(*) FROM {name}")).await?;
+        let sum: Option<(String, u64)> = conn.query_first(format!("CHECKSUM TABLE {name}")).await?;
+        let (rows, (_, sum)) = (rows.ok_or_else(none)?, sum.ok_or_else(none)?);
+        sums.push(format!("{schema}\t{table}\t{engine}\t{rows}\t{sum}"));
+    }
+    sums.sort();
+    conn.disconnect().await?;
+    Ok(sums)
 }
 
 /// Where the samples lie as they are committed.

@@ -5,4 +5,5 @@ pub mod proxy;
 pub mod sakila;
 pub mod server;
 pub mod shop;
+pub mod watch;
 pub mod writer;

@@ -187,11 +187,13 @@ async fn listen(
         if refuse {
             listener = None;
         } else if listener.is_none() {
-            // Taken by somebody for the moment: asked for again.
-            listener = bind_again(port).ok();
-            if listener.is_none() {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-                continue;
+            match bind_again(port) {
+                Ok(bound) => listener = Some(bound),
+                // Taken by somebody for the moment: asked for again.
+                Err(_) => {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    continue;
+                }
             }
         }
         is_listening.send_replace(listener.is_some());

@@ -22,9 +22,10 @@ fn writer_program() -> PathBuf {
             let test = std::env::current_exe().expect("has a path");
             let profile = test.parent().and_then(|deps| deps.parent()).expect("lies in target");
             let program = profile.join("examples/shop-writer");
-            // None, if it was never built: then it is older than anything.
-            let age = |path| std::fs::metadata(path).and_then(|data| data.modified()).ok();
-            if age(&program) < age(&test) {
+            let built = |path| std::fs::metadata(path).and_then(|data| data.modified());
+            let test_built = built(&test).expect("runs");
+            // It may never have been built.
+            if built(&program).map_or(true, |program_built| program_built < test_built) {
                 let mut cargo = Command::new(env!("CARGO"));
                 cargo.args(["build", "--quiet", "-p", "rehearsal", "--example", "shop-writer"]);
                 cargo.env("CARGO_TARGET_DIR", profile.parent().expect("lies in target"));

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use daybreak::{
     config::Config,
-    engine::{Journal, Route, Severity},
-    error::{Exit, Result},
+    engine::{Journal, Phase, Route, Severity},
+    error::{Error, Exit, Kind, Result},
     select::Selection,
     source::assess::{self, Assessment, TargetSpec, Wishes},
 };
@@ -23,10 +23,19 @@ pub async fn assess(
     route: Option<Route>,
 ) -> Result<Exit> {
     log_to(session, None)?;
-    let route = match (route, &target_version) {
-        (Some(route), _) => route,
-        (None, None) => planned(directory).unwrap_or(Route::Logical),
-        (None, Some(_)) => Route::Logical,
+    let named = servers.target.is_some() || target_version.is_some();
+    let route = match route {
+        Some(Route::Physical) if servers.target.is_some() => {
+            return Err(Error::new(
+                Kind::Usage,
+                "the physical route makes its target: there is none to look at",
+            )
+            .at("--target")
+            .next("leave it out, or --route logical"));
+        }
+        Some(route) => route,
+        None if named => Route::Logical,
+        None => planned(directory)?.unwrap_or(Route::Logical),
     };
     let mut overrides = servers.overrides()?;
     let configured = directory.join(daybreak::config::FILE).exists();
@@ -55,10 +64,16 @@ pub async fn assess(
     Ok(if found.blockers().next().is_some() { Exit::Found } else { Exit::Done })
 }
 
-/// The route of the directory's plan, if it has one that can be read.
-fn planned(directory: &Path) -> Option<Route> {
-    let journal = Journal::exists(directory).then(|| Journal::open(directory))?;
-    Some(journal.ok()?.plan().ok()?.route)
+/// The route of the directory's plan, if there is one.
+fn planned(directory: &Path) -> Result<Option<Route>> {
+    if !Journal::exists(directory) {
+        return Ok(None);
+    }
+    let journal = Journal::open(directory)?;
+    match journal.state().phase {
+        Phase::Empty => Ok(None),
+        _ => Ok(Some(journal.plan()?.route)),
+    }
 }
 
 fn print(session: &Session<'_>, found: &Assessment) {

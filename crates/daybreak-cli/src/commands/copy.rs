@@ -71,8 +71,11 @@ pub async fn copy(session: &Session<'_>, options: cli::Copy) -> Result<Exit> {
         write_lock: tokio::sync::Mutex::new(None),
     });
     let standing = Runner::new(context, steps)?.run(None, true).await.map_err(|error| {
-        if error.kind() == Kind::Blocked {
+        if error.kind() == Kind::Blocked && options.dir.is_none() {
             error
+        } else if error.kind() == Kind::Blocked {
+            let next = error.next_step().unwrap_or("do what it says").to_string();
+            error.next(next.replace("`daybreak resume`", "the same command with --resume"))
         } else if options.dir.is_none() {
             error.next(
                 "without --dir there is no journal: drop what was created on the target (and its \

@@ -77,9 +77,15 @@ fn stands_alone(verb: &Verb) -> bool {
     )
 }
 
-/// What goes on is the command itself, where the library's hint is for a migration.
+/// What is to be run next is the command itself, where the library's hint is for a migration.
 fn again(error: Error) -> Error {
     const RESUME: &str = "`daybreak resume`";
+    // Uploads and restores go on; what only looks, and a backup, begins anew. Both are said by the verb's help.
+    if matches!(error.kind(), Kind::Interrupted | Kind::Paused)
+        && error.next_step().is_some_and(|next| next.contains(RESUME))
+    {
+        return error.next("run the same command again");
+    }
     match error.next_step().map(|next| next.replace(RESUME, "the same command again")) {
         Some(next) => error.next(next),
         None => error,

@@ -82,23 +82,33 @@ pub async fn rehearse(session: &Session<'_>, options: Rehearse) -> Result<Exit> 
     let events = session.ui.events();
     let stop = StopSignal::default();
     listen_for_signals(stop.clone())?;
-    // Dropped half made, it stops its servers and takes its files away.
-    let stage = tokio::select! {
-        stage = Stage::set(&options, &directory, &events) => stage?,
-        () = stop.stopped() => return Err(Error::new(Kind::Interrupted, "the rehearsal was interrupted while it was set up")
-            .at(directory.display())
-            .next("nothing is left of it but this directory; `daybreak rehearse` begins anew")),
+    let setting = async {
+        let stage = Stage::set(&options, &directory, &events).await?;
+        if options.route == Route::Physical {
+            events.warn(
+                "mariadb-backup and a MariaDB source stand in for XtraBackup and MySQL: real Aurora restores from MySQL only",
+            );
+        }
+        let application = Arc::new(stage.start_writer(&options, &directory)?);
+        wait_for_writer(&application, "commits on the source", |status| status.committed >= 200)
+            .await?;
+        stage.write_configuration(&options, &directory)?;
+        Ok::<_, Error>((stage, application))
     };
-    if options.route == Route::Physical {
-        events.warn(
-            "mariadb-backup and a MariaDB source stand in for XtraBackup and MySQL: real Aurora restores from MySQL only",
-        );
-    }
-    let application = Arc::new(stage.start_writer(&options, &directory)?);
-    wait_for_writer(&application, "commits on the source", |status| status.committed >= 200)
-        .await?;
-
-    stage.write_configuration(&options, &directory)?;
+    // Dropped half made, it stops its servers and takes its files away.
+    let (stage, application) = tokio::select! {
+        set = setting => set?,
+        () = stop.stopped() => {
+            let next = if options.keep {
+                "its servers' files are in this directory (--keep): `daybreak rehearse` with another --dir begins anew"
+            } else {
+                "nothing is left of it but this directory; `daybreak rehearse` begins anew"
+            };
+            return Err(Error::new(Kind::Interrupted, "the rehearsal was interrupted while it was set up")
+                .at(directory.display())
+                .next(next));
+        }
+    };
     let observing = Session {
         global: session.global,
         ui: session.ui,

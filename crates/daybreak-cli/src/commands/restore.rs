@@ -12,7 +12,7 @@ use daybreak::{
         s3::S3,
     },
     config::{AwsConfig, Config, Encryption, RestoreConfig, S3Place, read_secret},
-    engine::{Finding, Journal, PositionBy, ReplicationMode, Severity, StopSignal},
+    engine::{Finding, Journal, PositionBy, ReplicationMode, Severity, StopSignal, blocked},
     error::{Error, Exit, Kind, Result},
     files,
     mysql::{
@@ -343,7 +343,7 @@ pub async fn restore(session: &Session<'_>, options: cli::Restore) -> Result<Exi
     let restore = Restore { rds: &rds, wanted: &wanted, events: &events, stop: &stop };
     let findings = restore.check().await?;
     show(session, &findings, options.check);
-    blocked(&findings)?;
+    refuse_blocked(&findings)?;
     if options.check {
         return Ok(Exit::Done);
     }
@@ -520,17 +520,8 @@ fn show(session: &Session<'_>, findings: &[Finding], all: bool) {
     }
 }
 
-fn blocked(findings: &[Finding]) -> Result<()> {
+fn refuse_blocked(findings: &[Finding]) -> Result<()> {
     let blockers: Vec<&Finding> =
         findings.iter().filter(|finding| finding.severity == Severity::Blocker).collect();
-    let why: Vec<String> =
-        blockers.iter().map(|finding| format!("{}: {}", finding.id, finding.why)).collect();
-    let remedies: Vec<&str> = blockers.iter().map(|finding| finding.remedy.as_str()).collect();
-    match blockers.is_empty() {
-        true => Ok(()),
-        false => {
-            Err(Error::new(Kind::Blocked, format!("the restore can't begin: {}", why.join("; ")))
-                .next(remedies.join("\n")))
-        }
-    }
+    blocked("the restore can't begin", &blockers).map_or(Ok(()), Err)
 }

@@ -153,13 +153,16 @@ pub async fn status(session: &Session<'_>, directory: &Path, servers: &Servers) 
     for (step, phase) in &state.steps {
         session.ui.line(&format!("  {:<16} {}", step, word(*phase)));
     }
-    let is = |severity| move |finding: &&Finding| finding.severity == severity;
-    // That it is a rehearsal stands above.
-    for finding in findings.iter().filter(is(Severity::Warning)).filter(|one| one.id != RULES) {
-        session.ui.line(&format!("warning  {}: {}; {}", finding.id, finding.why, finding.remedy));
-    }
-    for finding in findings.iter().filter(is(Severity::Note)) {
-        session.ui.line(&format!("note     {}: {}", finding.id, finding.why));
+    // When it is over, the report has what was found on the way. That it is a rehearsal stands above.
+    let over = matches!(state.phase, Phase::Completed | Phase::Aborted);
+    for finding in findings.iter().filter(|finding| !over && finding.id != RULES) {
+        match finding.severity {
+            Severity::Note => session.ui.line(&format!("note     {}", finding.line())),
+            Severity::Warning | Severity::Blocker => {
+                session.ui.line(&format!("warning  {}", finding.line()));
+                session.ui.line(&format!("         remedy: {}", finding.remedy));
+            }
+        }
     }
     if let Some(health) = replication {
         session.ui.line(&health.why);

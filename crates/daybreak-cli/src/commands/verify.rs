@@ -4,10 +4,7 @@ use std::{path::Path, time::Duration};
 
 use daybreak::{
     config::{Config, VerifyMode},
-    engine::{
-        Endpoint, Journal, ReplicationMode, Route, StopSignal,
-        context::{ENDPOINT, RESTORE},
-    },
+    engine::{Journal, ReplicationMode, StopSignal, target_of},
     error::{Error, Exit, Kind, Result},
     select::Selection,
     sync::{
@@ -66,11 +63,8 @@ pub async fn verify(
             follows = ours
                 && plan.replication == ReplicationMode::Native
                 && must_follow(&journal.state());
-            if ours
-                && plan.route == Route::Physical
-                && let Some(Endpoint { host, port, .. }) = journal.recall(RESTORE, ENDPOINT)?
-            {
-                (config.target.host, config.target.port) = (host, port);
+            if ours {
+                config.target = target_of(&config, &journal)?.0;
             }
         }
     }

@@ -8,14 +8,13 @@ use mysql_async::prelude::Queryable as _;
 use rehearsal::{
     cloud::{
         Cloud,
-        cluster::Profile,
         rds::{Options, ROLE, Rds, SUBNET_GROUP},
     },
     server::{Product, Role, Server, ServerOptions, find_mariadb_backup},
     shop::{self, ShopOptions},
 };
 
-use crate::support::{configure, connect, kill_log, private};
+use crate::support::{configure, connect, daybreak, kill_log, output, private, said};
 
 pub const OWNER: &str = "Owner-of-the-shop-1";
 pub const MASTER: &str = "Master-of-the-cluster-1";
@@ -51,18 +50,23 @@ impl Stage {
         let place = tempfile::tempdir().unwrap();
         let cloud = Cloud::start(place.path().join("s3")).await.unwrap();
         cloud.make_bucket("backups").unwrap();
-        let rds = Rds::start(Options {
-            root: cloud.root.clone(),
-            dir: place.path().join("rds"),
-            region: cloud.region.clone(),
-            access_key: cloud.access_key.clone(),
-            secret_key: cloud.secret_key.clone(),
-            profile: Profile::Rehearsal,
-            state: Duration::from_millis(300),
-        })
+        let rds = Rds::start(Options::beside(
+            &cloud,
+            place.path().join("rds"),
+            Duration::from_millis(300),
+        ))
         .await
         .unwrap();
         Stage { source, cloud, rds, place }
+    }
+
+    /// A directory with a plan by the physical route.
+    pub async fn planned(&self, backup: &str) -> tempfile::TempDir {
+        let directory = tempfile::tempdir().unwrap();
+        self.configure(directory.path(), backup);
+        let planned = output(daybreak(directory.path(), &["plan", "--route", "physical"])).await;
+        assert!(planned.status.success(), "{}", said(&planned));
+        directory
     }
 
     pub fn configure(&self, directory: &Path, backup: &str) {

@@ -13,9 +13,10 @@ use mysql_async::{Conn, prelude::Queryable as _};
 use rehearsal::{
     proxy::Proxy,
     server::{Role, ServerOptions},
+    watch::until_within,
 };
 
-use super::{Pair, configure, connect, daybreak, split, until_within};
+use super::{Pair, configure, connect, daybreak, split};
 
 /// Far above what anything here takes; only a failure waits this long.
 pub const PATIENCE: Duration = Duration::from_secs(180);

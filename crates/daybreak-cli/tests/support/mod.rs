@@ -12,7 +12,7 @@ use std::{
     os::unix::{fs::OpenOptionsExt as _, process::ExitStatusExt as _},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use daybreak::engine::{Journal, StepPhase};
@@ -20,6 +20,7 @@ use mysql_async::{Conn, Opts, OptsBuilder, prelude::Queryable as _};
 use rehearsal::{
     server::{Product, Role, Server, ServerOptions},
     shop::{self, ShopOptions},
+    watch::until_within,
 };
 
 /// A source with a small shop, and an Aurora stand-in.
@@ -202,20 +203,6 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// Waits until a condition holds.
 pub async fn until(what: &str, condition: impl AsyncFnMut() -> bool) {
     until_within(PATIENCE, what, condition).await;
-}
-
-/// The same, where it may take longer.
-pub async fn until_within(
-    patience: Duration,
-    what: &str,
-    mut condition: impl AsyncFnMut() -> bool,
-) {
-    let begun = Instant::now();
-    while !condition().await {
-        assert!(begun.elapsed() < patience, "waited in vain: {what}");
-        // Nobody tells of what other processes do: it is asked for, often enough to meet it in the middle.
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
 }
 
 /// Goes on after a kill, to the end. A cutover that was begun isn't begun again without the word: it is

@@ -1,35 +1,33 @@
 //! How much memory a backup takes on its way, whatever its size: the kernel's own figure.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     io::Write as _,
     process::{Command, Stdio},
-    time::Duration,
 };
 
 use rand::{RngCore as _, SeedableRng as _, rngs::StdRng};
 
-use super::stage::{PLACE, Stage, said, seed};
+use rehearsal::watch::{peak_kib, until_within};
+
+use super::stage::{PATIENCE, PLACE, Stage, said, seed};
 
 /// Far more than may be held.
 const MIB: u64 = 400;
 /// In KiB, as the kernel tells it.
 const BOUND: u64 = 256 << 10;
 
-/// The most that a process had in memory so far; none when it has ended.
-fn peak(process: u32) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    peak.trim().strip_suffix(" kB")?.parse().ok()
-}
-
 /// Follows a process to its end: the figure only ever grows, so the last one that is seen is the most.
 async fn most_of(process: u32) -> u64 {
     let mut most = 0;
-    while let Some(now) = peak(process) {
-        most = now;
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    until_within(PATIENCE, "its end", async || match peak_kib(process) {
+        Some(now) => {
+            most = now;
+            false
+        }
+        None => true,
+    })
+    .await;
     println!("{} MiB at most", most >> 10);
     assert!(most > 1024, "nothing was seen of it");
     most

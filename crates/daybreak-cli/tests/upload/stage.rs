@@ -9,14 +9,14 @@ use std::{
 };
 
 use rand::{Rng as _, RngCore as _, SeedableRng as _, rngs::StdRng};
-use rehearsal::cloud::Cloud;
+use rehearsal::{cloud::Cloud, watch::until_within};
 use tokio::process::{Child, Command};
 
 pub const BUCKET: &str = "backups";
 pub const PLACE: &str = "s3://backups/shop/full";
 
 /// The longest that a test waits for anything.
-const PATIENCE: Duration = Duration::from_secs(180);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 pub struct Stage {
     pub cloud: Cloud,
@@ -131,22 +131,16 @@ impl Stage {
 
     /// Until the endpoint has taken so many parts, or the program has ended.
     pub async fn until_received(&self, child: &mut Child, count: usize) {
-        let reached = async {
-            while self.cloud.received().len() < count && child.try_wait().unwrap().is_none() {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, reached).await.expect("parts arrive");
+        until_within(PATIENCE, "parts arrive", async || {
+            self.cloud.received().len() >= count || child.try_wait().unwrap().is_some()
+        })
+        .await;
     }
 
     /// Until the endpoint works on nothing: what a killed client sent has been taken or dropped.
     pub async fn until_quiet(&self) {
-        let quiet = async {
-            while self.cloud.at_work() > 0 {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, quiet).await.expect("the endpoint ends what it does");
+        let quiet = async || self.cloud.at_work() == 0;
+        until_within(PATIENCE, "the endpoint ends what it does", quiet).await;
     }
 
     /// What lies below the prefix.

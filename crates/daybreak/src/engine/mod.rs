@@ -17,4 +17,4 @@ pub use journal::{Journal, Record, TableResult};
 pub use plan::{Fingerprint, Plan, PlannedStep, PositionBy, ReplicationMode, Route};
 pub use runner::{Runner, Standing};
 pub use state::{Entry, Phase, State, StepPhase, SwitchOptions};
-pub use step::{FINDINGS, Finding, Severity, Step, noted};
+pub use step::{FINDINGS, Finding, Severity, Step, blocked, noted};

@@ -38,7 +38,7 @@ const NAMED: usize = 5;
 
 impl Finding {
     /// What is wrong, with the first of what it concerns, in one line.
-    pub(crate) fn line(&self) -> String {
+    pub fn line(&self) -> String {
         let mut objects = self.objects.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
         if self.objects.len() > NAMED {
             objects += &format!(" and {} more", self.objects.len() - NAMED);
@@ -50,7 +50,7 @@ impl Finding {
 
 /// The refusal that names blockers, each with what it concerns and its own remedy: one in a line, several
 /// each on lines of its own. None without one.
-pub(crate) fn blocked(what: &str, blockers: &[&Finding]) -> Option<Error> {
+pub fn blocked(what: &str, blockers: &[&Finding]) -> Option<Error> {
     Some(match blockers {
         [] => return None,
         [one] => Error::new(Kind::Blocked, format!("{what}: {}", one.line())).next(&one.remedy),
@@ -80,14 +80,21 @@ pub fn noted(records: &[Record]) -> Vec<Finding> {
                 latest.push((step, serde_json::from_value(data.clone()).unwrap_or_default()));
             }
             Entry::StepUndone { step } => latest.retain(|(of, _)| of != step),
+            // Its own check is newer than what an earlier step foresaw of it.
+            Entry::StepVerified { step } => {
+                let foreseen = format!("{step}.");
+                for (_, findings) in latest.iter_mut().filter(|(of, _)| of != step) {
+                    findings.retain(|finding| !finding.id.starts_with(&foreseen));
+                }
+            }
             _ => {}
         }
     }
     let mut all: Vec<Finding> = Vec::new();
+    // Of the same thing the latest word counts: figures and texts change.
     for finding in latest.into_iter().flat_map(|(_, findings)| findings) {
-        if !all.contains(&finding) {
-            all.push(finding);
-        }
+        all.retain(|other| (&other.id, &other.objects) != (&finding.id, &finding.objects));
+        all.push(finding);
     }
     all.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     all
@@ -177,6 +184,13 @@ mod tests {
         let both = vec![of("a", &[&note]), of("b", &[&note, &warning])];
         assert_eq!(noted(both.clone()), [warning.clone(), note.clone()]);
         assert_eq!(noted([both, vec![of("b", &[]), undone]].concat()), []);
+        let (foreseen, verified) =
+            (finding("b.group", Severity::Warning), Entry::StepVerified { step: "b".into() });
+        // Foreseen by one step, mended before the other looked itself; and not mended.
+        let mended = vec![of("a", &[&foreseen, &note]), of("b", &[]), verified.clone()];
+        assert_eq!(noted(mended), std::slice::from_ref(&note));
+        let left = vec![of("a", &[&foreseen]), of("b", &[&foreseen]), verified];
+        assert_eq!(noted(left), [foreseen]);
         let odd = vec![found("a", serde_json::json!("odd")), of("b", &[&note])];
         assert_eq!(noted(odd), [note]);
     }

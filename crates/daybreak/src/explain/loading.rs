@@ -91,6 +91,21 @@ pub(super) const TABLE: &[Explanation] = &[
         remedy: "free space on the target, its temporary directory (innodb_tmpdir, tmpdir) included, then `daybreak resume`",
     },
     Explanation {
+        codes: &[],
+        name: "disk-waiting",
+        doing: Loading,
+        says: &["waiting for someone to free space"],
+        title: "the server waits for room on its disk",
+        cause: "where a binary log or a temporary file finds no room MySQL doesn't fail: it tries again every minute, and its \
+                clients wait with it. Only its error log says so",
+        confirm: &[
+            "on the server (MySQL 8.0.22 and later): SELECT LOGGED, DATA FROM performance_schema.error_log WHERE ERROR_CODE = \
+             'MY-000035' ORDER BY LOGGED DESC LIMIT 3",
+            "on its machine: df -h; tail the error log",
+        ],
+        remedy: "free space there: within a minute the server, and daybreak with it, goes on by itself",
+    },
+    Explanation {
         codes: &[1114],
         name: "ER_RECORD_FILE_FULL",
         doing: Loading,

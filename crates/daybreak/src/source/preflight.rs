@@ -69,7 +69,7 @@ async fn ahead(context: &Context) -> Result<Vec<Finding>> {
         id: format!("{step}.check"),
         severity: Severity::Blocker,
         objects: error.place().map(str::to_string).into_iter().collect(),
-        why: error.what().to_string(),
+        why: error.told(),
         remedy: error.next_step().unwrap_or("look at the log, then the same command again").into(),
     }));
     Ok(findings)

@@ -50,7 +50,7 @@ use serde::{Deserialize, Serialize};
 pub use gates::{DryRun, Gate, dry_run};
 
 use crate::{
-    engine::{Context, Entry, Finding, ReplicationMode, Severity, Step},
+    engine::{Context, Entry, Finding, ReplicationMode, Step},
     error::{Error, Kind, Result},
     mysql::{Coordinates, Session},
     source::lock::LockMethod,
@@ -152,12 +152,7 @@ impl Step for CutOver {
 
     async fn check(&self, context: &Context) -> Result<Vec<Finding>> {
         let gates = gates::look(context).await?;
-        let findings: Vec<Finding> = gates.into_iter().filter_map(|gate| gate.finding).collect();
-        // Blockers end it; these would go by unseen by whoever made no dry run.
-        for finding in findings.iter().filter(|finding| finding.severity == Severity::Warning) {
-            context.events.warn(format!("{}; remedy: {}", finding.why, finding.remedy));
-        }
-        Ok(findings)
+        Ok(gates.into_iter().filter_map(|gate| gate.finding).collect())
     }
 
     async fn run(&self, context: &Context) -> Result<()> {

@@ -21,7 +21,7 @@ impl Profile {
     /// What whoever looks at a migration under these rules must know, if it isn't Aurora that is migrated to.
     pub fn caution(self) -> Option<&'static str> {
         (self == Profile::Any).then_some(
-            "this is a rehearsal: the backup was judged by rules = \"any\", and a stand-in took what Amazon \
+            "this is a rehearsal: the backup is judged by rules = \"any\", and a stand-in takes what Amazon \
              Aurora may refuse",
         )
     }

@@ -15,6 +15,7 @@ use crate::error::{Error, Kind, Result};
 /// What the names of daybreak's own files beside a backup begin with. They stay where they are. No file
 /// of a server is called so: it writes a hyphen as `@002d`.
 const OWN: [&str; 2] = [".daybreak", "daybreak-"];
+
 /// Whether a file is daybreak's own, by the last part of its name.
 pub(crate) fn is_own(name: &str) -> bool {
     OWN.iter().any(|own| name.starts_with(own))

@@ -5,7 +5,6 @@
 
 use std::{
     fs,
-    io::Write as _,
     path::{Path, PathBuf},
     sync::Mutex,
     time::{Duration, Instant},
@@ -25,6 +24,7 @@ use daybreak::{
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
 use crate::{
+    bent::gzip,
     memory,
     samples::seed,
     streams::{head, payload},
@@ -291,12 +291,6 @@ fn secrets(bytes: &[u8]) {
     let text = text(bytes);
     assert!(!tells(&scrubbed(text)));
     assert!(scrubbed_info(text).lines().count() <= text.lines().count());
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    gzip.write_all(bytes).unwrap();
-    gzip.finish().unwrap()
 }
 
 /// As it came, and as what comes out of a sound gzip stream.

@@ -8,7 +8,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -28,6 +28,7 @@ use daybreak::{
 };
 use mysql_async::{Conn, prelude::Queryable};
 use rehearsal::server::{Product, Role, Server, ServerOptions};
+use tokio::time::MissedTickBehavior;
 
 /// Far above what anything here takes; only a failure waits this long.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -113,15 +114,10 @@ impl Pair {
 
     /// Waits until both sides hold the same rows.
     pub async fn equal(&self) {
-        let begun = Instant::now();
-        loop {
-            let (here, there) = (Self::rows(&self.source).await, Self::rows(&self.target).await);
-            if here == there {
-                return;
-            }
-            assert!(begun.elapsed() < PATIENCE, "{} rows against {}", here.len(), there.len());
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        until("both sides hold the same rows", async || {
+            Self::rows(&self.source).await == Self::rows(&self.target).await
+        })
+        .await;
     }
 }
 
@@ -272,6 +268,8 @@ impl Writer {
             async move {
                 let mut conn = Conn::from_url(&url).await.unwrap();
                 let mut id = first;
+                let mut pace = tokio::time::interval(Duration::from_millis(2));
+                pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
                 while !stop.load(Ordering::SeqCst) {
                     let insert =
                         format!("INSERT INTO shop.t VALUES ({id}, REPEAT('x', {}))", id % 40);
@@ -282,14 +280,13 @@ impl Writer {
                         }
                         Err(mysql_async::Error::Server(error)) if error.code == 1290 => {
                             refused.store(true, Ordering::SeqCst);
-                            tokio::time::sleep(Duration::from_millis(20)).await;
                         }
                         // Ended by the cutover while it waited for a table's lock.
                         Err(mysql_async::Error::Server(error)) if error.code == 1317 => {}
                         Err(error) => panic!("the writer: {error}"),
                     }
                     id += 1;
-                    tokio::time::sleep(Duration::from_millis(2)).await;
+                    pace.tick().await;
                 }
             }
         });
@@ -337,13 +334,9 @@ pub async fn number(server: &Server, sql: &str) -> i64 {
     conn.query_first(sql).await.unwrap().unwrap()
 }
 
-/// Waits until a condition holds; asks again and again, for no fixed time.
-pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let begun = Instant::now();
-    while !condition().await {
-        assert!(begun.elapsed() < PATIENCE, "waited in vain: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+/// Waits until a condition holds.
+pub async fn until(what: &str, condition: impl AsyncFnMut() -> bool) {
+    rehearsal::watch::until_within(PATIENCE, what, condition).await;
 }
 
 pub async fn has_daybreak(server: &Server) -> bool {

@@ -42,6 +42,7 @@ async fn servers_and_tools_that_aurora_refuses() {
     for (engine, said, there, tool, words) in [
         // What lies there decides, not what was said of it: compatible with 8.0.28.
         (v3, "8.0.28", "8.0.28", "8.0.28", TAKEN),
+        (v3, "8.0.28", "8.0.28-1", "8.0.28", TAKEN),
         (v3, "8.0.28", "8.0.29", "8.0.35", "compatible with MySQL 8.0.28"),
         (v3, "8.0.28", "5.7.44", "2.4.29", "compatible with MySQL 8.0.28"),
         (v2, "5.7.44", "5.7.44-log", "2.4.29", TAKEN),

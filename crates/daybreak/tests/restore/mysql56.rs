@@ -7,7 +7,10 @@ use daybreak::{
     target::restore::Decide,
 };
 use mysql_async::{Conn, Opts, prelude::Queryable as _};
-use rehearsal::cloud::{cluster::Profile, rds::PositionEvent};
+use rehearsal::{
+    backups::sums,
+    cloud::{cluster::Profile, rds::PositionEvent},
+};
 
 use super::harness::{PASSWORD, Place, prepared_chain, samples};
 
@@ -17,33 +20,6 @@ fn in_parts(place: &Place) {
     for (number, part) in whole.chunks(100_000).enumerate() {
         std::fs::write(place.prefix().join(format!("backup.tar.gz{number:05}")), part).unwrap();
     }
-}
-
-async fn sums(url: &str) -> Vec<String> {
-    let mut conn = Conn::new(Opts::from_url(url).unwrap()).await.unwrap();
-    let tables: Vec<(String, String, String)> = conn
-        .query(
-            "SELECT TABLE_SCHEMA, TABLE_NAME, ENGINE FROM information_schema.TABLES WHERE TABLE_TYPE = \
-             'BASE TABLE' AND TABLE_SCHEMA NOT IN ('mysql', 'performance_schema', 'information_schema')",
-        )
-        .await
-        .unwrap();
-    let mut sums = Vec::new();
-    for (schema, table, engine) in tables {
-        let rows: u64 = conn
-            .query_first(format!("SELECT COUNT(*) FROM `{schema}`.`{table}`"))
-            .await
-            .unwrap()
-            .unwrap();
-        let (_, sum): (String, u64) = conn
-            .query_first(format!("CHECKSUM TABLE `{schema}`.`{table}`"))
-            .await
-            .unwrap()
-            .unwrap();
-        sums.push(format!("{schema}\t{table}\t{engine}\t{rows}\t{sum}"));
-    }
-    sums.sort();
-    sums
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -61,7 +37,7 @@ async fn a_prepared_chain_is_restored_whole() {
     let mut expected: Vec<String> = expected.lines().map(String::from).collect();
     expected.sort();
     let root = place.rds.root_url("shop").await.unwrap();
-    assert_eq!(sums(&root).await, expected);
+    assert_eq!(sums(&root).await.unwrap(), expected);
 
     // Where the last incremental ended, not the full one.
     let file = restored.coordinates.as_ref().and_then(|found| found.file.clone()).unwrap();

@@ -7,9 +7,15 @@ use daybreak::{
     mysql::Secret,
     target::restore::{BucketFacts, policy},
 };
-use rehearsal::cloud::{cluster::Profile, rds::ROLE};
+use rehearsal::{
+    cloud::{cluster::Profile, rds::ROLE},
+    watch::until_within,
+};
 
 use super::harness::{ACCESS, Place, prepared_chain, sdk};
+
+/// Far above what anything here takes.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
 #[tokio::test]
 async fn a_check_finds_what_is_wrong() {
@@ -227,9 +233,11 @@ async fn a_stop_is_heard_and_busy_answers_are_borne() {
     place.rds.faults(|faults| faults.hold = true);
     let stop = place.stop.clone();
     let watch = async {
-        while place.rds.known().clusters.get("shop").is_none_or(|c| c.status != "migrating") {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
+        let migrating = async || {
+            let known = place.rds.known();
+            known.clusters.get("shop").is_some_and(|cluster| cluster.status == "migrating")
+        };
+        until_within(PATIENCE, "it migrates", migrating).await;
         stop.stop(StopReason::Pause);
     };
     let (ended, ()) = tokio::join!(place.run(), watch);

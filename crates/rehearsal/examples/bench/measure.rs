@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rehearsal::server::spawn;
+use rehearsal::{server::spawn, watch::peak_kib};
 
 use super::{Failure, failure};
 
@@ -101,7 +101,7 @@ pub async fn run_to(pipeline: Vec<Command>, output: Output, logs: &Path) -> Resu
     while running.iter().any(|process| !process.done) {
         for process in running.iter_mut().filter(|process| !process.done) {
             let pid = process.child.id();
-            process.peak = process.peak.max(peak_of(pid).unwrap_or(0));
+            process.peak = process.peak.max(peak_kib(pid).unwrap_or(0));
             // Whoever has ended can still be asked for these until it is waited for.
             if has_ended(pid) {
                 process.cpu = cpu_of(pid).unwrap_or(f64::NAN);
@@ -171,12 +171,4 @@ fn tail(logs: &Path, name: &str) -> String {
     let said = std::fs::read(logs.join(format!("{name}.log"))).unwrap_or_default();
     let said = String::from_utf8_lossy(&said[said.len().saturating_sub(2000)..]).into_owned();
     said.lines().map(|line| format!("  {name}: {line}\n")).collect()
-}
-
-/// The most memory that a process has had resident so far, in KiB. `wait4` would tell as well, but its
-/// figure can be that of this process, from which the other came by fork.
-fn peak_of(pid: u32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse().ok()
 }

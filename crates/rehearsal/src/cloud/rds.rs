@@ -23,6 +23,7 @@ use axum::extract::{Request, State as Extract};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use super::Cloud;
 use super::cluster::Profile;
 use super::sigv4;
 
@@ -54,6 +55,21 @@ pub struct Options {
     pub profile: Profile,
     /// How long each state lasts at least.
     pub state: Duration,
+}
+
+impl Options {
+    /// Beside an S3 endpoint, with its keys, by the rules of a rehearsal.
+    pub fn beside(cloud: &Cloud, dir: PathBuf, state: Duration) -> Options {
+        Options {
+            root: cloud.root.clone(),
+            dir,
+            region: cloud.region.clone(),
+            access_key: cloud.access_key.clone(),
+            secret_key: cloud.secret_key.clone(),
+            profile: Profile::Rehearsal,
+            state,
+        }
+    }
 }
 
 impl std::fmt::Debug for Options {

@@ -153,8 +153,11 @@ impl Watch {
     pub(super) async fn look(&self, at_most: Duration) {
         self.look_now.notify_one();
         let mut receiver = self.receiver();
-        // Neither outcome matters: the caller tries again with whatever is current.
-        let _ = tokio::time::timeout(at_most, receiver.changed()).await;
+        // Whichever comes first: the caller tries again with whatever is current.
+        tokio::select! {
+            _ = receiver.changed() => {}
+            () = tokio::time::sleep(at_most) => {}
+        }
     }
 }
 

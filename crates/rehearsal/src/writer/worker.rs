@@ -308,8 +308,11 @@ pub(super) async fn run(shared: Arc<Shared>, index: u32) -> Result<(), WriterErr
         }
     }
     if let Some((conn, _)) = worker.conn.take() {
-        // The work is done; how the farewell goes changes nothing.
-        let _ = tokio::time::timeout(GRACE, conn.disconnect()).await;
+        // The work is done: how the farewell goes, or whether it comes in time, changes nothing.
+        tokio::select! {
+            _ = conn.disconnect() => {}
+            () = tokio::time::sleep(GRACE) => {}
+        }
     }
     Ok(())
 }

@@ -2,10 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
-use std::{
-    future::Future,
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
 use mysql_async::{
     Conn,
@@ -42,11 +39,7 @@ pub async fn refusal(conn: &mut Conn, sql: &str) -> u16 {
     }
 }
 
-/// Waits until the condition holds; asks again and again, for no fixed time.
-pub async fn until<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
-    let deadline = Instant::now() + PATIENCE;
-    while !condition().await {
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+/// Waits until a condition holds.
+pub async fn until(what: &str, condition: impl AsyncFnMut() -> bool) {
+    rehearsal::watch::until_within(PATIENCE, what, condition).await;
 }

@@ -23,7 +23,7 @@ pub fn list(session: &Session<'_>, directory: &Path) -> Result<Exit> {
         return Ok(Exit::Done);
     }
     if chain.backups.is_empty() {
-        session.ui.line(&instead(directory));
+        session.ui.line(&instead(directory)?);
     }
     for backup in &chain.backups {
         session.ui.line(&line(backup));
@@ -35,10 +35,10 @@ pub fn list(session: &Session<'_>, directory: &Path) -> Result<Exit> {
 const NAMED: usize = 20;
 
 /// What a directory is whose manifest knows no backup.
-fn instead(directory: &Path) -> String {
+fn instead(directory: &Path) -> Result<String> {
     let (place, manifest) = (directory.display(), chain::FILE);
     if directory.join(manifest).exists() {
-        return format!("no backups in {place}: none was taken there yet, or none was kept");
+        return Ok(format!("no backups in {place}: none was taken there yet, or none was kept"));
     }
     // As it is named from its parent.
     let real = directory.canonicalize().unwrap_or_else(|_| directory.to_path_buf());
@@ -46,11 +46,11 @@ fn instead(directory: &Path) -> String {
         && let Ok(chain) = chain::read(parent)
         && chain.backups.iter().any(|backup| name == backup.name.as_str())
     {
-        return format!(
+        return Ok(format!(
             "{place} is the backup {} itself: `daybreak backup list {}` lists it with its chain",
             name.display(),
             parent.display()
-        );
+        ));
     }
     if let Ok(found) = info::checkpoints(directory) {
         let kind = match found.kind {
@@ -58,14 +58,16 @@ fn instead(directory: &Path) -> String {
             BackupKind::Incremental => "an incremental backup",
             BackupKind::LogApplied | BackupKind::Prepared => "a prepared backup",
         };
-        return format!(
+        return Ok(format!(
             "{place} is itself {kind} (LSN {} to {}), of which no {manifest} tells: `daybreak backup inspect \
              {place}` says more",
             found.from_lsn, found.to_lsn
-        );
+        ));
     }
     let mut names = Vec::new();
-    for entry in directory.read_dir().into_iter().flatten().flatten() {
+    let unreadable = |error| Error::from(error).at(directory.display());
+    for entry in directory.read_dir().map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
         let name = entry.file_name().to_string_lossy().into_owned();
         if info::checkpoints(&entry.path()).is_ok() || parts::is_archive(&name) {
             names.push(name);
@@ -73,19 +75,19 @@ fn instead(directory: &Path) -> String {
     }
     names.sort_unstable();
     if names.is_empty() {
-        return format!(
+        return Ok(format!(
             "no backups in {place}: there is no {manifest}, which `daybreak backup take --to {place}` writes, \
              nor a backup of another's"
-        );
+        ));
     }
     let more = names.len().saturating_sub(NAMED);
     names.truncate(NAMED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    format!(
+    Ok(format!(
         "{place} has no {manifest}, so it isn't known what is based on what. It holds {}{more}: `daybreak backup \
          inspect {place}` (or of one of them) says what they are",
         names.join(", ")
-    )
+    ))
 }
 
 /// One backup on a line.

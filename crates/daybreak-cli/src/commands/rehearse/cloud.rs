@@ -6,7 +6,6 @@ use daybreak::error::{Error, Kind, Result};
 use rehearsal::{
     cloud::{
         Cloud,
-        cluster::Profile,
         rds::{Options, ROLE, Rds, SUBNET_GROUP},
     },
     server::find_mariadb_backup,
@@ -30,16 +29,9 @@ impl Loopback {
     pub async fn start(place: &Path) -> Result<Self> {
         let cloud = Cloud::start(place.join("s3")).await?;
         cloud.make_bucket(BUCKET)?;
-        let rds = Rds::start(Options {
-            root: cloud.root.clone(),
-            dir: place.join("rds"),
-            region: cloud.region.clone(),
-            access_key: cloud.access_key.clone(),
-            secret_key: cloud.secret_key.clone(),
-            profile: Profile::Rehearsal,
-            state: Duration::from_millis(300),
-        })
-        .await?;
+        let rds =
+            Rds::start(Options::beside(&cloud, place.join("rds"), Duration::from_millis(300)))
+                .await?;
         let password =
             (0..4).map(|_| format!("{:08x}", super::rand_u32())).collect::<String>() + "-Aa";
         Ok(Loopback { cloud, rds, password })

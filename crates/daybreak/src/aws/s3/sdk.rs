@@ -223,11 +223,13 @@ impl ObjectStore for S3 {
             Err(error) => {
                 let denied = status(&error) == Some(403);
                 let error = failure(error, "an object could not be asked for");
-                // The answer to HEAD says no more than that; the bucket itself could be used.
+                // The answer to HEAD says no more than that: where the bucket can be used it is the object.
                 let error = match denied {
-                    true => Error::new(Kind::AwsDenied, error.what())
-                        .because(error.causes().join(": "))
-                        .next("allow the caller s3:GetObject, and kms:Decrypt on the object's KMS key"),
+                    true => self.why_not(bucket).await.unwrap_or_else(|| {
+                        Error::new(Kind::AwsDenied, error.what())
+                            .because(error.causes().join(": "))
+                            .next("allow the caller s3:GetObject, and kms:Decrypt on the object's KMS key")
+                    }),
                     false => error,
                 };
                 Err(error.at(place(bucket, key)))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{ID, NOBODY, ReplicaStatus, configured, stopped};
+use super::{ID, NOBODY, ReplicaStatus, configured, failure_of, stopped};
 use crate::{
     engine::{Phase, State, StepPhase},
     error::{Error, Kind, Result},
@@ -66,9 +66,10 @@ impl Health {
             let why = format!("the target tries to reach its source {from} again{error}");
             (Following::Reconnects, why, None)
         } else {
-            let (why, next) = stopped(target, &status).await?;
-            let why = match why.strip_prefix("replication failed ") {
-                Some(failed) => format!("replication has stopped: it failed {failed}"),
+            let failed = failure_of(target, &status).await?;
+            let (_, next) = stopped(target, &status).await?;
+            let why = match failed {
+                Some(error) => format!("replication has stopped: {}", error.what()),
                 None => "replication has stopped, without an error: somebody stopped it, or the server was restarted"
                     .into(),
             };
@@ -94,9 +95,9 @@ impl Health {
 
     /// Nothing is known, because of this.
     pub fn unknown(error: &Error) -> Self {
-        let mut why = error.what().to_string();
-        for part in error.causes().into_iter().chain(error.place().map(str::to_string)) {
-            why = format!("{why}: {part}");
+        let mut why = error.told();
+        if let Some(place) = error.place() {
+            why = format!("{why}: {place}");
         }
         Health {
             state: Following::Unknown,

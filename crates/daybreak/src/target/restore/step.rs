@@ -51,24 +51,7 @@ impl BucketFacts {
     /// # Errors
     /// `AwsDenied` with the policy that allows it.
     pub async fn read(store: &S3, place: &S3Place, encryption: &Encryption) -> Result<Self> {
-        Self::ask(store, place, encryption, true).await
-    }
-
-    /// Asks a bucket, not for what lies in it.
-    ///
-    /// # Errors
-    /// As of [`BucketFacts::read`].
-    async fn empty(store: &S3, place: &S3Place, encryption: &Encryption) -> Result<Self> {
-        Self::ask(store, place, encryption, false).await
-    }
-
-    async fn ask(
-        store: &S3,
-        place: &S3Place,
-        encryption: &Encryption,
-        objects: bool,
-    ) -> Result<Self> {
-        Self::asked(store, place, encryption, objects).await.map_err(|error| {
+        Self::ask(store, place, encryption).await.map_err(|error| {
             policy::explained(error, |named| {
                 let (region, asked) = (store.region(), key_of(encryption));
                 let key = named.or(asked.as_deref());
@@ -78,12 +61,7 @@ impl BucketFacts {
         })
     }
 
-    async fn asked(
-        store: &S3,
-        place: &S3Place,
-        encryption: &Encryption,
-        objects: bool,
-    ) -> Result<Self> {
+    async fn ask(store: &S3, place: &S3Place, encryption: &Encryption) -> Result<Self> {
         let mut facts = BucketFacts::default();
         let found = store.bucket(&place.bucket).await?;
         facts.region = found.region;
@@ -91,9 +69,6 @@ impl BucketFacts {
             (Encryption::Bucket, Some(AtRest::Kms(key))) => key,
             (asked, _) => key_of(asked),
         };
-        if !objects {
-            return Ok(facts);
-        }
         let (mut objects, mut largest, mut page) = (0, 0, None);
         loop {
             let listed = store.list(&place.bucket, &format!("{}/", place.prefix), page).await?;
@@ -144,10 +119,7 @@ async fn wanted(context: &Context) -> Result<(SdkRds, Wanted)> {
     let store = S3::new(&sdk, &config.aws, None);
     let wanted = Wanted {
         migration: plan.migration,
-        bucket: match last {
-            Some(_) => BucketFacts::read(&store, &place, &config.staging.encryption).await?,
-            None => BucketFacts::empty(&store, &place, &config.staging.encryption).await?,
-        },
+        bucket: BucketFacts::read(&store, &place, &config.staging.encryption).await?,
         place,
         backup: BackupFacts {
             server_version: last.map_or(version, |backup| backup.server_version.clone()),

@@ -57,8 +57,8 @@ impl Blob {
     }
 }
 
-/// The blobs at a path: all files of a directory but daybreak's own, or a file with the other parts of its archive. Anything
-/// in a directory that is neither file nor directory is refused.
+/// The blobs at a path: all files of a directory but daybreak's own, or a file with the other parts of its
+/// archive. Anything in a directory that is neither file nor directory is refused.
 pub fn blobs_of_path(path: &Path) -> Result<Vec<Blob>> {
     let unread = |path: &Path, error: io::Error| {
         Error::new(Kind::Io, "the backup can't be read").because(error).at(path.display())

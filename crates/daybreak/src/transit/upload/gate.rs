@@ -79,7 +79,11 @@ fn look(source: Source, wish: Wish, manifest: &Path, events: &Events) -> Result<
         _ => None,
     };
     let read = match &source {
-        Source::Files { files } => files.first().and_then(|file| file.parent()),
+        // A bare name lies where the program runs.
+        Source::Files { files } => files
+            .first()
+            .and_then(|file| file.parent())
+            .map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent }),
         _ => place.as_deref(),
     };
     // Backup and upload may run on two hosts that share the mount: this one's counts here.

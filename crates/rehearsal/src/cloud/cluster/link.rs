@@ -107,13 +107,14 @@ impl Link {
         self.version().contains("MariaDB")
     }
 
-    /// `8.0.36-28` is Percona Server's, as are its dictionaries of compressed columns.
+    /// `8.0.36-28` is Percona Server's, as are its dictionaries of compressed columns; `8.0.43-1` is a
+    /// distribution's MySQL.
     fn is_percona(&self) -> bool {
         let build = self.version().split('-').nth(1).unwrap_or_default();
         let own = ["frm", "ibd"].iter().any(|ending| {
             self.dir.join(format!("mysql/compression_dictionary.{ending}")).is_file()
         });
-        own || !build.is_empty() && build.bytes().all(|byte| byte.is_ascii_digit())
+        own || build.len() > 1 && build.bytes().all(|byte| byte.is_ascii_digit())
     }
 
     /// Which server starts on it.

@@ -1,4 +1,4 @@
-//! Spells types, defaults and names of character sets as one server would, whatever server said them.
+//! Spells types and defaults as one server would, whatever server said them.
 
 /// Takes the display widths of integers and years away, which MySQL 8.0.19 dropped; keeps those of
 /// ZEROFILL, which show.
