@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use super::{Failure, Options, stage::Stage, ways::Tools};
+use super::{Failure, Options, stage::Stage, ways::Tools, workload::Workload};
 
 /// All runs of one way.
 pub struct Series {
     name: &'static str,
     seconds: Vec<f64>,
     peak: Option<u64>,
+    /// Seconds on a core of the source and of the target, a run each.
+    servers: Vec<(f64, f64)>,
 }
 
 impl Series {
@@ -24,7 +26,7 @@ impl Series {
 
     /// None yet.
     pub fn new(name: &'static str) -> Self {
-        Series { name, seconds: Vec::new(), peak: None }
+        Series { name, seconds: Vec::new(), peak: None, servers: Vec::new() }
     }
 
     /// Adds a run and says so.
@@ -40,20 +42,28 @@ impl Series {
         self.peak = self.peak.max(peak);
     }
 
+    /// Adds what a run took of the servers' cores.
+    pub fn add_servers(&mut self, source: f64, target: f64) {
+        self.servers.push((source, target));
+    }
+
     /// The seconds in the middle.
     pub fn median(&self) -> f64 {
-        let mut sorted = self.seconds.clone();
-        sorted.sort_by(f64::total_cmp);
-        match (sorted.get((sorted.len().max(1) - 1) / 2), sorted.get(sorted.len() / 2)) {
-            (Some(low), Some(high)) => f64::midpoint(*low, *high),
-            _ => f64::NAN,
-        }
+        median(self.seconds.clone())
     }
 
     /// The fewest seconds and the most.
     pub fn range(&self) -> (f64, f64) {
         let least = self.seconds.iter().copied().fold(f64::INFINITY, f64::min);
         (least, self.seconds.iter().copied().fold(0.0, f64::max))
+    }
+}
+
+fn median(mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    match (numbers.get((numbers.len().max(1) - 1) / 2), numbers.get(numbers.len() / 2)) {
+        (Some(low), Some(high)) => f64::midpoint(*low, *high),
+        _ => f64::NAN,
     }
 }
 
@@ -93,16 +103,17 @@ fn load() -> Result<f64, Failure> {
 /// Prints everything.
 pub fn print(
     options: &Options,
+    workload: Workload,
     stage: &Stage,
     tools: &Tools,
-    before: &Machine,
-    after: &Machine,
+    [before, after]: [&Machine; 2],
     copies: &[Series],
     checks: &[Series],
 ) {
     let what = format!(
-        "2 tables of {} rows ({:.0} MB), median of {} rounds",
-        options.rows,
+        "{} ({} rows, {:.0} MB), median of {} rounds",
+        workload.words(),
+        grouped(stage.rows()),
         stage.megabytes(),
         options.rounds
     );
@@ -130,13 +141,20 @@ pub fn print(
 
 fn table(head: &str, stage: &Stage, series: &[Series]) {
     let Some(ours) = series.first().map(Series::median) else { return };
-    println!("| {head} | seconds (range) | rows/s | MB/s | peak memory | daybreak = 1 |");
-    println!("|---|---|---|---|---|---|");
+    println!(
+        "| {head} | seconds (range) | rows/s | MB/s | peak memory | source, target CPU s | daybreak = 1 |"
+    );
+    println!("|---|---|---|---|---|---|---|");
     for way in series {
         let (seconds, (least, most)) = (way.median(), way.range());
         let peak = way.peak.map_or("-".to_owned(), |kib| format!("{} MiB", kib.div_ceil(1024)));
+        let cpu = |of: fn(&(f64, f64)) -> f64| median(way.servers.iter().map(of).collect());
+        let servers = match way.servers.is_empty() {
+            true => "-".to_owned(),
+            false => format!("{:.1}, {:.1}", cpu(|run| run.0), cpu(|run| run.1)),
+        };
         println!(
-            "| {} | {seconds:.1} ({least:.1}-{most:.1}) | {} | {:.1} | {peak} | {:.2} |",
+            "| {} | {seconds:.1} ({least:.1}-{most:.1}) | {} | {:.1} | {peak} | {servers} | {:.2} |",
             way.name,
             grouped((stage.rows() as f64 / seconds) as u64),
             stage.megabytes() / seconds,

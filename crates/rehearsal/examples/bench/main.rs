@@ -1,22 +1,25 @@
 //! Measures daybreak against the tools that it would replace: `bench [--only copy|verify|physical]
-//! [--rows N] [--rounds N] [--threads N] [--daybreak PATH]`, or `make bench ROWS=1000000 ROUNDS=3`.
+//! [--workload NAME|all] [--rows N] [--rounds N] [--threads N] [--daybreak PATH]`, or `make bench ROWS=1000000 ROUNDS=3`.
 //!
 //! Every way runs in every round, each on an emptied target, none always first. It is no test: nothing
 //! fails on a time, but a way that didn't bring everything over ends it.
 
 mod endpoint;
 mod figures;
+mod limit;
 mod measure;
 mod nibble;
 mod physical;
-mod sbtest;
 mod source;
 mod stage;
 mod tables;
 mod transfers;
 mod ways;
+mod workload;
 
 use std::path::PathBuf;
+
+use workload::Workload;
 
 /// What failed, and what to do about it.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -41,7 +44,9 @@ pub enum Part {
 pub struct Options {
     /// What is measured.
     pub parts: Vec<Part>,
-    /// Rows of each of the two tables.
+    /// What is copied and compared.
+    pub workloads: Vec<Workload>,
+    /// Rows of each of sysbench's two tables; other workloads are measured by it.
     pub rows: u64,
     /// How often each way runs.
     pub rounds: usize,
@@ -58,6 +63,7 @@ impl Options {
         let beside = beside.parent().and_then(|examples| examples.parent());
         let mut options = Options {
             parts: vec![Part::Copy, Part::Verify, Part::Physical],
+            workloads: vec![Workload::Sysbench],
             rows: 1_000_000,
             rounds: 3,
             threads: 2,
@@ -69,7 +75,7 @@ impl Options {
             let usage = || {
                 failure(
                     format!("`{name} {value}` isn't understood"),
-                    "bench [--only copy|verify|physical] [--rows N] [--rounds N] [--threads N] [--daybreak PATH]",
+                    "bench [--only copy|verify|physical] [--workload NAME|all] [--rows N] [--rounds N] [--threads N] [--daybreak PATH]",
                 )
             };
             let number = || value.parse::<u64>().ok().filter(|n| *n > 0).ok_or_else(usage);
@@ -83,6 +89,7 @@ impl Options {
                         _ => return Err(usage()),
                     }
                 }
+                "--workload" => options.workloads = Workload::named(&value)?,
                 "--rows" => options.rows = number()?,
                 "--rounds" => options.rounds = usize::try_from(number()?)?,
                 "--threads" => options.threads = usize::try_from(number()?)?,
@@ -121,7 +128,9 @@ async fn bench() -> Result<(), Failure> {
     }
     let options = Options::parse()?;
     if options.parts.iter().any(|part| *part != Part::Physical) {
-        tables::bench(&options).await?;
+        for workload in &options.workloads {
+            tables::bench(&options, *workload).await?;
+        }
     }
     if options.parts.contains(&Part::Physical) {
         physical::bench(&options).await?;

@@ -27,6 +27,19 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// Of no process.
+    pub const NOTHING: Usage = Usage { wall: Duration::ZERO, peak: 0, cpu: 0.0, written: 0 };
+
+    /// At the same time.
+    pub fn beside(self, other: Usage) -> Usage {
+        Usage {
+            wall: self.wall.max(other.wall),
+            peak: self.peak + other.peak,
+            cpu: self.cpu + other.cpu,
+            written: self.written + other.written,
+        }
+    }
+
     /// One after the other.
     pub fn then(self, next: Usage) -> Usage {
         Usage {

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use mysql_async::{Conn, Row, prelude::Queryable};
 use tokio::sync::mpsc;
 
-use super::{Failure, failure, sbtest, stage::Stage};
+use super::{Failure, failure, stage::Stage, workload::DATABASE};
 
 /// `--chunk-size`: rows of the first chunk.
 const FIRST_CHUNK: u64 = 1_000;
@@ -75,7 +75,8 @@ pub async fn checksum(stage: &Stage, replica: Replica) -> Result<Duration, Failu
         target.disconnect().await.map_err(Failure::from)
     });
     let mut total = Rate::default();
-    for table in sbtest::TABLES {
+    for table in stage.tables() {
+        let table = table.name.as_str();
         let mut rate = Rate::default();
         let mut size = total.in_time().unwrap_or(FIRST_CHUNK);
         let mut nibbles = Nibbles::of(&mut source, table).await?;
@@ -143,7 +144,7 @@ enum Next {
 
 impl Nibbles {
     async fn of(source: &mut Conn, table: &str) -> Result<Nibbles, Failure> {
-        let from = format!("`{}`.`{table}` FORCE INDEX(`PRIMARY`)", sbtest::DATABASE);
+        let from = format!("`{}`.`{table}` FORCE INDEX(`PRIMARY`)", DATABASE);
         let mut end = async |order: &str, comment: &str| {
             let query = format!(
                 "SELECT /*!40001 SQL_NO_CACHE */ `id` FROM {from} ORDER BY {order} LIMIT 1 /*{comment}*/"

@@ -6,7 +6,10 @@ use mysql_async::prelude::Queryable;
 use rehearsal::server::{Product, Role, Server, ServerOptions, find_mariadb_backup};
 use rehearsal::shop::{self, ShopOptions};
 
-use super::{Failure, Options, failure, measure, sbtest, stage, transfers};
+use super::{
+    Failure, Options, failure, measure, stage, transfers,
+    workload::{self, Workload},
+};
 
 const BUFFER_POOL_MIB: u32 = 512;
 const REDO_LOG_MIB: u32 = 128;
@@ -39,11 +42,9 @@ impl Source {
         let mut conn = server.connect_root().await?;
         // They are in the tables; the binary log is in no backup.
         conn.query_drop("SET SESSION sql_log_bin = 0").await?;
-        conn.query_drop(format!("CREATE DATABASE `{}`", sbtest::DATABASE)).await?;
-        tokio::try_join!(
-            sbtest::fill(server.connect_root().await?, 0, options.rows),
-            sbtest::fill(server.connect_root().await?, 1, options.rows),
-        )?;
+        conn.query_drop(format!("CREATE DATABASE `{}`", workload::DATABASE)).await?;
+        let conns = [server.connect_root().await?, server.connect_root().await?];
+        workload::fill(&Workload::Sysbench.tables(options.rows), conns).await?;
         let shop = ShopOptions { rows: 2 * options.rows, portable: true, ..ShopOptions::default() };
         shop::generate(&server.root_url(), &shop, |_, _| ()).await?;
         stage::write_out(&mut conn).await?;

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use mysql_async::{Conn, prelude::Queryable};
 use rehearsal::server::{Product, Role, Server, ServerOptions};
 
-use super::{Failure, Options, failure, sbtest};
+use super::workload::{self, DATABASE, Table, Workload};
+use super::{Failure, Options, failure};
 
 const BUFFER_POOL_MIB: u32 = 512;
 const REDO_LOG_MIB: u32 = 512;
@@ -23,6 +24,7 @@ pub struct Stage {
     pub source: Server,
     /// The server that is copied to.
     pub target: Server,
+    tables: Vec<Table>,
     content: Content,
     data_bytes: u64,
     /// Below a server's directory, so that it goes when that goes, after a kill as well.
@@ -39,7 +41,7 @@ struct Content {
 
 impl Stage {
     /// Starts the servers and fills the source.
-    pub async fn set(options: &Options) -> Result<Stage, Failure> {
+    pub async fn set(options: &Options, workload: Workload) -> Result<Stage, Failure> {
         let wish = |role| {
             ServerOptions::new(Product::Mysql97, role)
                 .durable(true)
@@ -50,14 +52,13 @@ impl Stage {
         let target = Server::start(wish(Role::Plain)).await?;
         let mut conn = source.connect_root().await?;
         conn.query_drop("SET SESSION sql_log_bin = 0").await?;
-        conn.query_drop(format!("CREATE DATABASE `{}`", sbtest::DATABASE)).await?;
+        conn.query_drop(format!("CREATE DATABASE `{DATABASE}`")).await?;
         eprintln!("bench: generating rows");
-        tokio::try_join!(
-            sbtest::fill(source.connect_root().await?, 0, options.rows),
-            sbtest::fill(source.connect_root().await?, 1, options.rows),
-        )?;
-        let content = Content::of(&mut conn).await?;
-        if content.rows.iter().any(|rows| *rows != options.rows) {
+        let tables = workload.tables(options.rows);
+        let conns = [source.connect_root().await?, source.connect_root().await?];
+        workload::fill(&tables, conns).await?;
+        let content = Content::of(&mut conn, &tables).await?;
+        if content.rows.iter().zip(&tables).any(|(rows, table)| *rows != table.rows) {
             return Err(failure("the source wasn't filled", "run it again and report it"));
         }
         conn.query_drop("SET SESSION information_schema_stats_expiry = 0").await?;
@@ -65,14 +66,14 @@ impl Stage {
             .exec_first(
                 "SELECT CAST(SUM(data_length) AS UNSIGNED) FROM information_schema.tables
                  WHERE table_schema = ?",
-                (sbtest::DATABASE,),
+                (DATABASE,),
             )
             .await?
             .unwrap_or(0);
         conn.disconnect().await?;
         let private = source.dir().join("bench");
         private_dir(&private)?;
-        let stage = Stage { source, target, content, data_bytes, private };
+        let stage = Stage { source, target, tables, content, data_bytes, private };
         // Only MySQL's own programs know these.
         let more = ["mysql", "mysqldump"]
             .map(|group| format!("[{group}]\nssl-mode=DISABLED\nget-server-public-key\n"))
@@ -80,6 +81,11 @@ impl Stage {
         write_option_file(&stage.option_file("source"), &stage.source, &more)?;
         write_option_file(&stage.option_file("target"), &stage.target, &more)?;
         Ok(stage)
+    }
+
+    /// The tables.
+    pub fn tables(&self) -> &[Table] {
+        &self.tables
     }
 
     /// Rows of all tables.
@@ -114,7 +120,7 @@ impl Stage {
     /// Takes everything off the target that a copy left, and waits until both servers are at rest.
     pub async fn empty_target(&self) -> Result<(), Failure> {
         let mut conn = self.target.connect_root().await?;
-        for database in [sbtest::DATABASE, "daybreak"] {
+        for database in [DATABASE, "daybreak"] {
             conn.query_drop(format!("DROP DATABASE IF EXISTS `{database}`")).await?;
         }
         conn.disconnect().await?;
@@ -134,7 +140,7 @@ impl Stage {
     /// Fails unless the target has every row and index of the source.
     pub async fn check_copy(&self, way: &str) -> Result<(), Failure> {
         let mut conn = self.target.connect_root().await?;
-        let content = Content::of(&mut conn).await.map_err(|error| {
+        let content = Content::of(&mut conn, &self.tables).await.map_err(|error| {
             failure(
                 format!("what {way} copied can't be read: {error}"),
                 "does the way work at all?",
@@ -155,10 +161,10 @@ impl Stage {
 }
 
 impl Content {
-    async fn of(conn: &mut Conn) -> Result<Content, Failure> {
+    async fn of(conn: &mut Conn, tables: &[Table]) -> Result<Content, Failure> {
         let (mut rows, mut checksums) = (Vec::new(), Vec::new());
-        for table in sbtest::TABLES {
-            let name = format!("`{}`.`{table}`", sbtest::DATABASE);
+        for table in tables {
+            let name = table.sql();
             let count: Option<u64> =
                 conn.query_first(format!("SELECT COUNT(*) FROM {name}")).await?;
             let sum: Option<(String, Option<u64>)> =
@@ -171,7 +177,7 @@ impl Content {
             .exec(
                 "SELECT CONCAT_WS('.', table_name, index_name, seq_in_index, column_name, non_unique)
                  FROM information_schema.statistics WHERE table_schema = ? ORDER BY 1",
-                (sbtest::DATABASE,),
+                (DATABASE,),
             )
             .await?;
         Ok(Content { rows, checksums, indexes })

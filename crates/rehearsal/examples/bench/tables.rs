@@ -1,49 +1,81 @@
-//! Copying two tables to another server, and comparing them there.
+//! Copying tables to another server, and comparing them there.
 
 use super::figures::{self, Machine, Series};
+use super::limit::{self, Limit};
+use super::measure::{Usage, cpu_of};
 use super::nibble::{self, Replica};
 use super::stage::Stage;
 use super::ways::{self, Copy, Tools};
+use super::workload::Workload;
 use super::{Failure, Options, Part};
 
 /// Measures the parts that are asked for and prints the figures.
-pub async fn bench(options: &Options) -> Result<(), Failure> {
+pub async fn bench(options: &Options, workload: Workload) -> Result<(), Failure> {
     let before = Machine::look()?;
-    eprintln!("bench: starting two servers");
-    let stage = Stage::set(options).await?;
+    eprintln!("bench: {}: starting two servers", workload.name());
+    let stage = Stage::set(options, workload).await?;
     let tools = Tools::find(&stage, options)?;
     eprintln!(
-        "bench: 2 tables of {} rows, {:.0} MB, {} rounds, {} threads",
-        options.rows,
+        "bench: {} rows, {:.0} MB, {} rounds, {} threads",
+        stage.rows(),
         stage.megabytes(),
         options.rounds,
         options.threads
     );
 
-    let mut copies: Vec<Series> = Copy::ALL.iter().map(|way| Series::new(way.name())).collect();
+    let names =
+        Copy::ALL.map(Copy::name).into_iter().chain(limit::Part::ALL.map(limit::Part::name));
+    let mut copies: Vec<Series> = names.map(Series::new).collect();
     let mut checks = vec![
         Series::new("daybreak verify"),
         Series::new(Replica::AfterEachChunk.name()),
         Series::new(Replica::Alongside.name()),
     ];
-    if !options.parts.contains(&Part::Copy) {
+    let mut limit = None;
+    if options.parts.contains(&Part::Copy) {
+        eprintln!("bench: the source writes files for the limit");
+        limit = Some(Limit::prepare(&stage, options, &tools.mysql).await?);
+    } else {
         copies.clear();
         eprintln!("bench: copying what is compared");
         Copy::Daybreak.run(&tools, &stage, options).await?;
         stage.check_copy(Copy::Daybreak.name()).await?;
     }
-    if !options.parts.contains(&Part::Verify) {
+    // The queries walk one integer key.
+    if !options.parts.contains(&Part::Verify) || workload != Workload::Sysbench {
         checks.clear();
     }
     for round in 0..options.rounds {
         for turn in 0..copies.len() {
             let at = (round + turn) % copies.len();
             stage.empty_target().await?;
-            let usage = Copy::ALL[at].run(&tools, &stage, options).await?;
+            let usage = match Copy::ALL.get(at) {
+                Some(way) => {
+                    on_servers(&stage, &mut copies[at], way.run(&tools, &stage, options)).await?
+                }
+                None => {
+                    let part = limit::Part::ALL[at - Copy::ALL.len()];
+                    let Some(limit) = &limit else { continue };
+                    let usage =
+                        on_servers(&stage, &mut copies[at], limit.run(part, &stage)).await?;
+                    copies[at].add(round, usage.wall, None);
+                    if part != limit::Part::Read {
+                        stage.check_copy(part.name()).await?;
+                    }
+                    continue;
+                }
+            };
             stage.check_copy(Copy::ALL[at].name()).await?;
             copies[at].add(round, usage.wall, Some(usage.peak));
         }
-        // What the last way left on the target is what all of these compare.
+        if checks.is_empty() {
+            continue;
+        }
+        if !copies.is_empty() {
+            // Whatever came last, it may have been one that only reads.
+            stage.empty_target().await?;
+            Copy::Daybreak.run(&tools, &stage, options).await?;
+        }
         stage.settle().await?;
         for turn in 0..checks.len() {
             let at = (round + turn) % checks.len();
@@ -59,6 +91,21 @@ pub async fn bench(options: &Options) -> Result<(), Failure> {
         }
     }
     let after = Machine::look()?;
-    figures::print(options, &stage, &tools, &before, &after, &copies, &checks);
+    figures::print(options, workload, &stage, &tools, [&before, &after], &copies, &checks);
     Ok(())
+}
+
+/// Notes what a run takes of the servers' cores.
+async fn on_servers(
+    stage: &Stage,
+    series: &mut Series,
+    run: impl Future<Output = Result<Usage, Failure>>,
+) -> Result<Usage, Failure> {
+    let cpu =
+        || [&stage.source, &stage.target].map(|server| cpu_of(server.pid()).unwrap_or(f64::NAN));
+    let before = cpu();
+    let usage = run.await?;
+    let after = cpu();
+    series.add_servers(after[0] - before[0], after[1] - before[1]);
+    Ok(usage)
 }

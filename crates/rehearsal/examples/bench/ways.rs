@@ -7,7 +7,7 @@ use std::process::Command;
 use rehearsal::server::{Server, servers_dir};
 
 use super::measure::{self, Usage};
-use super::{Failure, Options, failure, sbtest, stage::Stage};
+use super::{Failure, Options, failure, stage::Stage, workload::DATABASE};
 
 /// A way to copy the tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,15 +52,17 @@ impl Copy {
                 let mut dump = reading(&tools.mysqldump, &stage.option_file("source"));
                 // Without the second the target's GTIDs would be set, which isn't what is measured.
                 dump.args(["--single-transaction", "--set-gtid-purged=OFF", "--databases"]);
-                dump.arg(sbtest::DATABASE);
+                dump.arg(DATABASE);
                 let load = reading(&tools.mysql, &stage.option_file("target"));
                 measure::run(vec![dump, load], logs).await
             }
             Copy::Mydumper => {
                 let dir = stage.private_dir().join("dump");
                 let mut dump = reading(&tools.mydumper, &stage.option_file("source"));
-                dump.args(["--threads", &threads, "--database", sbtest::DATABASE, "--outputdir"]);
+                dump.args(["--threads", &threads, "--database", DATABASE, "--outputdir"]);
                 dump.arg(&dir);
+                // Without it a table is one thread's.
+                dump.args(["--rows", "250000"]);
                 let mut load = reading(&tools.myloader, &stage.option_file("target"));
                 load.args(["--threads", &threads, "--directory"]).arg(&dir);
                 let usage = measure::run(vec![dump], logs).await?;
@@ -83,7 +85,8 @@ pub async fn verify(tools: &Tools, stage: &Stage, options: &Options) -> Result<U
 pub struct Tools {
     daybreak: PathBuf,
     mysqldump: PathBuf,
-    mysql: PathBuf,
+    /// MySQL's own client.
+    pub mysql: PathBuf,
     mydumper: PathBuf,
     myloader: PathBuf,
     /// The version of the package that mydumper is of.
@@ -119,7 +122,7 @@ impl Tools {
     fn daybreak(&self, stage: &Stage, verb: &str, threads: &str) -> Command {
         let url = |server: &Server| format!("mysql://root@127.0.0.1:{}/", server.port());
         let mut command = Command::new(&self.daybreak);
-        command.args([verb, "--database", sbtest::DATABASE, "--threads", threads]);
+        command.args([verb, "--database", DATABASE, "--threads", threads]);
         command.args(["--source", &url(&stage.source), "--target", &url(&stage.target)]);
         command.env("DAYBREAK_SOURCE_PASSWORD", stage.source.root_password());
         command.env("DAYBREAK_TARGET_PASSWORD", stage.target.root_password());
