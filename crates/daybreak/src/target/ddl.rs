@@ -245,9 +245,21 @@ impl CreateTable {
 
     /// The definition without the secondary keys and foreign keys that can be added later.
     pub fn without_secondary(&self) -> CreateTable {
-        let kept = self.kept();
+        self.keeping(&self.kept())
+    }
+
+    /// The definition without its foreign keys: for a table of few rows, whose keys cost less while
+    /// these come in than an ALTER TABLE does that sorts next to nothing (measured on 9.7: 20 ms of the
+    /// server's time).
+    pub fn without_foreign_keys(&self) -> CreateTable {
+        let keys = (0..self.elements.len())
+            .filter(|at| matches!(self.elements[*at].kind, ElementKind::Key { .. }));
+        self.keeping(&keys.collect())
+    }
+
+    fn keeping(&self, kept: &BTreeSet<usize>) -> CreateTable {
         let elements = (0..self.elements.len())
-            .filter(|at| self.stays(*at, &kept))
+            .filter(|at| self.stays(*at, kept))
             .map(|at| self.elements[at].clone())
             .collect();
         CreateTable { elements, ..self.clone() }

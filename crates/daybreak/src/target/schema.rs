@@ -1,5 +1,5 @@
-//! Databases and tables on the target: made as the source has them, without the secondary keys and
-//! foreign keys that come after the rows, and taken back.
+//! Databases and tables on the target: made as the source has them, without the foreign keys and (but for
+//! small tables) secondary keys that come after the rows, and taken back.
 //!
 //! Owns `daybreak`.`created` on the target: what this migration made there, and from which
 //! definition. Refuses to touch a table that isn't in it.
@@ -27,6 +27,10 @@ use crate::{
 pub use remembered::Remembered;
 pub use step::CreateSchema;
 pub(crate) use step::different;
+
+/// A table of fewer bytes is made with its secondary keys: adding them later costs the server
+/// more than keeping them in order while so few rows come in.
+const SMALL: u64 = 1 << 20;
 
 /// The step's name.
 pub(crate) const STEP: &str = "schema";
@@ -191,8 +195,8 @@ pub(crate) async fn databases(session: &mut Session) -> Result<BTreeSet<String>>
 /// definition, and none that the source no longer has. Returns those that were made (again), which
 /// are empty.
 ///
-/// Tables are made without secondary keys and foreign keys, or with them once the step `indexes` is
-/// done. A table that is right is left alone, its rows with it.
+/// Tables are made without foreign keys, and without secondary keys unless they are small; with all once
+/// the step `indexes` is done. A table that is right is left alone, its rows with it.
 ///
 /// # Errors
 /// `Blocked` when the target has a table of that name that this migration didn't make;
@@ -238,7 +242,7 @@ pub async fn bring_in_line(
             }
         }
         let notes = parsed.adapt(source.dialect(), &adaptation);
-        wanted.push((name.clone(), hash, parsed, notes));
+        wanted.push((table, hash, parsed, notes));
     }
 
     let gone: Vec<&TableName> =
@@ -252,8 +256,9 @@ pub async fn bring_in_line(
 
     let total = wanted.len() as u64;
     let mut made = Vec::with_capacity(wanted.len());
-    for (done, (name, hash, parsed, notes)) in wanted.into_iter().enumerate() {
+    for (done, (table, hash, parsed, notes)) in wanted.into_iter().enumerate() {
         ctx.stop.check()?;
+        let name = table.name.clone();
         ctx.events.send(Event::Progress {
             task: STEP.to_string(),
             now: name.to_string(),
@@ -266,7 +271,11 @@ pub async fn bring_in_line(
             ctx.events.warn(format!("{name}: {note}"));
         }
         let full = parsed.sql(&name.database);
-        let sql = if whole { full.clone() } else { parsed.without_secondary().sql(&name.database) };
+        let sql = match whole {
+            true => full.clone(),
+            false if table.data_bytes < SMALL => parsed.without_foreign_keys().sql(&name.database),
+            false => parsed.without_secondary().sql(&name.database),
+        };
         // Remembered as begun, and only then made: a table that a kill leaves is known as ours.
         remembered::begin(target, &name, &full).await?;
         // A kill may come before the caller knows that the rows are gone.

@@ -108,6 +108,64 @@ async fn a_copy_that_was_cut_off_goes_on_though_the_source_changed() {
     assert!(pair.bytes_sent() < 3_500_000, "{}", pair.bytes_sent());
 }
 
+/// Values of a second unique key that changed places between two chunks which both were copied: whichever
+/// comes first, its new value is still the other's on the target.
+#[tokio::test(flavor = "multi_thread")]
+async fn unique_values_that_moved_between_chunks_arrive() {
+    let pair = Pair::take(&["moving"]).await;
+    pair.on_source(&[
+        "SET SESSION cte_max_recursion_depth = 100000",
+        "CREATE DATABASE moving",
+        // The target's table can't do without the second key.
+        "CREATE TABLE moving.counted (id INT PRIMARY KEY, n INT NOT NULL AUTO_INCREMENT, v VARCHAR(200), UNIQUE KEY (n))",
+        "INSERT INTO moving.counted WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 20000) \
+         SELECT n * 10, n, REPEAT('x', n % 200) FROM s",
+        "CREATE TABLE moving.few (id INT PRIMARY KEY, n INT, v INT, UNIQUE KEY (n), KEY (v))",
+        "INSERT INTO moving.few SELECT id, n, n FROM moving.counted LIMIT 50",
+        "ANALYZE TABLE moving.counted, moving.few",
+    ])
+    .await;
+    let mut config = pair.config("moving");
+    config.copy.threads = 1;
+    let context = Arc::new(pair.context(config, None));
+    let running = tokio::spawn({
+        let context = context.clone();
+        async move { run_and_verify(&context).await }
+    });
+    let mut target = pair.target().await;
+    while !running.is_finished() {
+        let there = target.scalar::<u64>("SELECT COUNT(*) FROM moving.counted").await;
+        if there.is_ok_and(|there| there.unwrap() > 2_000) {
+            context.stop.stop(StopReason::Pause);
+            break;
+        }
+    }
+    assert_eq!(running.await.unwrap().unwrap_err().kind(), Kind::Paused);
+    let both: u64 = target
+        .scalar("SELECT COUNT(*) FROM moving.counted WHERE id IN (10, 15000)")
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(both, 2, "both chunks are there");
+    pair.on_source(&[
+        "UPDATE moving.counted SET n = 900000 WHERE id = 10",
+        "UPDATE moving.counted SET n = 1 WHERE id = 15000",
+        "UPDATE moving.counted SET n = 1500 WHERE id = 10",
+    ])
+    .await;
+    pair.copy(pair.config("moving")).await.unwrap();
+    pair.assert_equal("moving").await;
+    // Small tables have their keys from the beginning.
+    let keys: u64 = target
+        .scalar(
+            "SELECT COUNT(*) FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = 'moving' AND TABLE_NAME = 'few'",
+        )
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(keys, 3);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_nobody_copied_are_replaced() {
     let pair = Pair::take(&["cutoff"]).await;

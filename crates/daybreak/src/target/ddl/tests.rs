@@ -43,6 +43,9 @@ fn a_definition_is_taken_apart() {
     assert!(table.partitions.starts_with("\n/*!50100 PARTITION BY RANGE"));
     let lean = table.without_secondary();
     assert_eq!(lean.elements.len(), 7, "{:#?}", lean.elements);
+    let small = table.without_foreign_keys();
+    assert_eq!(small.elements.len(), 14, "{:#?}", small.elements);
+    assert!(small.elements.iter().all(|e| !matches!(e.kind, ElementKind::ForeignKey { .. })));
     let left = table.left_out();
     let names: Vec<Vec<&str>> = left
         .keys

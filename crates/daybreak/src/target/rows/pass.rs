@@ -1,7 +1,7 @@
 //! One pass over all tables from one snapshot: what the ledger has is kept, proved or replaced, what
 //! it lacks is copied.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{Mutex, mpsc},
@@ -17,7 +17,7 @@ use super::{
 use crate::{
     engine::{Context, StepPhase},
     error::{Error, Kind, Result},
-    mysql::{ChunkKey, Session, TableName},
+    mysql::{Catalog, ChunkKey, KeyRange, Session, TableName, quote_text},
     source::snapshot::{Snapshot, SnapshotRequest},
     target::{
         ledger::{Ledger, SnapshotId},
@@ -75,6 +75,11 @@ pub(super) async fn run(context: &Context, doing: Doing) -> Result<()> {
     let total = catalog.tables.iter().map(|table| table.rows_estimate).sum();
     let mut chunks = by_table(ledger.read(&mut target).await?);
     let with_triggers = tables_with_triggers(&mut target).await?;
+    // Later steps, which find the copy outdated, clear what changed before they fill.
+    let mut unique = match doing == Doing::Fill && step_at_work(context) == STEP {
+        true => unique_keys(&mut target, &catalog).await?,
+        false => HashMap::new(),
+    };
     let mut works = Vec::with_capacity(catalog.tables.len());
     for table in catalog.tables {
         let mut known = chunks.remove(&table.name).unwrap_or_default();
@@ -85,7 +90,18 @@ pub(super) async fn run(context: &Context, doing: Doing) -> Result<()> {
             ledger.forget(&mut target, &table.name).await?;
             known.clear();
         }
+        // A value that has moved from one chunk to another would be there twice while only one of them is
+        // new: such a table is copied anew as a whole.
+        let key = ChunkKey::of(&table).map(|key| key.index);
+        let others = unique.remove(&table.name).unwrap_or_default();
+        let collides = key.is_some() && others.iter().any(|name| Some(name) != key.as_ref());
+        let whole = known.len() == 1 && known[0].range == KeyRange::all();
+        if collides && !whole && known.iter().any(|chunk| chunk.snapshot != snapshot_id) {
+            ledger.forget(&mut target, &table.name).await?;
+            known.clear();
+        }
         let mut work = TableWork::new(table, known)?;
+        work.collides = collides;
         work.created = created.remove(&work.table.name);
         work.has_triggers = with_triggers.contains(&work.table.name);
         works.push(Arc::new(work));
@@ -259,4 +275,32 @@ async fn tables_with_triggers(target: &mut Session) -> Result<Vec<TableName>> {
             Ok(TableName::new(target.field::<String>(row, "D")?, target.field::<String>(row, "T")?))
         })
         .collect()
+}
+
+/// The unique keys that tables on the target have.
+async fn unique_keys(
+    target: &mut Session,
+    catalog: &Catalog,
+) -> Result<HashMap<TableName, Vec<String>>> {
+    let mut keys: HashMap<TableName, Vec<String>> = HashMap::new();
+    let databases: Vec<String> =
+        catalog.databases.iter().map(|database| quote_text(&database.name)).collect();
+    if databases.is_empty() {
+        return Ok(keys);
+    }
+    let rows = target
+        .rows(format!(
+            "SELECT TABLE_SCHEMA, TABLE_NAME, INDEX_NAME FROM information_schema.STATISTICS \
+             WHERE NON_UNIQUE = 0 AND SEQ_IN_INDEX = 1 AND TABLE_SCHEMA IN ({})",
+            databases.join(", ")
+        ))
+        .await?;
+    for row in rows {
+        let name = TableName::new(
+            target.field::<String>(&row, "TABLE_SCHEMA")?,
+            target.field::<String>(&row, "TABLE_NAME")?,
+        );
+        keys.entry(name).or_default().push(target.field(&row, "INDEX_NAME")?);
+    }
+    Ok(keys)
 }

@@ -97,6 +97,8 @@ pub(super) struct TableWork {
     pub(super) created: Option<String>,
     /// Triggers on the target would fire while rows are replaced.
     pub(super) has_triggers: bool,
+    /// The target has a unique key besides the one by which the table is cut.
+    pub(super) collides: bool,
     pub(super) parts: Vec<Part>,
     pub(super) tally: Tally,
 }
@@ -110,6 +112,7 @@ impl TableWork {
             form,
             created: None,
             has_triggers: false,
+            collides: false,
             parts: parts(chunks),
             tally: Tally::default(),
             table,
@@ -229,7 +232,14 @@ impl Planner {
             return self.doubtful(work, jobs).await;
         }
         // What is there without being in the ledger is no row of this copy.
-        let Some(replace) = self.has_rows(&work.table.name).await? else { return Ok(false) };
+        let Some(mut replace) = self.has_rows(&work.table.name).await? else { return Ok(false) };
+        let unknown = work.parts.iter().all(|part| matches!(part, Part::Gap { .. }));
+        if replace && work.collides && unknown {
+            // Chunk by chunk, what isn't replaced yet would stand in the way of what comes.
+            let emptied = self.target.execute(format!("TRUNCATE TABLE {}", work.table.name.sql()));
+            emptied.await.map_err(|error| error.at(&work.table.name))?;
+            replace = false;
+        }
         // Counts as one open range, so that the table isn't complete before all of it is cut.
         work.tally.hand_out();
         for part in &work.parts {
