@@ -4,7 +4,7 @@
 //! Sources: MySQL's `fil0types.h`, `fsp0types.h`, `trx0sys.h`, `dict0boot.h`, `page0types.h`; MariaDB's
 //! `fsp0types.h` for its own flags.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use super::checksum::{self, Scheme};
 
@@ -46,16 +46,20 @@ pub struct Space {
     pub page_compressed: bool,
     /// DATA DIRECTORY.
     pub elsewhere: bool,
-    /// Why the first page can't be understood.
-    pub flaw: Option<String>,
     /// Nothing was written into it yet: it is made from the redo log.
     pub blank: bool,
     /// Its number.
     pub id: u32,
-    /// Pages that don't fit their checksums.
-    pub damaged: Damaged,
-    /// Of the system tablespace: the last commit's place in the binary log.
-    pub binlog: Option<(String, u64)>,
+    /// Pages that don't fit their checksums, if there are any.
+    pub damaged: Option<Box<Damaged>>,
+    /// What only the system tablespace has.
+    system: Option<Box<System>>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct System {
+    /// The last commit's place in the binary log.
+    binlog: Option<(String, u64)>,
     /// Leaves of SYS_TABLES by page number.
     leaves: BTreeMap<u32, Leaf>,
 }
@@ -113,22 +117,26 @@ pub fn doublewrite(page_size: u32) -> std::ops::Range<u32> {
 }
 
 impl Space {
+    /// Of the system tablespace: the last commit's place in the binary log.
+    pub fn binlog(&self) -> Option<&(String, u64)> {
+        self.system.as_ref()?.binlog.as_ref()
+    }
+
     /// The tables that InnoDB's dictionary names (5.x, MariaDB), but for temporary and discarded ones.
     ///
     /// A page that was given up keeps its content: it counts only if its neighbours know it.
-    pub fn tables(&self) -> Vec<Table> {
+    pub fn tables(&self) -> Vec<&Table> {
+        let Some(System { leaves, .. }) = self.system.as_deref() else { return Vec::new() };
         let known = |number: u32, leaf: &Leaf| {
             let by = |other: u32, points: fn(&Leaf) -> u32| {
-                other == NO_PAGE
-                    || self.leaves.get(&other).is_some_and(|other| points(other) == number)
+                other == NO_PAGE || leaves.get(&other).is_some_and(|other| points(other) == number)
             };
             by(leaf.previous, |leaf| leaf.next) && by(leaf.next, |leaf| leaf.previous)
         };
-        let mut tables: Vec<Table> = self
-            .leaves
+        let mut tables: Vec<&Table> = leaves
             .iter()
             .filter(|(number, leaf)| known(**number, leaf))
-            .flat_map(|(_, leaf)| leaf.tables.iter().cloned())
+            .flat_map(|(_, leaf)| &leaf.tables)
             .collect();
         tables.sort_unstable();
         tables.dedup();
@@ -140,6 +148,8 @@ impl Space {
 #[derive(Debug)]
 pub struct Scan {
     space: Space,
+    /// Why the first page can't be understood.
+    flaw: Option<Cow<'static, str>>,
     system: bool,
     /// Whether it may be blank.
     fresh: bool,
@@ -157,6 +167,7 @@ impl Scan {
     pub fn new(system: bool, fresh: bool) -> Scan {
         Scan {
             space: Space::default(),
+            flaw: None,
             system,
             fresh,
             at: 0,
@@ -169,7 +180,7 @@ impl Scan {
 
     /// Takes the next bytes.
     pub fn push(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() && self.space.flaw.is_none() && !self.space.blank {
+        while !bytes.is_empty() && self.flaw.is_none() && !self.space.blank {
             if self.space.page_size.is_none() {
                 let (now, rest) = bytes.split_at(bytes.len().min(HEAD - self.page.len()));
                 self.page.extend_from_slice(now);
@@ -221,21 +232,20 @@ impl Scan {
             let now = count.min(zeros.len() as u64);
             self.push(&zeros[..now as usize]);
             count -= now;
-            if self.space.flaw.is_some() || self.space.blank {
+            if self.flaw.is_some() || self.space.blank {
                 return;
             }
         }
     }
 
-    /// What was seen, when the file ended at this size.
-    pub fn finish(mut self, size: u64) -> Space {
-        if self.space.page_size.is_none() && self.space.flaw.is_none() && !self.space.blank {
-            self.space.flaw = Some(match size {
-                0 => "it is empty".into(),
-                _ => "it is shorter than a page's head".into(),
-            });
+    /// What was seen, when the file ended at this size; or why it isn't a tablespace.
+    pub fn finish(self, size: u64) -> Result<Space, Cow<'static, str>> {
+        match self.flaw {
+            Some(flaw) => Err(flaw),
+            None if self.space.page_size.is_some() || self.space.blank => Ok(self.space),
+            None if size == 0 => Err("it is empty".into()),
+            None => Err("it is shorter than a page's head".into()),
         }
-        self.space
     }
 
     fn first(&mut self) {
@@ -247,8 +257,8 @@ impl Scan {
         let (kind, flags) = (u16_at(page, 24), u32_at(page, 54));
         let (space, again) = (u32_at(page, 34), u32_at(page, 38));
         if kind != TYPE_FSP_HEADER || u32_at(page, 4) != 0 || space != again {
-            self.space.flaw =
-                Some(format!("its first page is of type {kind}, not the head of a tablespace"));
+            let what = format!("its first page is of type {kind}, not the head of a tablespace");
+            self.flaw = Some(what.into());
             return;
         }
         let found = &mut self.space;
@@ -281,7 +291,10 @@ impl Scan {
                 found.page_size = Some(size);
                 found.stored = if stored == 0 { size } else { stored };
             }
-            _ => found.flaw = Some(format!("the flags {flags:#x} of its first page are unknown")),
+            _ => {
+                let what = format!("the flags {flags:#x} of its first page are unknown");
+                self.flaw = Some(what.into());
+            }
         }
         // The flags of the system tablespace say nothing about these.
         if self.system {
@@ -299,7 +312,7 @@ impl Scan {
         } else if u32_at(page, 4) == number {
             // Elsewhere it would be a copy in the doublewrite buffer.
             if number == 5 && kind == TYPE_TRX_SYS {
-                self.space.binlog = binlog(page);
+                self.space.system.get_or_insert_default().binlog = binlog(page);
                 self.copies = copies(page);
             }
             if kind == TYPE_INDEX
@@ -308,7 +321,7 @@ impl Scan {
                 && let Some(tables) = sys_tables(page)
             {
                 let leaf = Leaf { previous: u32_at(page, 8), next: u32_at(page, 12), tables };
-                self.space.leaves.insert(number, leaf);
+                self.space.system.get_or_insert_default().leaves.insert(number, leaf);
             }
         }
         if self.copies.iter().any(|copies| copies.contains(&number))
@@ -318,7 +331,7 @@ impl Scan {
             return;
         }
         if u32_at(page, 4) != number || !checksum::fits(page, self.scheme) {
-            self.space.damaged.add(number);
+            self.space.damaged.get_or_insert_default().add(number);
         }
     }
 }
