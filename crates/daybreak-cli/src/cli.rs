@@ -361,8 +361,12 @@ impl From<Route> for daybreak::engine::Route {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum VerifyMode {
+    /// Row counts only.
     Count,
+    /// Checksums computed inside both servers.
     Checksum,
+    /// Every byte of every row, read from both servers and compared here. Shares no code with the copy.
+    Full,
 }
 
 #[derive(Debug, Args)]

@@ -15,15 +15,18 @@ async fn differences_are_named_by_key() {
     // The same seed gives the same shop: nothing of daybreak's had a hand in the copy.
     let options = ShopOptions { rows: 2_000, seed: 7, ..ShopOptions::default() };
     shop::generate(&pair.target.root_url(), &options, |_, _| {}).await.unwrap();
-    let verify = || {
+    let by = |mode: &'static str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_daybreak"));
         command
-            .args(["verify", "--source", &pair.source.root_url()])
+            .args(["verify", "--mode", mode, "--source", &pair.source.root_url()])
             .args(["--target", &pair.target.root_url()]);
         output(command)
     };
-    let equal = verify().await;
-    assert!(equal.status.success(), "{}", said(&equal));
+    let verify = || by("checksum");
+    for (mode, how) in [("checksum", "by checksums of every row"), ("full", "byte by byte")] {
+        let equal = by(mode).await;
+        assert!(equal.status.success() && said(&equal).contains(how), "{}", said(&equal));
+    }
 
     let mut target = pair.target_root().await;
     target.query_drop("SET foreign_key_checks = 0").await.unwrap();
@@ -50,6 +53,11 @@ async fn differences_are_named_by_key() {
             text.contains("shop.customers") && text.contains(&format!("id={key}")),
             "{what}: {text}"
         );
+    }
+    let full = by("full").await;
+    assert_eq!(full.status.code(), Some(3), "{}", said(&full));
+    for key in [changed, gone, 99_999_999] {
+        assert!(said(&full).contains(&format!("id={key}")), "{}", said(&full));
     }
 
     // What a row can hold without printing it, and what isn't a row.

@@ -102,6 +102,8 @@ pub enum VerifyMode {
     Count,
     /// Checksums computed inside both servers, bisected to keys.
     Checksum,
+    /// Every byte of every row, read from both servers and compared here.
+    Full,
 }
 
 /// How both sides are compared.

@@ -45,6 +45,7 @@ pub async fn verify(
     match mode {
         Some(cli::VerifyMode::Count) => config.verify.mode = VerifyMode::Count,
         Some(cli::VerifyMode::Checksum) => config.verify.mode = VerifyMode::Checksum,
+        Some(cli::VerifyMode::Full) => config.verify.mode = VerifyMode::Full,
         None => {}
     }
     config.verify.threads = threads.unwrap_or(config.verify.threads);
@@ -80,7 +81,7 @@ pub async fn verify(
         &stop,
     )
     .await?;
-    let by_rows = config.verify.mode == VerifyMode::Checksum;
+    let by_rows = config.verify.mode != VerifyMode::Count;
     if ours && !report.tables.is_empty() && (!report.is_equal() || (whole && by_rows)) {
         Journal::note_comparison(directory, report.is_equal())?;
     }
@@ -124,6 +125,7 @@ pub async fn verify(
         let by = match config.verify.mode {
             VerifyMode::Count => "by row counts only",
             VerifyMode::Checksum => "by checksums of every row",
+            VerifyMode::Full => "byte by byte",
         };
         if session.global.json.is_none() {
             session.ui.line(&format!(

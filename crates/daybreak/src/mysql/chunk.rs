@@ -63,8 +63,18 @@ impl ChunkKey {
     /// The key's values as expressions whose results [`ChunkKey::tuple`] reads: bytes in the
     /// column's own character set, in hexadecimal where the type isn't a number.
     pub fn read_list(&self) -> String {
-        let parts: Vec<String> = self
-            .columns
+        self.read_parts().join(", ")
+    }
+
+    /// The same, all of them as texts by the binary protocol too.
+    pub fn text_list(&self) -> String {
+        let parts: Vec<String> =
+            self.read_parts().iter().map(|part| format!("CONCAT({part})")).collect();
+        parts.join(", ")
+    }
+
+    fn read_parts(&self) -> Vec<String> {
+        self.columns
             .iter()
             .map(|column| {
                 if column.data_type == "bit" {
@@ -75,8 +85,7 @@ impl ChunkKey {
                     format!("HEX({})", quote(&column.name))
                 }
             })
-            .collect();
-        parts.join(", ")
+            .collect()
     }
 
     /// Makes a tuple of a row whose columns from `from` on are those of [`ChunkKey::read_list`].

@@ -8,9 +8,11 @@ mod compare;
 mod count;
 mod definitions;
 mod fence;
+mod full;
 pub mod hash;
 mod json;
 mod live;
+mod means;
 mod report;
 mod table;
 mod whole;
@@ -190,7 +192,7 @@ pub(crate) async fn after_the_copy(context: &Context, step: &str) -> Result<()> 
 /// Whether every row was compared, and not only counted.
 pub(crate) fn proven(context: &Context) -> Result<bool> {
     let report: Option<VerifyReport> = context.journal.recall(STEP, RESULT)?;
-    Ok(report.is_some_and(|report| report.mode == VerifyMode::Checksum))
+    Ok(report.is_some_and(|report| report.mode != VerifyMode::Count))
 }
 
 /// The shape of the source's tables at this moment.

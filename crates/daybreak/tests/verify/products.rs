@@ -1,15 +1,13 @@
 //! Servers of other products as source: equal is equal across them, and a change is found.
 
 use daybreak::{
-    engine::StopSignal,
-    event::Events,
     mysql::{ServerUrl, Session, Side},
     select::Selection,
-    sync::verify::{Liveness, What::Different, compare},
+    sync::verify::{Liveness, What::Different},
 };
 use rehearsal::server::{Product, Role, Server, ServerOptions};
 
-use super::harness::{config, found};
+use super::harness::{both_ways, config, found};
 
 /// Types that all products have, with values at which their texts might part.
 const COMMON: [&str; 2] = [
@@ -63,11 +61,10 @@ const DEFINITIONS: [(&str, &str); 3] = [
 
 /// Changes at the source, one after the other; each adds a line to what is found.
 async fn every_change_is_found(ours: &ServerUrl, theirs: &ServerUrl, selection: &Selection) {
-    let (events, stop) = (Events::nowhere(), StopSignal::default());
     let mut source = Session::open(ours, Side::Source).await.unwrap();
     let look = async || {
         let still = Liveness::Still;
-        compare(ours, theirs, selection, &config(100), still, &events, &stop).await.unwrap()
+        both_ways(ours, theirs, selection, &config(100), still).await
     };
     for (at, (change, key)) in ROWS.iter().enumerate() {
         assert!(source.execute(*change).await.unwrap().affected > 0, "{change}");
@@ -122,29 +119,16 @@ async fn products_hash_alike() {
         }
     }
     let selection = Selection { databases: vec!["common".into()], ..Selection::default() };
-    let (events, stop) = (Events::nowhere(), StopSignal::default());
     for (ours, theirs) in [(0, 1), (2, 1), (1, 2)] {
-        let report = compare(
-            &urls[ours],
-            &urls[theirs],
-            &selection,
-            &config(100),
-            Liveness::Detect,
-            &events,
-            &stop,
-        )
-        .await
-        .unwrap();
+        let (ours, theirs) = (&urls[ours], &urls[theirs]);
+        let report = both_ways(ours, theirs, &selection, &config(100), Liveness::Detect).await;
         assert!(report.is_equal(), "{ours} {theirs}: {:#?}", report.first_differences(20));
         assert_eq!(report.rows(), (3 + 9 + 5, 3 + 9 + 5));
     }
     let mut target = Session::open(&urls[1], Side::Target).await.unwrap();
     target.execute("UPDATE common.t SET f = 16777216 + 2 WHERE id = 3").await.unwrap();
     target.execute("UPDATE common.t SET v = '日木' WHERE id = 1").await.unwrap();
-    let report =
-        compare(&urls[0], &urls[1], &selection, &config(100), Liveness::Still, &events, &stop)
-            .await
-            .unwrap();
+    let report = both_ways(&urls[0], &urls[1], &selection, &config(100), Liveness::Still).await;
     assert_eq!(
         found(&report, "t"),
         [("(id=1)".to_string(), Different), ("(id=3)".to_string(), Different)]
@@ -157,10 +141,7 @@ async fn products_hash_alike() {
         if equal {
             target.execute(&sql).await.unwrap();
         }
-        let report =
-            compare(&urls[0], &urls[1], &selection, &config(100), Liveness::Still, &events, &stop)
-                .await
-                .unwrap();
+        let report = both_ways(&urls[0], &urls[1], &selection, &config(100), Liveness::Still).await;
         let wanted = if equal { Vec::new() } else { vec![("(id=9)".to_string(), Different)] };
         assert_eq!(found(&report, "m"), wanted);
     }

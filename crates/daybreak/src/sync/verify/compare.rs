@@ -15,6 +15,7 @@ use super::{
     definitions::Definitions,
     fence, json,
     live::{self, Settled},
+    means::{Means, Sums},
     report::{Difference, LISTED, TableVerdict, Verdict, VerifyReport},
     table::{self, By, Found, Pair, Work},
 };
@@ -70,7 +71,7 @@ pub async fn compare(
         Catalog::read(&mut pair.source, selection),
         Catalog::read(&mut pair.target, selection)
     );
-    let tables = Tables::new(&ours?, &theirs?, &pair)?;
+    let tables = Tables::new(&ours?, &theirs?, &pair, config.mode)?;
     tables.first_pass(source, target, config, events, stop).await?;
 
     let mut report = VerifyReport {
@@ -88,19 +89,21 @@ pub async fn compare(
     let states = states.into_inner().unwrap_or_else(PoisonError::into_inner);
     report.tables = refused;
     let until = Instant::now() + config.recheck;
+    let mut rows = Pair::for_rows(source, target, config.mode).await?;
     for (work, mut state) in works.into_iter().zip(states) {
         state.found.settle_moves();
         let verdict = if live && !state.is_equal() {
-            let mut again = Again { source, target, pair: &mut pair, until, stop };
+            let mut again = Again { source, target, pair: &mut rows, until, stop };
             again.table(&work, state, config.mode, &mut report).await?
         } else {
             state.verdict(&work)
         };
         report.tables.push(verdict);
-        if config.mode == VerifyMode::Checksum {
+        if config.mode != VerifyMode::Count {
             report.limits.extend(json::limits(&mut pair, &work).await?);
         }
     }
+    rows.close().await;
     report.tables.sort_by(|a, b| a.table.cmp(&b.table));
     compare_definitions(&mut pair, selection, stop, &mut report).await?;
     pair.close().await;
@@ -222,11 +225,11 @@ impl Cutter {
 }
 
 impl Tables {
-    fn new(ours: &Catalog, theirs: &Catalog, pair: &Pair) -> Result<Self> {
+    fn new(ours: &Catalog, theirs: &Catalog, pair: &Pair, mode: VerifyMode) -> Result<Self> {
         let (mut works, mut refused) = (Vec::new(), Vec::new());
         for table in &ours.tables {
             let work = match theirs.table(&table.name) {
-                Some(target) => Work::new(table, target, pair)?,
+                Some(target) => Work::new(table, target, pair, mode)?,
                 None => Err("it isn't on the target".to_string()),
             };
             match work {
@@ -276,7 +279,7 @@ impl Tables {
         });
         let total = self.works.iter().map(Work::rows_estimate).sum();
         let worker = async || {
-            let mut pair = Pair::open(source, target).await?;
+            let mut pair = Pair::for_rows(source, target, config.mode).await?;
             loop {
                 stop.check()?;
                 let job = cutter.lock().await.next(&self.works).await?;
@@ -305,17 +308,17 @@ impl Tables {
                 let (ours, theirs) = count::both(pair, work).await?;
                 (ours, theirs, count::found(ours, theirs))
             }
-            VerifyMode::Checksum => {
-                let (ours, theirs) = table::sums(pair, work, &job.range).await?;
-                let (s, t) = (ours.rows, theirs.rows);
-                let found = if ours == theirs {
+            VerifyMode::Checksum | VerifyMode::Full => {
+                let seen = Means::sums(pair, work, &job.range).await?;
+                let Sums { source, target, equal } = seen;
+                let found = if equal {
                     Found::default()
                 } else if self.lock()[job.table].found.is_full() {
-                    Found { beyond: s.abs_diff(t).max(1), ..Found::default() }
+                    Found { beyond: source.abs_diff(target).max(1), ..Found::default() }
                 } else {
-                    table::differences(pair, work, job.range, (ours, theirs)).await?
+                    table::differences(pair, work, job.range, seen).await?
                 };
-                (s, t, found)
+                (source, target, found)
             }
         };
         {
@@ -365,12 +368,7 @@ impl Again<'_> {
         if state.found.beyond > 0 {
             // The target may just have been far behind: look at it all once more.
             live::catch_up(self.pair, self.stop).await?;
-            let sums = table::sums(self.pair, work, &KeyRange::all()).await?;
-            state.found = if sums.0 == sums.1 {
-                Found::default()
-            } else {
-                table::differences(self.pair, work, KeyRange::all(), sums).await?
-            };
+            state.found = self.whole(work).await?.1;
             state.found.settle_moves();
         }
         let suspects = std::mem::take(&mut state.found.rows);
@@ -449,17 +447,22 @@ impl Again<'_> {
             let (ours, theirs) = count::both(self.pair, work).await?;
             (ours, theirs, count::found(ours, theirs))
         } else {
-            let sums = table::sums(self.pair, work, &KeyRange::all()).await?;
-            let (s, t) = (sums.0.rows, sums.1.rows);
-            let found = if sums.0 == sums.1 {
-                Found::default()
-            } else {
-                table::differences(self.pair, work, KeyRange::all(), sums).await?
-            };
-            (s, t, found)
+            let (seen, found) = self.whole(work).await?;
+            (seen.source, seen.target, found)
         };
         (state.rows_source, state.rows_target) = (ours, theirs);
         state.chunks += 1;
         Ok(found)
+    }
+
+    /// Compares all rows of a table, and finds those that differ.
+    async fn whole(&mut self, work: &Work) -> Result<(Sums, Found)> {
+        let seen = Means::sums(self.pair, work, &KeyRange::all()).await?;
+        let found = if seen.equal {
+            Found::default()
+        } else {
+            table::differences(self.pair, work, KeyRange::all(), seen).await?
+        };
+        Ok((seen, found))
     }
 }

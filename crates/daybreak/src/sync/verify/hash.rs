@@ -28,7 +28,7 @@ const LARGE_SCAN: u64 = 20_000_000;
 const UNMERGED: &str = " LIMIT 18446744073709551615";
 
 /// `ER_KEY_DOES_NOT_EXITS`: the index named in FORCE INDEX isn't there (yet).
-const NO_SUCH_INDEX: u16 = 1176;
+pub(super) const NO_SUCH_INDEX: u16 = 1176;
 
 /// The checksum of a range of rows on one server. Equal sums, equal rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,7 +108,7 @@ impl RowHash {
 /// `NULL` is JSON's. It counts first, since most documents have none and an aggregate of another kind
 /// costs several times as much; and it counts, as MySQL 9.7 computes `EXISTS` over JSON_TABLE for one
 /// row only.
-fn types_within(document: &str) -> String {
+pub(super) fn types_within(document: &str) -> String {
     ["$**.*", "$**[*]"]
         .map(|path| {
             let select = |what: &str| {
@@ -132,10 +132,10 @@ fn types_within(document: &str) -> String {
 }
 
 /// JSON that the other side keeps as text.
-const DOCUMENT_AS_TEXT: &str = "json as text";
+pub(super) const DOCUMENT_AS_TEXT: &str = "json as text";
 
 /// FLOAT and DOUBLE where the target is MariaDB, which has no -0 and stores 0 for it.
-const NUMBER_WITHOUT_SIGNED_ZERO: &str = "number without -0";
+pub(super) const NUMBER_WITHOUT_SIGNED_ZERO: &str = "number without -0";
 
 /// A table's columns as both servers can hash them alike, where they are of two products: by types of
 /// this module's own.

@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 
 use super::{
     fence::IDLE_SECONDS,
-    hash,
     report::LISTED,
     table::{Pair, RowDifference, Work, by_key},
 };
@@ -158,8 +157,8 @@ async fn disagreeing(
     keys: &[KeyTuple],
 ) -> Result<Vec<KeyTuple>> {
     let (ours, theirs) = tokio::join!(
-        hash::key_hashes(&mut pair.source, &work.source, &work.hash, key, keys, None),
-        hash::key_hashes(&mut pair.target, &work.target, &work.hash, key, keys, None)
+        work.means.named(&mut pair.source, &work.source, key, keys, None),
+        work.means.named(&mut pair.target, &work.target, key, keys, None)
     );
     let (ours, theirs) = (ours?, theirs?);
     let find = |rows: &[(KeyTuple, String)], tuple: &KeyTuple| {
@@ -243,8 +242,7 @@ async fn held(
     stop: &StopSignal,
 ) -> Result<Result<Vec<RowDifference>, String>> {
     let lock = transactional.then(|| pair.source.dialect().for_share());
-    let ours =
-        hash::key_hashes(&mut pair.source, &work.source, &work.hash, key, keys, lock).await?;
+    let ours = work.means.named(&mut pair.source, &work.source, key, keys, lock).await?;
     let position = Coordinates::read(&mut pair.source).await?;
     let since = Instant::now();
     let late = || Ok(Err(format!("the target is more than {HOLD:?} behind")));
@@ -271,5 +269,5 @@ async fn target_rows(
     keys: &[KeyTuple],
 ) -> Result<Vec<(KeyTuple, String)>> {
     let lock = pair.target.dialect().for_share();
-    hash::key_hashes(&mut pair.target, &work.target, &work.hash, key, keys, Some(lock)).await
+    work.means.named(&mut pair.target, &work.target, key, keys, Some(lock)).await
 }

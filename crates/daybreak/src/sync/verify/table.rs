@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::{
-    hash::{self, ChunkSum, Documents, RowHash, in_common},
+    full,
+    hash::{Documents, in_common},
+    means::{Means, Sums},
     report::{Difference, What},
     whole,
 };
 use crate::{
+    config::VerifyMode,
     error::{Error, Kind, Result},
     mysql::{ChunkKey, Column, KeyRange, KeyTuple, ServerUrl, Session, Side, Table, charset},
 };
@@ -37,6 +40,20 @@ impl Pair {
         Ok(pair)
     }
 
+    /// The same, for rows as a mode compares them.
+    pub async fn for_rows(
+        source: &ServerUrl,
+        target: &ServerUrl,
+        mode: VerifyMode,
+    ) -> Result<Self> {
+        let mut pair = Self::open(source, target).await?;
+        if mode == VerifyMode::Full {
+            full::settle(&mut pair.source).await?;
+            full::settle(&mut pair.target).await?;
+        }
+        Ok(pair)
+    }
+
     pub async fn close(self) {
         tokio::join!(self.source.close(), self.target.close());
     }
@@ -59,13 +76,18 @@ pub(super) struct Work {
     pub source: Table,
     pub target: Table,
     pub by: By,
-    /// How both sides hash a row.
-    pub hash: RowHash,
+    /// By what both sides' rows are compared.
+    pub means: Means,
 }
 
 impl Work {
     /// Puts both sides' tables together, or says why their rows can't be compared.
-    pub fn new(source: &Table, target: &Table, pair: &Pair) -> Result<Result<Self, String>> {
+    pub fn new(
+        source: &Table,
+        target: &Table,
+        pair: &Pair,
+        mode: VerifyMode,
+    ) -> Result<Result<Self, String>> {
         let mut columns = Vec::with_capacity(source.columns.len());
         for column in &source.columns {
             match target.column(&column.name) {
@@ -77,12 +99,12 @@ impl Work {
             return Ok(Err(format!("column {} is on the target only", extra.name)));
         }
         let target = Table { columns, ..target.clone() };
-        // Types that hash in different ways have no common ground to be compared on.
+        // Types that are read in different ways have no common ground to be compared on.
         let documents = Documents::of(&pair.source, &pair.target);
         let (from, to) = (pair.source.dialect(), pair.target.dialect());
-        let ours = RowHash::new(&pair.source, &in_common(source, from, to), documents);
-        let theirs = RowHash::new(&pair.target, &in_common(&target, from, to), documents);
-        let hash = match (ours, theirs) {
+        let ours = Means::of(mode, &pair.source, &in_common(source, from, to), documents);
+        let theirs = Means::of(mode, &pair.target, &in_common(&target, from, to), documents);
+        let means = match (ours, theirs) {
             (Ok(ours), Ok(theirs)) if ours == theirs => ours,
             (Ok(_), Ok(_)) => {
                 let (a, b) = source
@@ -90,7 +112,7 @@ impl Work {
                     .iter()
                     .zip(&target.columns)
                     .find(|(a, b)| a.data_type != b.data_type)
-                    .ok_or_else(|| Error::new(Kind::Bug, "equal types hash differently"))?;
+                    .ok_or_else(|| Error::new(Kind::Bug, "equal types are read differently"))?;
                 return Ok(Err(format!(
                     "column {} is {} at the source and {} at the target",
                     a.name, a.data_type, b.data_type
@@ -106,7 +128,7 @@ impl Work {
             (_, Some(key)) if can_name(&key) => By::Identity(key),
             _ => By::Nothing,
         };
-        Ok(Ok(Work { source: source.clone(), target, by, hash }))
+        Ok(Ok(Work { source: source.clone(), target, by, means }))
     }
 
     /// The key by which a row is named.
@@ -201,44 +223,27 @@ impl Found {
     }
 }
 
-/// The sums of a range on both sides, computed at once.
-pub(super) async fn sums(
-    pair: &mut Pair,
-    work: &Work,
-    range: &KeyRange,
-) -> Result<(ChunkSum, ChunkSum)> {
-    let key = match &work.by {
-        By::Ranges(key) => Some(key),
-        _ => None,
-    };
-    let (ours, theirs) = tokio::join!(
-        hash::chunk_sum(&mut pair.source, &work.source, &work.hash, key, range),
-        hash::chunk_sum(&mut pair.target, &work.target, &work.hash, key, range)
-    );
-    Ok((ours?, theirs?))
-}
-
-/// Finds out which rows of a range differ whose sums do.
+/// Finds out which rows of a range differ that isn't equal.
 pub(super) async fn differences(
     pair: &mut Pair,
     work: &Work,
     range: KeyRange,
-    sums_now: (ChunkSum, ChunkSum),
+    seen: Sums,
 ) -> Result<Found> {
     let By::Ranges(key) = &work.by else {
         return whole::differences(pair, work).await;
     };
     let mut found = Found::default();
-    let mut open = vec![(range, sums_now)];
-    while let Some((range, (ours, theirs))) = open.pop() {
-        let rows = ours.rows.max(theirs.rows);
+    let mut open = vec![(range, seen)];
+    while let Some((range, seen)) = open.pop() {
+        let rows = seen.source.max(seen.target);
         if found.is_full() {
-            found.beyond += ours.rows.abs_diff(theirs.rows).max(1);
+            found.beyond += seen.source.abs_diff(seen.target).max(1);
             continue;
         }
         let parts = if rows > LEAF {
             // The side with more rows is the one whose keys cut: rows past the other's last key too.
-            let (session, table) = if ours.rows >= theirs.rows {
+            let (session, table) = if seen.source >= seen.target {
                 (&mut pair.source, &work.source)
             } else {
                 (&mut pair.target, &work.target)
@@ -252,9 +257,9 @@ pub(super) async fn differences(
             continue;
         }
         for part in parts {
-            let (ours, theirs) = sums(pair, work, &part).await?;
-            if ours != theirs {
-                open.push((part, (ours, theirs)));
+            let seen = Means::sums(pair, work, &part).await?;
+            if !seen.equal {
+                open.push((part, seen));
             }
         }
     }
@@ -288,8 +293,8 @@ async fn leaf(
     range: &KeyRange,
 ) -> Result<Vec<RowDifference>> {
     let (ours, theirs) = tokio::join!(
-        hash::row_hashes(&mut pair.source, &work.source, &work.hash, key, range),
-        hash::row_hashes(&mut pair.target, &work.target, &work.hash, key, range)
+        work.means.rows(&mut pair.source, &work.source, key, range),
+        work.means.rows(&mut pair.target, &work.target, key, range)
     );
     Ok(by_key(ours?, theirs?))
 }

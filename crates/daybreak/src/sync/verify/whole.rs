@@ -20,14 +20,14 @@ const BATCH: u64 = 200_000;
 const BUCKET: u64 = 1_000;
 
 /// A bucket: how many rows, and their hashes' sum.
-type Bucket = (u64, String);
+pub(super) type Bucket = (u64, String);
 
 /// Finds out which rows of a whole table differ.
 pub(super) async fn differences(pair: &mut Pair, work: &Work) -> Result<Found> {
     let digits = digits(work.rows_estimate());
     let (ours, theirs) = tokio::join!(
-        buckets(&mut pair.source, &work.source, &work.hash, digits),
-        buckets(&mut pair.target, &work.target, &work.hash, digits)
+        work.means.buckets(&mut pair.source, &work.source, digits),
+        work.means.buckets(&mut pair.target, &work.target, digits)
     );
     let (ours, theirs) = (ours?, theirs?);
     let mut names: Vec<&String> = ours.keys().chain(theirs.keys()).collect();
@@ -57,15 +57,15 @@ pub(super) async fn differences(pair: &mut Pair, work: &Work) -> Result<Found> {
         match &work.by {
             By::Ranges(key) | By::Identity(key) => {
                 let (ours, theirs) = tokio::join!(
-                    keyed(&mut pair.source, &work.source, &work.hash, key, &batch),
-                    keyed(&mut pair.target, &work.target, &work.hash, key, &batch)
+                    work.means.keyed(&mut pair.source, &work.source, key, &batch),
+                    work.means.keyed(&mut pair.target, &work.target, key, &batch)
                 );
                 found.rows.extend(by_key(ours?, theirs?));
             }
             By::Nothing => {
                 let (ours, theirs) = tokio::join!(
-                    counted(&mut pair.source, &work.source, &work.hash, &batch),
-                    counted(&mut pair.target, &work.target, &work.hash, &batch)
+                    work.means.counted(&mut pair.source, &work.source, &batch),
+                    work.means.counted(&mut pair.target, &work.target, &batch)
                 );
                 found.hashes.extend(multiset(&ours?, &theirs?));
             }
@@ -82,7 +82,7 @@ fn digits(rows: u64) -> usize {
 }
 
 /// Rows and sums by the first digits of the hash.
-async fn buckets(
+pub(super) async fn buckets(
     session: &mut Session,
     table: &Table,
     hash: &RowHash,
@@ -114,7 +114,7 @@ fn within(batch: &[&String]) -> String {
     format!("SUBSTRING(daybreak_h, 1, {digits}) IN ({})", names.join(", "))
 }
 
-async fn counted(
+pub(super) async fn counted(
     session: &mut Session,
     table: &Table,
     hash: &RowHash,
@@ -136,7 +136,7 @@ async fn counted(
     Ok(counts)
 }
 
-async fn keyed(
+pub(super) async fn keyed(
     session: &mut Session,
     table: &Table,
     hash: &RowHash,
