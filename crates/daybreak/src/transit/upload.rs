@@ -361,6 +361,8 @@ async fn send(
         found = bucket::Found::default();
         outcome.objects.sizes().for_each(|(key, size)| found.present.push(key, size));
     }
+    // What S3 tells takes their place.
+    drop((entries, found));
     #[cfg(feature = "failpoints")]
     crate::engine::failpoint::reached("upload-sent");
     let answers = bucket::verify(target, &manifest.objects, events, stop).await?;

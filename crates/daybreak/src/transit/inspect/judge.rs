@@ -313,7 +313,7 @@ fn coordinates(backup: &Backup<'_>, last: bool, found: &mut Findings) -> Option<
     let prepared = matches!(checkpoints.kind, BackupKind::LogApplied | BackupKind::Prepared);
     let merged = prepared && said.is_some_and(|said| said != checkpoints.to_lsn);
     let in_pages =
-        backup.system().and_then(|space| space.binlog().cloned()).map(|(file, position)| {
+        backup.system().and_then(|system| system.binlog.clone()).map(|(file, position)| {
             Coordinates {
                 file: Some(crate::mysql::FilePosition { file, position }),
                 gtids: crate::mysql::GtidSet::default(),

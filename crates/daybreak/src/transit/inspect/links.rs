@@ -8,7 +8,7 @@ use std::{
 use super::{
     Source,
     metadata::{self, Checkpoints, Info, Position},
-    pages::Space,
+    pages::{Space, Special},
     probe::{Content, Packed, Seen, unpacked_name},
 };
 use crate::{
@@ -239,14 +239,15 @@ impl<'a> Backup<'a> {
     /// Its tablespaces, by name without the tool's ending.
     pub fn spaces(&self) -> impl Iterator<Item = (&'a str, &'a Space)> + use<'a, '_> {
         self.files.iter().filter_map(|(name, seen)| match &seen.content {
-            Content::Space(space) => Some((unpacked_name(name).0, space.as_ref())),
+            Content::Space(space) => Some((unpacked_name(name).0, space)),
             _ => None,
         })
     }
 
-    /// Its system tablespace.
-    pub fn system(&self) -> Option<&'a Space> {
-        self.spaces().find(|(name, _)| *name == "ibdata1").map(|(_, space)| space)
+    /// What its system tablespace tells beside other tablespaces.
+    pub fn system(&self) -> Option<&'a Special> {
+        let mut named = self.files.beginning("ibdata1");
+        named.find(|(name, _)| unpacked_name(name).0 == "ibdata1")?.1.special()
     }
 
     /// Whether a directory is in it.

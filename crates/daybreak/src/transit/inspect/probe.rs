@@ -9,7 +9,7 @@ use std::{
 use super::{
     delta::{BySize, Delta},
     metadata, myisam,
-    pages::{Scan, Space},
+    pages::{Scan, Space, Special},
     redo::{Redo, RedoScan},
 };
 use crate::{
@@ -57,17 +57,23 @@ pub struct Seen {
 struct Rare {
     unpacked: Option<u64>,
     flaw: Option<Cow<'static, str>>,
+    special: Option<Box<Special>>,
 }
 
 impl Seen {
     fn new(size: u64, content: Content, rare: Rare) -> Seen {
-        let is_rare = rare.unpacked.is_some() || rare.flaw.is_some();
+        let is_rare = rare.unpacked.is_some() || rare.flaw.is_some() || rare.special.is_some();
         Seen { size, content, rare: is_rare.then(|| Box::new(rare)) }
     }
 
     /// How many bytes it has; as far as that is known, unpacked.
     pub fn plain_size(&self) -> u64 {
         self.rare.as_ref().and_then(|rare| rare.unpacked).unwrap_or(self.size)
+    }
+
+    /// What only few tablespaces have.
+    pub fn special(&self) -> Option<&Special> {
+        self.rare.as_ref()?.special.as_deref()
     }
 
     /// What is wrong with it.
@@ -86,7 +92,7 @@ pub enum Content {
     #[expect(clippy::box_collection, reason = "few files have one, and all would be larger")]
     Text(Box<String>),
     /// A tablespace.
-    Space(Box<Space>),
+    Space(Space),
     /// What should be a tablespace and isn't: the flaw says why.
     NoSpace,
     /// Changed pages.
@@ -332,6 +338,7 @@ impl Look {
         } else if size > self.at {
             self.eye.skip(size - self.at);
         }
+        let mut special = None;
         let flaw = &mut self.flaw;
         let mut flawed = |what: Cow<'static, str>, content| {
             flaw.get_or_insert(what);
@@ -347,7 +354,10 @@ impl Look {
                 Err(_) => flawed("it isn't text".into(), Content::Other),
             },
             Eye::Space(scan) => match scan.finish(unpacked.unwrap_or(size)) {
-                Ok(space) => Content::Space(Box::new(space)),
+                Ok((space, its)) => {
+                    special = its;
+                    Content::Space(space)
+                }
                 Err(what) => flawed(what, Content::NoSpace),
             },
             Eye::Delta(deltas) => Content::Delta(Box::new(BySize::of(deltas))),
@@ -360,7 +370,7 @@ impl Look {
             }
             Eye::Frm(_) => flawed("it isn't a table's definition".into(), Content::Other),
         };
-        Seen::new(size, content, Rare { unpacked, flaw: self.flaw })
+        Seen::new(size, content, Rare { unpacked, flaw: self.flaw, special })
     }
 }
 
@@ -430,7 +440,7 @@ impl Probe {
                 self.kept += text.len();
                 if self.kept > MOST_KEPT {
                     let flaw = "with it, the files of this kind hold more than 16 MiB";
-                    let rare = Rare { unpacked: None, flaw: Some(flaw.into()) };
+                    let rare = Rare { flaw: Some(flaw.into()), ..Rare::default() };
                     *seen = Seen::new(seen.size, Content::Other, rare);
                 }
             }
@@ -533,6 +543,12 @@ mod tests {
         probe.begin(0, name).unwrap();
         probe.data(0, 0, bytes).unwrap();
         probe.end(0, bytes.len() as u64).unwrap();
+    }
+
+    /// Of each of a million files there is one.
+    #[test]
+    fn what_is_seen_of_a_file_is_small() {
+        assert!(size_of::<Seen>() <= 32, "{}", size_of::<Seen>());
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub(super) fn judge(backup: &Backup<'_>, found: &mut Findings) {
 fn flaw_of(backup: &Backup<'_>, name: &str, seen: &Seen) -> Option<String> {
     match &seen.content {
         Content::Space(space) => {
-            let stored = u64::from(space.stored).max(1);
+            let stored = u64::from(space.stored()).max(1);
             let size = seen.plain_size();
             let path = backup.settings.get("innodb_data_file_path");
             let whole_space =
@@ -120,7 +120,7 @@ fn damaged_pages(backup: &Backup<'_>) -> Vec<String> {
     let mut files = Vec::new();
     for (name, seen) in backup.files.iter() {
         let damaged = match &seen.content {
-            Content::Space(space) => space.damaged.as_ref().and_then(|damaged| damaged.said()),
+            Content::Space(_) => seen.special().and_then(|special| special.damaged.said()),
             Content::Delta(by_size) => match meta_of(backup, name).map(|meta| &meta.content) {
                 Some(Content::Meta { page, .. }) => {
                     by_size.get(*page).and_then(|seen| seen.damaged.said())
@@ -233,6 +233,6 @@ pub(super) fn is_encrypted(backup: &Backup<'_>) -> bool {
 
 /// The page size.
 pub(super) fn page_size(backup: &Backup<'_>) -> Option<u32> {
-    let pages = || backup.spaces().find_map(|(_, space)| space.page_size);
+    let pages = || backup.spaces().find_map(|(_, space)| space.page_size());
     backup.settings.get("innodb_page_size").and_then(|size| size.parse().ok()).or_else(pages)
 }
