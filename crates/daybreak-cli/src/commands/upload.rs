@@ -101,13 +101,8 @@ fn show(session: &Session<'_>, path: &Path, found: &Inspection) {
         }
         return;
     }
-    let said: Vec<_> = found
-        .findings
-        .iter()
-        .filter(|finding| blocked || finding.severity >= Severity::Warning)
-        .cloned()
-        .collect();
-    findings(session, &said);
+    let all = found.findings.iter();
+    findings(session, all.filter(|one| blocked || one.severity >= Severity::Warning));
     if blocked {
         session.ui.line("");
         session.ui.line(&format!(

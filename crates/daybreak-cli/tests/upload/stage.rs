@@ -103,7 +103,11 @@ impl Stage {
 
     /// Waits for its end, and looks for secrets in what it left.
     pub async fn end(&self, child: Child) -> Output {
-        let output = tokio::time::timeout(PATIENCE, child.wait_with_output())
+        self.end_within(child, PATIENCE).await
+    }
+
+    pub async fn end_within(&self, child: Child, patience: Duration) -> Output {
+        let output = tokio::time::timeout(patience, child.wait_with_output())
             .await
             .expect("the upload ends")
             .unwrap();

@@ -12,11 +12,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    aws::s3::AtRest,
     config::{Encryption, S3Place},
     error::{Error, Kind, Result},
     files,
-    transit::inspection::Profile,
+    transit::{inspection::Profile, objects::Objects},
 };
 
 /// The manifest's name in a directory that is uploaded.
@@ -37,23 +36,6 @@ pub enum Form {
     Files,
     /// What a program writes while it runs.
     Stream,
-}
-
-/// An object of the bucket.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Object {
-    /// The key.
-    pub key: String,
-    /// In bytes.
-    pub size: u64,
-    /// The SHA-256 as S3 keeps it: of the bytes, or with `-N` at its end of the digests of the N parts.
-    pub sha256: String,
-    /// The entity tag, as S3 told afterwards.
-    #[serde(default)]
-    pub etag: Option<String>,
-    /// How S3 encrypts it, as it told afterwards.
-    #[serde(default)]
-    pub encryption: Option<AtRest>,
 }
 
 /// An upload.
@@ -83,7 +65,7 @@ pub struct Manifest {
     pub complete: bool,
     /// The objects, in the order of their keys; none before it was complete once.
     #[serde(default)]
-    pub objects: Vec<Object>,
+    pub objects: Objects,
 }
 
 impl Manifest {
@@ -100,7 +82,7 @@ impl Manifest {
             parts_per_object: 0,
             encryption,
             complete: false,
-            objects: Vec::new(),
+            objects: Objects::default(),
         }
     }
 
@@ -116,7 +98,7 @@ impl Manifest {
 
     /// How many bytes the objects hold.
     pub fn bytes(&self) -> u64 {
-        self.objects.iter().map(|object| object.size).sum()
+        self.objects.sizes().map(|(_, size)| size).sum()
     }
 
     /// Reads one, if it is there.

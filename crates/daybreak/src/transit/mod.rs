@@ -6,6 +6,8 @@ pub mod compress;
 pub mod inspect;
 pub mod inspection;
 pub mod manifest;
+pub mod named;
+pub mod objects;
 pub mod split;
 pub mod staging;
 pub mod step;

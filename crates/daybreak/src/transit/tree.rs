@@ -1,6 +1,7 @@
 //! A backup's directory: what is in it, in one order, and as one tar stream.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io::{self, Read as _, Write},
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
@@ -10,6 +11,7 @@ use std::{
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
+use super::named::Named;
 use crate::error::{Error, Kind, Result};
 
 /// What the names of daybreak's own files beside a backup begin with. They stay where they are. No file
@@ -25,24 +27,90 @@ pub(crate) fn is_own(name: &str) -> bool {
 const BUFFER: usize = 1 << 20;
 
 /// A file or directory below the root.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+#[derive(Debug, Clone, Copy)]
+pub struct Entry<'a> {
     /// Relative to the root, with slashes.
-    pub name: Box<str>,
-    /// In bytes; 0 for a directory.
-    pub size: u64,
-    /// When it was changed, in seconds and nanoseconds.
-    pub changed: (i64, i64),
-    /// Whether it is a directory.
-    pub directory: bool,
-    /// What goes up in its place: a small file's content without the secrets in it. `size` is of this.
-    pub instead: Option<Bytes>,
+    pub name: &'a str,
+    /// What is known of it.
+    pub about: About,
+    /// What goes up in its place: a small file's content without the secrets in it. The size is of this.
+    pub instead: Option<&'a Bytes>,
 }
 
-/// Everything below a directory, sorted by the bytes of the names (as S3 lists keys), without daybreak's
-/// own files. Refuses what isn't a plain file or directory, as a copy would hold something else.
-pub fn walk(root: &Path) -> Result<Vec<Entry>> {
-    let mut entries = Vec::new();
+/// What is known of a file or directory.
+#[derive(Debug, Clone, Copy)]
+pub struct About {
+    /// In bytes; 0 for a directory.
+    pub size: u64,
+    /// When it was changed, in seconds and, of the last one, nanoseconds.
+    pub changed: (i64, u32),
+    /// Whether it is a directory.
+    pub directory: bool,
+}
+
+impl About {
+    /// Of a file or directory.
+    pub fn of(metadata: &fs::Metadata) -> About {
+        About {
+            size: if metadata.is_dir() { 0 } else { metadata.len() },
+            changed: (metadata.mtime(), u32::try_from(metadata.mtime_nsec()).unwrap_or(0)),
+            directory: metadata.is_dir(),
+        }
+    }
+}
+
+/// Everything below a root, sorted by the bytes of the names (as S3 lists keys).
+#[derive(Debug, Default)]
+pub struct Entries {
+    all: Named<About>,
+    /// What goes up in place of some, by their places.
+    instead: BTreeMap<usize, Bytes>,
+}
+
+impl From<Named<About>> for Entries {
+    fn from(mut all: Named<About>) -> Self {
+        all.sort();
+        Entries { all, instead: BTreeMap::new() }
+    }
+}
+
+impl Entries {
+    /// All, in order.
+    pub fn iter(&self) -> impl Iterator<Item = Entry<'_>> + Clone {
+        self.all.iter().enumerate().map(|(place, (name, about))| Entry {
+            name,
+            about: *about,
+            instead: self.instead.get(&place),
+        })
+    }
+
+    /// Those that are files.
+    pub fn files(&self) -> impl Iterator<Item = Entry<'_>> + Clone {
+        self.iter().filter(|entry| !entry.about.directory)
+    }
+
+    /// Whether there is one of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.all.find(name).is_some()
+    }
+
+    /// Has other bytes go up in place of a file's.
+    pub fn replace(&mut self, place: usize, bytes: Bytes) {
+        if let Some(about) = self.all.value_mut(place) {
+            about.size = bytes.len() as u64;
+            self.instead.insert(place, bytes);
+        }
+    }
+
+    /// How many bytes of memory the list takes.
+    pub fn bytes(&self) -> u64 {
+        self.all.bytes()
+    }
+}
+
+/// Everything below a directory, without daybreak's own files. Refuses what isn't a plain file or directory, as a copy would hold something else.
+pub fn walk(root: &Path) -> Result<Entries> {
+    let mut entries = Named::default();
     let mut left = vec![PathBuf::new()];
     while let Some(below) = left.pop() {
         let directory = root.join(&below);
@@ -70,30 +138,24 @@ pub fn walk(root: &Path) -> Result<Vec<Entry>> {
             if metadata.is_dir() {
                 left.push(path.clone());
             }
-            entries.push(Entry {
-                name: name.into(),
-                size: if metadata.is_dir() { 0 } else { metadata.len() },
-                changed: (metadata.mtime(), metadata.mtime_nsec()),
-                directory: metadata.is_dir(),
-                instead: None,
-            });
+            entries.push(name, About::of(&metadata));
         }
     }
-    entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    Ok(entries)
+    Ok(Entries::from(entries))
 }
 
 /// What tells a directory's state from another: names, sizes and times. Not the contents.
-pub fn fingerprint(entries: &[Entry]) -> String {
+pub fn fingerprint(entries: &Entries) -> String {
     let mut digest = Sha256::new();
-    for entry in entries {
+    for entry in entries.iter() {
+        let about = entry.about;
         digest.update((entry.name.len() as u64).to_le_bytes());
         digest.update(entry.name.as_bytes());
-        digest.update(entry.size.to_le_bytes());
+        digest.update(about.size.to_le_bytes());
         // A directory's time changes with daybreak's own files in it.
-        if !entry.directory {
-            digest.update(entry.changed.0.to_le_bytes());
-            digest.update(entry.changed.1.to_le_bytes());
+        if !about.directory {
+            digest.update(about.changed.0.to_le_bytes());
+            digest.update(i64::from(about.changed.1).to_le_bytes());
         }
     }
     digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
@@ -111,23 +173,24 @@ pub(super) fn changed(path: &Path) -> io::Error {
 /// directory gives the same bytes. `read` is told of bytes that were read, and can stop the work.
 pub fn tar(
     root: &Path,
-    entries: &[Entry],
+    entries: &Entries,
     output: &mut impl Write,
     read: &mut dyn FnMut(u64) -> io::Result<()>,
 ) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER];
-    for entry in entries {
-        let path = root.join(&*entry.name);
+    for entry in entries.iter() {
+        let about = entry.about;
+        let path = root.join(entry.name);
         let name =
-            if entry.directory { format!("{}/", entry.name) } else { entry.name.to_string() };
+            if about.directory { format!("{}/", entry.name) } else { entry.name.to_string() };
         let mut header = tar::Header::new_gnu();
         let metadata = fs::metadata(&path)?;
         header.set_mode(metadata.permissions().mode() & 0o7777);
         header.set_uid(metadata.uid().into());
         header.set_gid(metadata.gid().into());
-        header.set_mtime(u64::try_from(entry.changed.0).unwrap_or(0));
-        header.set_size(entry.size);
-        header.set_entry_type(match entry.directory {
+        header.set_mtime(u64::try_from(about.changed.0).unwrap_or(0));
+        header.set_size(about.size);
+        header.set_entry_type(match about.directory {
             true => tar::EntryType::Directory,
             false => tar::EntryType::Regular,
         });
@@ -141,16 +204,16 @@ pub fn tar(
         }
         header.set_cksum();
         output.write_all(header.as_bytes())?;
-        if entry.directory {
+        if about.directory {
             continue;
         }
-        if let Some(bytes) = &entry.instead {
+        if let Some(bytes) = entry.instead {
             output.write_all(bytes)?;
-            pad(entry.size, output)?;
+            pad(about.size, output)?;
             continue;
         }
         let mut file = File::open(&path)?;
-        let mut left = entry.size;
+        let mut left = about.size;
         while left > 0 {
             let wanted = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
             let count = file.read(&mut buffer[..wanted])?;
@@ -161,10 +224,10 @@ pub fn tar(
             left -= count as u64;
             read(count as u64)?;
         }
-        if file.metadata()?.len() != entry.size {
+        if file.metadata()?.len() != about.size {
             return Err(changed(&path));
         }
-        pad(entry.size, output)?;
+        pad(about.size, output)?;
     }
     // Two empty blocks end a tar.
     output.write_all(&[0; 1024])
@@ -223,7 +286,7 @@ mod tests {
             Ok(())
         })
         .unwrap();
-        assert_eq!(total, entries.iter().map(|entry| entry.size).sum::<u64>());
+        assert_eq!(total, entries.iter().map(|entry| entry.about.size).sum::<u64>());
         let mut archive = tar::Archive::new(&packed[..]);
         let seen: Vec<(String, u64)> = archive
             .entries()
@@ -239,7 +302,7 @@ mod tests {
             })
             .collect();
         let expected: Vec<(String, u64)> =
-            entries.iter().map(|entry| (entry.name.to_string(), entry.size)).collect();
+            entries.iter().map(|entry| (entry.name.to_string(), entry.about.size)).collect();
         assert_eq!(seen, expected);
         assert!(
             seen.iter().any(|(name, _)| *name == deep)

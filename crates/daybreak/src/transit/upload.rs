@@ -15,7 +15,6 @@ mod produce;
 mod scrub;
 
 use std::{
-    collections::{HashMap, HashSet},
     future::Future,
     io::Read,
     path::{Path, PathBuf},
@@ -26,8 +25,9 @@ use std::{
 use super::{
     MAX_OBJECT, MAX_OBJECTS, MAX_TOTAL,
     manifest::{self, Form, Manifest},
+    objects::Objects,
     split,
-    tree::{self, Entry},
+    tree::{self, Entries},
 };
 use crate::{
     aws::{
@@ -40,12 +40,15 @@ use crate::{
     event::Events,
     transit::inspection::{Inspection, Profile},
 };
+use bucket::Standing;
 use pass::Pass;
 
 pub use gate::{Admitted, Wish, admit};
 
-/// How many bytes of parts are held at once.
+/// How many bytes of parts are held at once, with the lists of what goes up.
 const MEMORY: u64 = 160 << 20;
+/// Memory is given out in pieces of so many bytes.
+const UNIT: u64 = 64 << 10;
 /// The largest part that is held in memory.
 const MAX_HELD: u64 = 64 << 20;
 const MIB: u64 = 1 << 20;
@@ -162,8 +165,8 @@ struct Input {
     source: Source,
     form: Form,
     name: Option<String>,
-    /// The files of a directory, without directories for those that go up one by one.
-    entries: Arc<Vec<Entry>>,
+    /// What is in a directory.
+    entries: Arc<Entries>,
     root: PathBuf,
     /// Bytes in all, if known.
     total: Option<u64>,
@@ -185,10 +188,10 @@ impl Input {
                 (Form::Files, None, root, entries)
             }
             Source::Stream { name, .. } => {
-                (Form::Stream, Some(name.clone()), PathBuf::new(), Vec::new())
+                (Form::Stream, Some(name.clone()), PathBuf::new(), Entries::default())
             }
         };
-        if form != Form::Stream && entries.iter().all(|entry| entry.directory) {
+        if form != Form::Stream && entries.files().next().is_none() {
             return Err(Error::new(Kind::Usage, "there is no file to upload").at(root.display()));
         }
         let cleaned = match form {
@@ -196,7 +199,8 @@ impl Input {
             // Archives go up byte for byte.
             Form::Files | Form::Stream => Vec::new(),
         };
-        let total = (form != Form::Stream).then(|| entries.iter().map(|entry| entry.size).sum());
+        let total =
+            (form != Form::Stream).then(|| entries.iter().map(|entry| entry.about.size).sum());
         Ok(Input { source, form, name, entries: Arc::new(entries), root, total, cleaned })
     }
 
@@ -211,7 +215,7 @@ impl Input {
                 ));
         }
         if matches!(self.form, Form::Tree | Form::Files) {
-            let files = self.entries.iter().filter(|entry| !entry.directory).count();
+            let files = self.entries.files().count();
             if files as u64 > MAX_OBJECTS {
                 return Err(Error::new(
                     Kind::Blocked,
@@ -220,12 +224,12 @@ impl Input {
                 .at(self.root.display())
                 .next(as_tar));
             }
-            if let Some(entry) = self.entries.iter().find(|entry| entry.size > MAX_OBJECT) {
+            if let Some(entry) = self.entries.iter().find(|entry| entry.about.size > MAX_OBJECT) {
                 return Err(Error::new(
                     Kind::Blocked,
                     "a file holds more than the 5 TB of an object that Aurora restores from",
                 )
-                .at(self.root.join(&*entry.name).display())
+                .at(self.root.join(entry.name).display())
                 .next(as_tar));
             }
         }
@@ -288,7 +292,8 @@ async fn send(
     };
     manifest.parts_per_object = split::parts_per_object(target.split_bytes, manifest.part_bytes);
     let before = Manifest::load(&target.manifest)?;
-    if let Some(before) = &before {
+    let begun = before.is_some();
+    if let Some(before) = before {
         if !before.is_for_the_same(&manifest) {
             return Err(Error::new(
                 Kind::State,
@@ -308,30 +313,33 @@ async fn send(
         if before.complete && before.input == manifest.input {
             events.info(format!("{} was uploaded already; asking the bucket", target.place));
             bucket::check(target, events, stop).await?;
-            let Some(lost) = bucket::lost(target, &mut before.clone(), events, stop).await? else {
-                return Ok(before.clone());
+            let lost = match bucket::ask(target, &before.objects, events, stop).await? {
+                Standing::Whole(_) => return Ok(before),
+                Standing::Lost(lost) => lost,
             };
             events.warn(format!("{lost}: what is missing is sent again"));
         }
         // What is there is known as long as it isn't complete again.
-        manifest.objects.clone_from(&before.objects);
+        manifest.objects = before.objects;
     }
     bucket::check(target, events, stop).await?;
-    let mut found = bucket::look(target, &input, before.is_some(), events, stop).await?;
+    let mut found = bucket::look(target, &input, begun, events, stop).await?;
     manifest.save(&target.manifest)?;
+    // The file has them.
+    manifest.objects = Objects::default();
     if live {
         bucket::clear(target, &mut found, events, stop).await?;
     }
     let Input { source, entries, root, total, .. } = input;
-    let held = hold_at_once(target, &manifest, events);
+    let room = Room::of(target, &manifest, &entries, events);
     let mut left = Some(source);
     // A second time if objects from before were of another state of the files.
     for again in [false, true] {
         let Some(source) = left.take() else { break };
         left = repeatable(&source);
-        let pass = Pass::new(target, &manifest, std::mem::take(&mut found), total, events, stop);
-        let outcome =
-            pass.run(produce::Work::of(source, root.clone(), entries.clone()), held).await?;
+        let there = std::mem::take(&mut found);
+        let pass = Pass::new(target, &manifest, there, total, room, events, stop);
+        let outcome = pass.run(produce::Work::of(source, root.clone(), entries.clone())).await?;
         if outcome.stale.is_empty() {
             manifest.objects = outcome.objects;
             break;
@@ -351,16 +359,14 @@ async fn send(
                 .await?;
         }
         found = bucket::Found::default();
-        found.present = outcome
-            .objects
-            .iter()
-            .map(|object| (object.key.clone(), object.size))
-            .collect::<HashMap<_, _>>();
+        outcome.objects.sizes().for_each(|(key, size)| found.present.push(key, size));
     }
-    manifest.objects.sort_by(|a, b| a.key.cmp(&b.key));
+    // What S3 tells takes their place.
+    drop((entries, found));
     #[cfg(feature = "failpoints")]
     crate::engine::failpoint::reached("upload-sent");
-    bucket::verify(target, &mut manifest, events, stop).await?;
+    let answers = bucket::verify(target, &manifest.objects, events, stop).await?;
+    manifest.objects.told(answers);
     manifest.complete = true;
     manifest.save(&target.manifest)?;
     #[cfg(feature = "failpoints")]
@@ -397,7 +403,10 @@ pub async fn lost(
 ) -> Result<Option<String>> {
     let asked = async {
         bucket::check(target, events, stop).await?;
-        bucket::lost(target, &mut manifest.clone(), events, stop).await
+        match bucket::ask(target, &manifest.objects, events, stop).await? {
+            Standing::Whole(_) => Ok(None),
+            Standing::Lost(lost) => Ok(Some(lost)),
+        }
     };
     asked.await.map_err(|error| target.explained(error))
 }
@@ -409,8 +418,8 @@ pub async fn verify(
     events: &Events,
     stop: &StopSignal,
 ) -> Result<()> {
-    let asked = bucket::verify(target, &mut manifest.clone(), events, stop).await;
-    asked.map_err(|error| target.explained(error))
+    let asked = bucket::verify(target, &manifest.objects, events, stop).await;
+    asked.map(drop).map_err(|error| target.explained(error))
 }
 
 /// What stands in the way of a stream that was looked at while it went up, as [`admit`] does of what can be
@@ -453,15 +462,15 @@ async fn take_back(
             .at(target.manifest.display()));
     }
     let prefix = target.prefix();
-    let mut ours: HashSet<String> =
-        manifest.objects.iter().map(|object| object.key.clone()).collect();
     // A complete one knows them all: what was uploaded may be gone.
-    if let (None, Some(directory), false) = (&manifest.name, directory, manifest.complete) {
-        ours.extend(tree::walk(directory)?.iter().map(|entry| format!("{prefix}{}", entry.name)));
-    }
+    let entries = match (&manifest.name, directory, manifest.complete) {
+        (None, Some(directory), false) => tree::walk(directory)?,
+        _ => Entries::default(),
+    };
     let is_ours = |key: &str| {
         let name = key.strip_prefix(&prefix).unwrap_or(key);
-        ours.contains(key)
+        manifest.objects.find(key).is_some()
+            || key.starts_with(&prefix) && entries.has(name)
             || manifest.name.as_ref().is_some_and(|stream| split::number(stream, name).is_some())
     };
     let (store, bucket) = (&target.store, &target.place.bucket);
@@ -500,45 +509,71 @@ fn repeatable(source: &Source) -> Option<Source> {
     }
 }
 
-/// How many parts are held at once: as many as travel, one more that is being filled, and no more than
-/// there is memory for.
-fn hold_at_once(target: &Target, manifest: &Manifest, events: &Events) -> usize {
-    let part = manifest.part_bytes.clamp(MIB, MAX_HELD);
-    let fit = usize::try_from(MEMORY / part).unwrap_or(1).max(2);
-    if target.uploads + 1 > fit {
-        events.detail(format!(
-            "{} parts of {} MiB travel at once, not {}: memory is bounded",
-            fit - 1,
-            part / MIB,
-            target.uploads
-        ));
+/// How much memory there is for what travels, in units.
+#[derive(Debug, Clone, Copy)]
+struct Room {
+    /// In all.
+    units: u32,
+    /// What the smallest piece takes, so that no more travel at once than asked for.
+    least: u32,
+    /// What a part takes.
+    part: u32,
+}
+
+impl Room {
+    /// For as many parts as travel and one more that is being filled, but not for more than there is memory
+    /// beside the lists of what goes up.
+    fn of(target: &Target, manifest: &Manifest, entries: &Entries, events: &Events) -> Room {
+        // Of each file that goes up as an object there are the entry, the object, and what S3 has of it.
+        let lists = match manifest.form {
+            Form::Tree | Form::Files => 3 * entries.bytes(),
+            Form::TarGz | Form::Stream => entries.bytes(),
+        };
+        let part = manifest.part_bytes.clamp(MIB, MAX_HELD);
+        let fit = (MEMORY.saturating_sub(lists) / part).max(2);
+        let wanted = target.uploads as u64 + 1;
+        if wanted > fit {
+            events.detail(format!(
+                "{} parts of {} MiB travel at once, not {}: memory is bounded",
+                fit - 1,
+                part / MIB,
+                target.uploads
+            ));
+        }
+        let units = |bytes: u64| u32::try_from(bytes / UNIT).unwrap_or(u32::MAX).max(1);
+        let all = units(fit.min(wanted) * part);
+        Room { units: all, least: units(fit.min(wanted) * part / wanted), part: units(part) }
     }
-    (target.uploads + 1).min(fit)
+
+    /// What a piece of so many bytes takes.
+    fn for_bytes(self, bytes: u64) -> u32 {
+        let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
+        units.clamp(self.least.min(self.part), self.part)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transit::{named::Named, tree::About};
 
     fn input(form: Form, sizes: impl Iterator<Item = u64>) -> Input {
-        let entry = |(number, size)| Entry {
-            name: format!("t{number}.ibd").into(),
-            size,
-            changed: (0, 0),
-            directory: false,
-            instead: None,
-        };
-        let mut entries: Vec<Entry> = (0..).zip(sizes).map(entry).collect::<Vec<_>>();
-        let total = entries.iter().map(|entry| entry.size).sum();
+        let mut entries = Named::default();
+        let mut total = 0;
+        for (number, size) in sizes.enumerate() {
+            total += size;
+            let about = About { size, changed: (0, 0), directory: false };
+            entries.push(&format!("t{number}.ibd"), about);
+        }
         // Directories are no objects.
-        entries.push(Entry { directory: true, ..entries[0].clone() });
+        entries.push("shop", About { size: 0, changed: (0, 0), directory: true });
         let total = (form != Form::Stream).then_some(total);
         let directory = PathBuf::from("/staging/full");
         Input {
             source: Source::Tree { directory: directory.clone() },
             form,
             name: None,
-            entries: Arc::new(entries),
+            entries: Arc::new(Entries::from(entries)),
             root: directory,
             total,
             cleaned: Vec::new(),

@@ -13,9 +13,10 @@ use daybreak::{
     error::{Error, Exit, Kind, Result},
     report::figures::{bytes, count, things},
     transit::{
-        archive::{Blob, blobs_of_path},
+        archive::{Blob, Blobs, blobs_of_path},
         inspect::{Listed, Survey},
         inspection::{BackupKind, Form, Inspection, Outcome, Profile},
+        named::Named,
     },
 };
 use serde::Serialize;
@@ -81,7 +82,7 @@ pub async fn inspect(session: &Session<'_>, options: InspectBackup) -> Result<Ex
 }
 
 /// The blobs of a path or of a place in S3.
-async fn blobs_of_place(options: &InspectBackup) -> Result<Vec<Blob>> {
+async fn blobs_of_place(options: &InspectBackup) -> Result<Blobs> {
     if !options.place.starts_with("s3://") {
         return blobs_of_path(Path::new(&options.place));
     }
@@ -98,35 +99,38 @@ async fn blobs_of_place(options: &InspectBackup) -> Result<Vec<Blob>> {
     })
 }
 
-async fn blobs_of_bucket(store: Arc<dyn ObjectStore>, place: &S3Place) -> Result<Vec<Blob>> {
+async fn blobs_of_bucket(store: Arc<dyn ObjectStore>, place: &S3Place) -> Result<Blobs> {
     let prefix = match place.prefix.as_str() {
         "" => String::new(),
         prefix => format!("{prefix}/"),
     };
-    let (mut blobs, mut page) = (Vec::new(), None);
+    let (mut list, mut page) = (Named::default(), None);
     loop {
         let listed = store.list(&place.bucket, &prefix, page).await?;
         for object in listed.objects {
-            let (store, bucket) = (store.clone(), place.bucket.clone());
-            let (runtime, key, size) = (Handle::current(), object.key.clone(), object.size);
-            blobs.push(Blob {
-                name: object.key[prefix.len()..].to_string(),
-                size,
-                open: Arc::new(move || {
-                    let (store, runtime) = (store.clone(), runtime.clone());
-                    Ok(Box::new(ObjectReader::new(store, runtime, &bucket, &key, size)))
-                }),
-            });
+            list.push(&object.key[prefix.len()..], object.size);
         }
         page = listed.next;
         if page.is_none() {
             break;
         }
     }
-    match blobs.is_empty() {
-        true => Err(Error::new(Kind::Backup, "nothing lies below this prefix").at(place)),
-        false => Ok(blobs),
+    if list.is_empty() {
+        return Err(Error::new(Kind::Backup, "nothing lies below this prefix").at(place));
     }
+    let (bucket, runtime) = (place.bucket.clone(), Handle::current());
+    Ok(Blobs::new(list, move |name, size| {
+        let (store, bucket, runtime) = (store.clone(), bucket.clone(), runtime.clone());
+        let key = format!("{prefix}{name}");
+        Blob {
+            name: name.to_string(),
+            size,
+            open: Arc::new(move || {
+                let (store, runtime) = (store.clone(), runtime.clone());
+                Ok(Box::new(ObjectReader::new(store, runtime, &bucket, &key, size)))
+            }),
+        }
+    }))
 }
 
 fn kind(kind: BackupKind) -> &'static str {
@@ -229,7 +233,7 @@ fn print(session: &Session<'_>, place: &str, found: &Inspection) {
 }
 
 /// Findings with their remedies.
-pub(crate) fn findings(session: &Session<'_>, all: &[Finding]) {
+pub(crate) fn findings<'a>(session: &Session<'_>, all: impl IntoIterator<Item = &'a Finding>) {
     let line = |text: &str| session.ui.line(text);
     for finding in all {
         let word = match finding.severity {

@@ -21,7 +21,7 @@ use std::{
 use crate::error::Error;
 
 pub use name::checked;
-pub use tree::{Blob, blobs_of_path};
+pub use tree::{Blob, Blobs, blobs_of_path};
 
 /// How much is read at once.
 pub const PIECE: usize = 256 * 1024;

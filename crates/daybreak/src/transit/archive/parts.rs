@@ -56,6 +56,11 @@ pub fn is_archive(name: &str) -> bool {
     take_apart(name).is_some()
 }
 
+/// The name of the archive of which a file is a numbered part; none: by its name it isn't one.
+pub fn whole_of(name: &str) -> Option<&str> {
+    take_apart(name).filter(|name| name.number.is_some()).map(|name| name.stem)
+}
+
 /// Puts files that are named as archives together.
 pub fn group(blobs: Vec<Blob>) -> Vec<Archive> {
     let mut groups: BTreeMap<(String, bool), (&'static str, Vec<Part>)> = BTreeMap::new();

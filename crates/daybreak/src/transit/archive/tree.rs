@@ -8,7 +8,10 @@ use std::{
 };
 
 use super::parts;
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    transit::named::Named,
+};
 
 /// Opens a blob's bytes from the beginning.
 pub type Open = Arc<dyn Fn() -> io::Result<Box<dyn Read + Send>> + Send + Sync>;
@@ -57,19 +60,99 @@ impl Blob {
     }
 }
 
+/// Blobs that lie at one place. They may be a million: each is made when it is its turn.
+#[derive(Clone)]
+pub struct Blobs {
+    /// Names and sizes.
+    list: Arc<Named<u64>>,
+    make: Make,
+}
+
+/// Makes a blob by its name and size.
+type Make = Arc<dyn Fn(&str, u64) -> Blob + Send + Sync>;
+
+impl fmt::Debug for Blobs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.list.fmt(f)
+    }
+}
+
+impl Blobs {
+    /// Of names with sizes, each made so.
+    pub fn new(
+        list: Named<u64>,
+        make: impl Fn(&str, u64) -> Blob + Send + Sync + 'static,
+    ) -> Blobs {
+        Blobs { list: Arc::new(list), make: Arc::new(make) }
+    }
+
+    /// All, in order.
+    pub fn iter(&self) -> EachBlob {
+        self.clone().into_iter()
+    }
+
+    /// Files below a directory.
+    fn of_files(list: Named<u64>, root: PathBuf) -> Blobs {
+        Blobs::new(list, move |name, size| Blob::of_file(name, size, root.join(name)))
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+}
+
+impl IntoIterator for &Blobs {
+    type Item = Blob;
+    type IntoIter = EachBlob;
+
+    fn into_iter(self) -> EachBlob {
+        self.iter()
+    }
+}
+
+impl IntoIterator for Blobs {
+    type Item = Blob;
+    type IntoIter = EachBlob;
+
+    fn into_iter(self) -> EachBlob {
+        EachBlob { blobs: self, next: 0 }
+    }
+}
+
+/// Blobs, one after the other, in order.
+#[derive(Debug, Clone)]
+pub struct EachBlob {
+    blobs: Blobs,
+    next: usize,
+}
+
+impl Iterator for EachBlob {
+    type Item = Blob;
+
+    fn next(&mut self) -> Option<Blob> {
+        if self.next >= self.blobs.list.len() {
+            return None;
+        }
+        let (name, size) = self.blobs.list.at(self.next);
+        self.next += 1;
+        Some((self.blobs.make)(name, *size))
+    }
+}
+
 /// The blobs at a path: all files of a directory but daybreak's own, or a file with the other parts of its
 /// archive. Anything in a directory that is neither file nor directory is refused.
-pub fn blobs_of_path(path: &Path) -> Result<Vec<Blob>> {
+pub fn blobs_of_path(path: &Path) -> Result<Blobs> {
     let unread = |path: &Path, error: io::Error| {
         Error::new(Kind::Io, "the backup can't be read").because(error).at(path.display())
     };
     let real = fs::canonicalize(path).map_err(|error| unread(path, error))?;
     let about = fs::metadata(&real).map_err(|error| unread(path, error))?;
-    let mut blobs = Vec::new();
+    let mut list = Named::default();
     if about.is_dir() {
-        walk(&real, &mut String::new(), 0, &mut blobs)?;
-        blobs.sort_by(|a, b| a.name.cmp(&b.name));
-        return Ok(blobs);
+        walk(&real, &mut String::new(), 0, &mut list)?;
+        list.sort();
+        return Ok(Blobs::of_files(list, real));
     }
     if !about.is_file() {
         return Err(not_a_file(&real));
@@ -81,31 +164,26 @@ pub fn blobs_of_path(path: &Path) -> Result<Vec<Blob>> {
             .ok_or_else(|| Error::new(Kind::Backup, "a file's name isn't UTF-8").at(path.display()))
     };
     let given = name(&real)?;
-    blobs.push(Blob::of_file(given.clone(), about.len(), real.clone()));
-    let own = parts::group(blobs.clone());
-    let Some(own) = own.first().filter(|archive| archive.numbered) else { return Ok(blobs) };
+    list.push(&given, about.len());
     // Its parts lie beside it.
     let parent = real.parent().unwrap_or(Path::new("/"));
-    for entry in fs::read_dir(parent).map_err(|error| unread(parent, error))? {
-        let entry = entry.map_err(|error| unread(parent, error))?;
-        let Some(other) = entry.file_name().to_str().map(str::to_string) else { continue };
-        let about = entry.metadata().map_err(|error| unread(&entry.path(), error))?;
-        if other == given || !about.is_file() {
-            continue;
-        }
-        let blob = Blob::of_file(other, about.len(), entry.path());
-        let its = parts::group(vec![blob.clone()]);
-        if its.first().is_some_and(|its| its.numbered && its.name == own.name) {
-            blobs.push(blob);
+    if let Some(own) = parts::whole_of(&given) {
+        for entry in fs::read_dir(parent).map_err(|error| unread(parent, error))? {
+            let entry = entry.map_err(|error| unread(parent, error))?;
+            let Some(other) = entry.file_name().to_str().map(str::to_string) else { continue };
+            let about = entry.metadata().map_err(|error| unread(&entry.path(), error))?;
+            if other != given && about.is_file() && parts::whole_of(&other) == Some(own) {
+                list.push(&other, about.len());
+            }
         }
     }
-    Ok(blobs)
+    Ok(Blobs::of_files(list, parent.to_path_buf()))
 }
 
 /// Directories within directories of a backup: a database, below a link, below the tree. More is no backup.
 const DEEPEST: usize = 32;
 
-fn walk(directory: &Path, prefix: &mut String, depth: usize, blobs: &mut Vec<Blob>) -> Result<()> {
+fn walk(directory: &Path, prefix: &mut String, depth: usize, list: &mut Named<u64>) -> Result<()> {
     let unread = |path: &Path, error: io::Error| {
         Error::new(Kind::Io, "the backup can't be read").because(error).at(path.display())
     };
@@ -131,11 +209,11 @@ fn walk(directory: &Path, prefix: &mut String, depth: usize, blobs: &mut Vec<Blo
         prefix.push_str(&name);
         if about.is_dir() {
             prefix.push('/');
-            walk(&path, prefix, depth + 1, blobs)?;
+            walk(&path, prefix, depth + 1, list)?;
         } else if about.is_file() {
             super::checked(prefix.as_bytes())
                 .map_err(|fault| Error::new(Kind::Backup, fault.what()).at(path.display()))?;
-            blobs.push(Blob::of_file(prefix.clone(), about.len(), path));
+            list.push(prefix, about.len());
         } else {
             return Err(not_a_file(&path));
         }

@@ -36,6 +36,29 @@ pub struct Seen {
     pub other_pages: bool,
 }
 
+/// What was seen of a delta with each of the page sizes that it may have: its `.meta`, which tells, may come
+/// later.
+#[derive(Debug)]
+pub struct BySize(Vec<(u32, Seen)>);
+
+impl BySize {
+    /// Of what looked at it.
+    pub fn of(deltas: Vec<(u32, Delta)>) -> BySize {
+        BySize(deltas.into_iter().map(|(size, delta)| (size, delta.finish())).collect())
+    }
+
+    /// With pages of so many bytes.
+    pub fn get(&self, page_size: u32) -> Option<&Seen> {
+        self.0.iter().find(|(size, _)| *size == page_size).map(|(_, seen)| seen)
+    }
+
+    /// Forgets the others.
+    pub fn keep(&mut self, page_size: u32) {
+        self.0.retain(|(size, _)| *size == page_size);
+        self.0.shrink_to_fit();
+    }
+}
+
 impl Delta {
     /// For pages of so many bytes in the file; `system`: of the system tablespace.
     pub fn new(page_size: u32, system: bool) -> Delta {

@@ -1,9 +1,10 @@
 //! What the names of a backup's files tell: whether the server or the tool writes such files, and which
 //! belong together.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use super::probe::{Content, Seen, unpacked_name};
+use super::{
+    links::Files,
+    probe::{Content, unpacked_name},
+};
 use crate::mysql;
 
 /// Endings of files in a database's directory.
@@ -72,49 +73,48 @@ pub fn is_known(name: &str) -> bool {
     }
 }
 
+/// Files that come in pairs.
+const PAIRS: &[(&str, &str)] = &[("MYD", "MYI"), ("CSV", "CSM"), ("MAD", "MAI"), ("delta", "meta")];
+
+/// Endings of files that a table with a `.frm` has.
+const OF_A_FRM: &[&str] = &["MYD", "MYI", "CSV", "CSM", "MAD", "MAI", "ARZ", "MRG", "par"];
+
 /// What is missing among files that belong together, in words.
-pub fn missing(files: &BTreeMap<&str, &Seen>, has_frm: bool) -> Vec<String> {
-    // Base names by ending: `db/t` of `db/t.MYD`.
-    let mut by_ending: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for name in files.keys() {
-        if let Some((base, ending)) = unpacked_name(name).0.rsplit_once('.') {
-            by_ending.entry(ending).or_default().insert(base);
-        }
-    }
-    let none = BTreeSet::new();
-    let of = |ending: &str| by_ending.get(ending).unwrap_or(&none);
-    let mut missing = BTreeSet::new();
-    for (one, other) in [("MYD", "MYI"), ("CSV", "CSM"), ("MAD", "MAI"), ("delta", "meta")] {
-        for (has, wants) in [(one, other), (other, one)] {
-            for base in of(has).difference(of(wants)) {
-                missing.insert(format!("{base}.{wants} (there is {base}.{has})"));
+pub fn missing(files: &Files<'_>, has_frm: bool) -> Vec<String> {
+    let mut missing = Vec::new();
+    // The last database that was looked at: its files are neighbours.
+    let mut last: Option<(&str, bool)> = None;
+    for (name, seen) in files.iter() {
+        let Some((base, ending)) = unpacked_name(name).0.rsplit_once('.') else { continue };
+        for (one, other) in PAIRS {
+            let wanted = if ending == *one { other } else { one };
+            if [one, other].contains(&&ending) && !files.has(&format!("{base}.{wanted}")) {
+                missing.push(format!("{base}.{wanted} (there is {base}.{ending})"));
             }
         }
-    }
-    for base in of("TRN").iter().chain(of("par")).chain(of("cfg")) {
-        // A trigger's own name needn't be its table's.
-        let database = base.split('/').next().unwrap_or_default();
-        let any = of("TRG").iter().chain(of("frm")).chain(of("ibd"));
-        if !any.into_iter().any(|other| other.split('/').next() == Some(database)) {
-            missing.insert(format!("the table of {base}"));
-        }
-    }
-    if has_frm {
-        for ending in ["MYD", "MYI", "CSV", "CSM", "MAD", "MAI", "ARZ", "MRG", "par"] {
-            for base in of(ending) {
-                let table = base.split("#P#").next().unwrap_or(base);
-                let table = table.split("#p#").next().unwrap_or(table);
-                if !of("frm").contains(table) {
-                    missing.insert(format!("{table}.frm (there is {base}.{ending})"));
-                }
-            }
-        }
-        for (name, seen) in files {
-            let (Content::Frm(engine), Some(base)) =
-                (&seen.content, unpacked_name(name).0.strip_suffix(".frm"))
-            else {
-                continue;
+        if ["TRN", "par", "cfg"].contains(&ending) {
+            // A trigger's own name needn't be its table's.
+            let database = base.split('/').next().unwrap_or_default();
+            let any = match last {
+                Some((same, any)) if same == database => any,
+                _ => has_tables(files, database),
             };
+            last = Some((database, any));
+            if !any {
+                missing.push(format!("the table of {base}"));
+            }
+        }
+        if !has_frm {
+            continue;
+        }
+        if OF_A_FRM.contains(&ending) {
+            let table = base.split("#P#").next().unwrap_or(base);
+            let table = table.split("#p#").next().unwrap_or(table);
+            if !files.has(&format!("{table}.frm")) {
+                missing.push(format!("{table}.frm (there is {base}.{ending})"));
+            }
+        }
+        if let (Content::Frm(engine), "frm") = (&seen.content, ending) {
             let wanted: &[&str] = match engine {
                 9 => &["MYD", "MYI"],
                 16 => &["ARZ"],
@@ -122,22 +122,37 @@ pub fn missing(files: &BTreeMap<&str, &Seen>, has_frm: bool) -> Vec<String> {
                 _ => &[],
             };
             // Of a partitioned table the partitions' files have names of their own.
-            if wanted.is_empty() || of("par").contains(base) {
-                continue;
-            }
-            let parted = |set: &BTreeSet<&str>| set.iter().any(|other| partition_of(other, base));
-            for ending in wanted {
-                if !of(ending).contains(base) && !parted(of(ending)) {
-                    missing.insert(format!("{base}.{ending} (there is {base}.frm)"));
+            let parted = !wanted.is_empty() && files.has(&format!("{base}.par"));
+            for ending in wanted.iter().filter(|_| !parted) {
+                let is_there = files.has(&format!("{base}.{ending}"))
+                    || ["#P#", "#p#"].iter().any(|mark| has_partition(files, base, mark, ending));
+                if !is_there {
+                    missing.push(format!("{base}.{ending} (there is {base}.frm)"));
                 }
             }
         }
     }
-    missing.into_iter().collect()
+    missing.sort_unstable();
+    missing.dedup();
+    missing
 }
 
-fn partition_of(file: &str, table: &str) -> bool {
-    file.strip_prefix(table).is_some_and(|rest| rest.starts_with("#P#") || rest.starts_with("#p#"))
+/// A file's ending, however it is packed.
+fn ending(name: &str) -> &str {
+    unpacked_name(name).0.rsplit_once('.').map_or("", |(_, ending)| ending)
+}
+
+/// Whether files of tables are in a database.
+fn has_tables(files: &Files<'_>, database: &str) -> bool {
+    const OF_TABLES: [&str; 3] = ["TRG", "frm", "ibd"];
+    let mut its = files.beginning(&format!("{database}/"));
+    its.any(|(name, _)| OF_TABLES.contains(&ending(name)))
+        || OF_TABLES.iter().any(|ending| files.has(&format!("{database}.{ending}")))
+}
+
+/// Whether a partition of a table has a file with this ending.
+fn has_partition(files: &Files<'_>, table: &str, mark: &str, wanted: &str) -> bool {
+    files.beginning(&format!("{table}{mark}")).any(|(name, _)| ending(name) == wanted)
 }
 
 /// An engine's name, by the number in a `.frm`. Source: MySQL's and MariaDB's `legacy_db_type`.

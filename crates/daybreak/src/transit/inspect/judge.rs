@@ -223,10 +223,9 @@ fn product(backup: &Backup<'_>) -> Option<Product> {
     if version.contains("MariaDB") || tool.starts_with("maria") {
         return Some(Product::Mariadb);
     }
-    let compression =
-        ["mysql/compression_dictionary", "mysql/compression_dictionary_cols"].iter().any(|table| {
-            backup.files.range(*table..).next().is_some_and(|(name, _)| name.starts_with(table))
-        });
+    let compression = ["mysql/compression_dictionary", "mysql/compression_dictionary_cols"]
+        .iter()
+        .any(|table| backup.files.beginning(table).next().is_some());
     Some(if compression { Product::Percona } else { server::product(version) })
 }
 
@@ -314,7 +313,7 @@ fn coordinates(backup: &Backup<'_>, last: bool, found: &mut Findings) -> Option<
     let prepared = matches!(checkpoints.kind, BackupKind::LogApplied | BackupKind::Prepared);
     let merged = prepared && said.is_some_and(|said| said != checkpoints.to_lsn);
     let in_pages =
-        backup.system().and_then(|space| space.binlog.clone()).map(|(file, position)| {
+        backup.system().and_then(|system| system.binlog.clone()).map(|(file, position)| {
             Coordinates {
                 file: Some(crate::mysql::FilePosition { file, position }),
                 gtids: crate::mysql::GtidSet::default(),

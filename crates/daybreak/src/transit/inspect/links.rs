@@ -1,14 +1,20 @@
 //! Finds the backups in what was read: each has its files, and what the tool wrote about it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 use super::{
     Source,
     metadata::{self, Checkpoints, Info, Position},
-    pages::Space,
+    pages::{Space, Special},
     probe::{Content, Packed, Seen, unpacked_name},
 };
-use crate::{mysql::Coordinates, transit::inspection::Form};
+use crate::{
+    mysql::Coordinates,
+    transit::{inspection::Form, named::Named},
+};
 
 /// A backup: full or incremental.
 #[derive(Debug)]
@@ -17,7 +23,7 @@ pub struct Backup<'a> {
     pub name: String,
     pub form: Form,
     /// Its files by their names within it.
-    pub files: BTreeMap<&'a str, &'a Seen>,
+    pub files: Files<'a>,
     pub checkpoints: Option<Checkpoints>,
     pub info: Option<Info>,
     pub settings: BTreeMap<String, String>,
@@ -29,6 +35,62 @@ pub struct Backup<'a> {
     pub flaws: Vec<String>,
     /// Files that it must have and hasn't.
     pub absent: Vec<&'static str>,
+}
+
+/// The files of a backup, sorted by their names within it.
+#[derive(Debug)]
+pub struct Files<'a> {
+    /// Those of the whole source.
+    all: &'a Named<Seen>,
+    /// What stands before their names there.
+    root: String,
+    /// Where they are there, in order: between them lie backups of their own.
+    places: Vec<Range<usize>>,
+}
+
+impl<'a> Files<'a> {
+    /// All, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a Seen)> + use<'a, '_> {
+        self.places.iter().cloned().flatten().map(|place| {
+            let (name, seen) = self.all.at(place);
+            (&name[self.root.len()..], seen)
+        })
+    }
+
+    /// Their names.
+    pub fn names(&self) -> impl Iterator<Item = &'a str> + use<'a, '_> {
+        self.iter().map(|(name, _)| name)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.places.iter().map(Range::len).sum()
+    }
+
+    /// A file by its name.
+    pub fn get(&self, name: &str) -> Option<&'a Seen> {
+        let place = self.all.find(&format!("{}{name}", self.root))?;
+        let ours = self.places.iter().any(|places| places.contains(&place));
+        ours.then(|| self.all.at(place).1)
+    }
+
+    /// Those whose names begin so.
+    pub fn beginning(&self, with: &str) -> impl Iterator<Item = (&'a str, &'a Seen)> + use<'a, '_> {
+        let found = self.all.beginning(&format!("{}{with}", self.root));
+        let ours = self
+            .places
+            .iter()
+            .map(move |places| places.start.max(found.start)..places.end.min(found.end));
+        ours.flatten().map(|place| {
+            let (name, seen) = self.all.at(place);
+            (&name[self.root.len()..], seen)
+        })
+    }
+
+    /// Whether a file is there, however it is packed.
+    pub fn has(&self, wanted: &str) -> bool {
+        self.beginning(wanted).any(|(name, _)| unpacked_name(name).0 == wanted)
+    }
 }
 
 /// Whether a file at a backup's root shows that a backup is there.
@@ -43,41 +105,62 @@ fn is_marker(file: &str) -> bool {
 
 /// All backups of a source, and the files that belong to none.
 pub fn gather(source: &Source) -> (Vec<Backup<'_>>, Vec<&str>) {
+    let all = source.probe.files();
     let mut roots: BTreeSet<&str> = BTreeSet::new();
-    for name in source.probe.files.keys() {
+    for (name, _) in all.iter() {
         let (root, file) = name.rsplit_once('/').unwrap_or(("", name));
         if is_marker(file) {
             roots.insert(root);
         }
     }
-    let mut files: BTreeMap<&str, BTreeMap<&str, &Seen>> = BTreeMap::new();
+    let mut places: BTreeMap<&str, Vec<Range<usize>>> = BTreeMap::new();
     let mut strays = Vec::new();
-    for (name, seen) in &source.probe.files {
-        // The innermost root above the file.
-        let mut above = name.rsplit_once('/').map_or("", |(above, _)| above);
-        let root = loop {
-            if roots.contains(above) {
-                break Some(above);
-            }
-            match above.rsplit_once('/') {
-                Some((higher, _)) => above = higher,
-                None if above.is_empty() => break None,
-                None => above = "",
-            }
+    // Neighbours lie in the same directory, and so below the same root.
+    let mut last: Option<(&str, Option<&str>)> = None;
+    for (place, (name, _)) in all.iter().enumerate() {
+        let directory = name.rsplit_once('/').map_or("", |(above, _)| above);
+        let root = match last {
+            Some((same, root)) if same == directory => root,
+            _ => innermost(&roots, directory),
         };
-        match root {
-            Some("") => _ = files.entry("").or_default().insert(name, seen),
-            Some(root) => _ = files.entry(root).or_default().insert(&name[root.len() + 1..], seen),
-            None => strays.push(name.as_str()),
+        last = Some((directory, root));
+        let Some(root) = root else {
+            strays.push(name);
+            continue;
+        };
+        let ranges = places.entry(root).or_default();
+        match ranges.last_mut() {
+            Some(range) if range.end == place => range.end = place + 1,
+            _ => ranges.push(place..place + 1),
         }
     }
-    let backups =
-        files.into_iter().map(|(root, files)| Backup::read(source, root, files)).collect();
+    let backups = places
+        .into_iter()
+        .map(|(root, places)| {
+            let before = if root.is_empty() { String::new() } else { format!("{root}/") };
+            Backup::read(source, root, Files { all, root: before, places })
+        })
+        .collect();
     (backups, strays)
 }
 
+/// The innermost root above a directory, or itself.
+fn innermost<'a>(roots: &BTreeSet<&'a str>, directory: &str) -> Option<&'a str> {
+    let mut above = directory;
+    loop {
+        if let Some(root) = roots.get(above) {
+            return Some(root);
+        }
+        match above.rsplit_once('/') {
+            Some((higher, _)) => above = higher,
+            None if above.is_empty() => return None,
+            None => above = "",
+        }
+    }
+}
+
 impl<'a> Backup<'a> {
-    fn read(source: &Source, root: &str, files: BTreeMap<&'a str, &'a Seen>) -> Backup<'a> {
+    fn read(source: &Source, root: &str, files: Files<'a>) -> Backup<'a> {
         let name = match (&source.names, root) {
             (None, "") => ".".to_string(),
             (None, root) => root.to_string(),
@@ -130,13 +213,11 @@ impl<'a> Backup<'a> {
 
     fn need(&mut self, names: &[&'static str]) {
         // One that the tool packed in a way that isn't read here is there all the same.
-        let packed = self.files.keys().any(|name| {
+        let packed = self.files.names().any(|name| {
             let (inner, packed) = unpacked_name(name);
             matches!(packed, Packed::Other | Packed::Encrypted) && names.contains(&inner)
         });
-        let flawed = names.iter().any(|name| {
-            self.files.contains_key(name) || self.files.contains_key(format!("{name}.qp").as_str())
-        });
+        let flawed = names.iter().any(|name| self.file(name).is_some());
         if !packed && !flawed {
             self.absent.push(names[0]);
         }
@@ -144,52 +225,39 @@ impl<'a> Backup<'a> {
 
     /// A file by its name, packed or not.
     pub fn file(&self, name: &str) -> Option<&'a Seen> {
-        let packed = || self.files.get(format!("{name}.qp").as_str());
-        self.files.get(name).or_else(packed).copied()
-    }
-
-    /// Whether a file is there, however it is packed.
-    pub fn has_file(&self, wanted: &str) -> bool {
-        self.files.keys().any(|name| unpacked_name(name).0 == wanted)
+        self.files.get(name).or_else(|| self.files.get(&format!("{name}.qp")))
     }
 
     /// A small file's text, under any of its names, packed or not.
     fn text(&self, names: &[&str]) -> Option<String> {
-        names.iter().find_map(|name| {
-            let packed = format!("{name}.qp");
-            let seen = self.files.get(name).or_else(|| self.files.get(packed.as_str()))?;
-            match &seen.content {
-                Content::Text(text) => Some(text.clone()),
-                _ => None,
-            }
-        })
-    }
-
-    /// Its tablespaces, by name without the tool's ending.
-    pub fn spaces(&self) -> impl Iterator<Item = (&'a str, &'a Seen, &'a Space)> {
-        self.files.iter().filter_map(|(name, seen)| match &seen.content {
-            Content::Space(space) => Some((unpacked_name(name).0, *seen, space.as_ref())),
+        names.iter().find_map(|name| match &self.file(name)?.content {
+            Content::Text(text) => Some(text.to_string()),
             _ => None,
         })
     }
 
-    /// Its system tablespace.
-    pub fn system(&self) -> Option<&'a Space> {
-        self.spaces().find(|(name, ..)| *name == "ibdata1").map(|(_, _, space)| space)
+    /// Its tablespaces, by name without the tool's ending.
+    pub fn spaces(&self) -> impl Iterator<Item = (&'a str, &'a Space)> + use<'a, '_> {
+        self.files.iter().filter_map(|(name, seen)| match &seen.content {
+            Content::Space(space) => Some((unpacked_name(name).0, space)),
+            _ => None,
+        })
+    }
+
+    /// What its system tablespace tells beside other tablespaces.
+    pub fn system(&self) -> Option<&'a Special> {
+        let mut named = self.files.beginning("ibdata1");
+        named.find(|(name, _)| unpacked_name(name).0 == "ibdata1")?.1.special()
     }
 
     /// Whether a directory is in it.
     pub fn has_database(&self, database: &str) -> bool {
-        let begins = format!("{database}/");
-        self.files
-            .range(begins.as_str()..)
-            .next()
-            .is_some_and(|(name, _)| name.starts_with(&begins))
+        self.files.beginning(&format!("{database}/")).next().is_some()
     }
 
     /// How many bytes its files hold, unpacked.
     pub fn bytes(&self) -> u64 {
-        self.files.values().map(|seen| seen.unpacked.unwrap_or(seen.size)).sum()
+        self.files.iter().map(|(_, seen)| seen.plain_size()).sum()
     }
 
     /// The server's version as numbers.

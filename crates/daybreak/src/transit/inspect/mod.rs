@@ -35,8 +35,13 @@ use probe::Probe;
 
 pub use metadata::{Checkpoints, Info, Position};
 
+/// Blobs that can be gone through more than once.
+pub trait Reread: IntoIterator<Item = Blob, IntoIter: Clone> {}
+
+impl<T: IntoIterator<Item = Blob, IntoIter: Clone>> Reread for T {}
+
 /// Inspects a backup. Blocks while it reads all of it.
-pub fn inspect(blobs: Vec<Blob>, profile: Profile) -> Result<Inspection> {
+pub fn inspect(blobs: impl Reread, profile: Profile) -> Result<Inspection> {
     Ok(Survey::read(blobs, &Events::nowhere())?.judge(profile))
 }
 
@@ -76,15 +81,15 @@ pub struct Listed {
 
 impl Survey {
     /// Reads a backup. Damage isn't an error but is found; what can't be read is one.
-    pub fn read(blobs: Vec<Blob>, events: &Events) -> Result<Survey> {
-        read(blobs, None, events)
+    pub fn read(blobs: impl Reread, events: &Events) -> Result<Survey> {
+        read(blobs.into_iter(), None, events)
     }
 
     /// The same, and writes the files into a directory that is new or empty. If the backup is damaged or
     /// incomplete, nothing stays there; what must be unpacked by the tool before it can be judged does.
-    pub fn extract(blobs: Vec<Blob>, to: &Path, events: &Events) -> Result<Survey> {
+    pub fn extract(blobs: impl Reread, to: &Path, events: &Events) -> Result<Survey> {
         let mut extract = Extract::into(to)?;
-        let survey = read(blobs, Some(&mut extract), events)?;
+        let survey = read(blobs.into_iter(), Some(&mut extract), events)?;
         if survey.is_sound() {
             extract.keep()?;
         }
@@ -104,7 +109,7 @@ impl Survey {
                 true => format!("{}:", source.name),
                 false => String::new(),
             };
-            source.probe.files.iter().map(move |(name, seen)| Listed {
+            source.probe.files().iter().map(move |(name, seen)| Listed {
                 name: format!("{before}{name}"),
                 bytes: seen.size,
             })
@@ -117,21 +122,36 @@ impl Survey {
     }
 }
 
-fn read(blobs: Vec<Blob>, mut extract: Option<&mut Extract>, events: &Events) -> Result<Survey> {
+fn read(
+    blobs: impl Iterator<Item = Blob> + Clone,
+    mut extract: Option<&mut Extract>,
+    events: &Events,
+) -> Result<Survey> {
+    let (mut count, mut total) = (0_u64, 0_u64);
+    let mut packed = Vec::new();
+    for blob in blobs.clone() {
+        count += 1;
+        total = total.saturating_add(blob.size);
+        if parts::is_archive(&blob.name) {
+            packed.push(blob);
+        }
+    }
+    let single = count == 1;
+    if single {
+        packed = blobs.clone().collect();
+    }
     let progress = Progress(Rc::new(RefCell::new(Standing {
         events: events.clone(),
-        total: blobs.iter().map(|blob| blob.size).sum(),
+        total,
         done: 0,
         told: 0,
     })));
-    let single = blobs.len() == 1;
-    // There may be a million: no second list of them.
-    let mut plain = blobs;
-    let packed = plain.extract_if(.., |blob| single || parts::is_archive(&blob.name)).collect();
+    let is_tree = count > packed.len() as u64;
     let archives = parts::group(packed);
-    let alone = plain.is_empty() && archives.len() == 1;
+    let alone = !is_tree && archives.len() == 1;
     let mut sources = Vec::new();
-    if !plain.is_empty() {
+    if is_tree {
+        let plain = blobs.filter(|blob| !parts::is_archive(&blob.name));
         sources.push(tree(plain, extract.as_deref_mut(), &progress)?);
     }
     for archive in archives {
@@ -148,13 +168,16 @@ fn folder(archive: &parts::Archive) -> String {
     format!("{stem}/")
 }
 
-fn tree(blobs: Vec<Blob>, extract: Option<&mut Extract>, progress: &Progress) -> Result<Source> {
+fn tree(
+    blobs: impl Iterator<Item = Blob>,
+    extract: Option<&mut Extract>,
+    progress: &Progress,
+) -> Result<Source> {
     let mut probe = Probe::default();
     let mut both = Both { probe: &mut probe, extract };
     both.prefix("");
     let mut buffer = vec![0; crate::transit::archive::PIECE];
-    for (id, blob) in blobs.into_iter().enumerate() {
-        let id = id as u64;
+    for (id, blob) in (0..).zip(blobs) {
         if both.extract.is_none() && !Probe::wants(&blob.name) {
             both.probe.note(&blob.name, blob.size);
             progress.add(blob.size, &blob.name);
@@ -177,6 +200,7 @@ fn tree(blobs: Vec<Blob>, extract: Option<&mut Extract>, progress: &Progress) ->
         }
         both.end(id, size)?;
     }
+    probe.finish();
     Ok(Source { name: ".".into(), form: Form::Directory, probe, faults: Vec::new(), names: None })
 }
 
@@ -225,7 +249,7 @@ fn unpack_stream(
         Err(Fault::Unsafe(what)) => faults.push(("backup.unsafe", what)),
         Err(Fault::Unknown(what)) => faults.push(("backup.empty", what)),
     }
-    probe.drop_open();
+    probe.finish();
     Ok(Source { name, form, probe, faults, names: Some(names) })
 }
 

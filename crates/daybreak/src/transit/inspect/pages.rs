@@ -4,7 +4,7 @@
 //! Sources: MySQL's `fil0types.h`, `fsp0types.h`, `trx0sys.h`, `dict0boot.h`, `page0types.h`; MariaDB's
 //! `fsp0types.h` for its own flags.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use super::checksum::{self, Scheme};
 
@@ -29,15 +29,20 @@ const DICT_TABLES_ID: u64 = 1;
 const NO_PAGE: u32 = u32::MAX;
 const BINLOG_MAGIC: u32 = 873_422_344;
 
-/// What a tablespace's pages tell.
-#[derive(Debug, Clone, Default)]
+/// The smallest size that a page may have in a file; all others are multiples of it.
+const SMALLEST: u32 = 512;
+
+/// What a tablespace's pages tell, in few bytes: a backup may have a million tablespaces.
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Space {
-    /// The page size in bytes, unpacked; none if the first page can't be understood.
-    pub page_size: Option<u32>,
-    /// How many bytes a page takes in the file.
-    pub stored: u32,
     /// How many pages the space has, by its own first page.
     pub pages: u32,
+    /// Its number.
+    pub id: u32,
+    /// The page size, in units of the smallest; 0 while it isn't known.
+    page_units: u8,
+    /// The same of a page in the file.
+    stored_units: u8,
     /// Whether it is, or was being, encrypted.
     pub encrypted: bool,
     /// ROW_FORMAT=COMPRESSED.
@@ -46,12 +51,13 @@ pub struct Space {
     pub page_compressed: bool,
     /// DATA DIRECTORY.
     pub elsewhere: bool,
-    /// Why the first page can't be understood.
-    pub flaw: Option<String>,
     /// Nothing was written into it yet: it is made from the redo log.
     pub blank: bool,
-    /// Its number.
-    pub id: u32,
+}
+
+/// What few tablespaces have.
+#[derive(Debug, Clone, Default)]
+pub struct Special {
     /// Pages that don't fit their checksums.
     pub damaged: Damaged,
     /// Of the system tablespace: the last commit's place in the binary log.
@@ -113,22 +119,33 @@ pub fn doublewrite(page_size: u32) -> std::ops::Range<u32> {
 }
 
 impl Space {
+    /// The page size in bytes, unpacked; none if nothing was written into it yet.
+    pub fn page_size(&self) -> Option<u32> {
+        (self.page_units > 0).then(|| u32::from(self.page_units) * SMALLEST)
+    }
+
+    /// How many bytes a page takes in the file.
+    pub fn stored(&self) -> u32 {
+        u32::from(self.stored_units) * SMALLEST
+    }
+}
+
+impl Special {
     /// The tables that InnoDB's dictionary names (5.x, MariaDB), but for temporary and discarded ones.
     ///
     /// A page that was given up keeps its content: it counts only if its neighbours know it.
-    pub fn tables(&self) -> Vec<Table> {
+    pub fn tables(&self) -> Vec<&Table> {
+        let leaves = &self.leaves;
         let known = |number: u32, leaf: &Leaf| {
             let by = |other: u32, points: fn(&Leaf) -> u32| {
-                other == NO_PAGE
-                    || self.leaves.get(&other).is_some_and(|other| points(other) == number)
+                other == NO_PAGE || leaves.get(&other).is_some_and(|other| points(other) == number)
             };
             by(leaf.previous, |leaf| leaf.next) && by(leaf.next, |leaf| leaf.previous)
         };
-        let mut tables: Vec<Table> = self
-            .leaves
+        let mut tables: Vec<&Table> = leaves
             .iter()
             .filter(|(number, leaf)| known(**number, leaf))
-            .flat_map(|(_, leaf)| leaf.tables.iter().cloned())
+            .flat_map(|(_, leaf)| &leaf.tables)
             .collect();
         tables.sort_unstable();
         tables.dedup();
@@ -140,6 +157,9 @@ impl Space {
 #[derive(Debug)]
 pub struct Scan {
     space: Space,
+    special: Option<Box<Special>>,
+    /// Why the first page can't be understood.
+    flaw: Option<Cow<'static, str>>,
     system: bool,
     /// Whether it may be blank.
     fresh: bool,
@@ -157,6 +177,8 @@ impl Scan {
     pub fn new(system: bool, fresh: bool) -> Scan {
         Scan {
             space: Space::default(),
+            special: None,
+            flaw: None,
             system,
             fresh,
             at: 0,
@@ -169,8 +191,8 @@ impl Scan {
 
     /// Takes the next bytes.
     pub fn push(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() && self.space.flaw.is_none() && !self.space.blank {
-            if self.space.page_size.is_none() {
+        while !bytes.is_empty() && self.flaw.is_none() && !self.space.blank {
+            if self.space.page_units == 0 {
                 let (now, rest) = bytes.split_at(bytes.len().min(HEAD - self.page.len()));
                 self.page.extend_from_slice(now);
                 bytes = rest;
@@ -180,7 +202,7 @@ impl Scan {
                 }
                 continue;
             }
-            let size = self.space.stored as usize;
+            let size = self.space.stored() as usize;
             if self.page.is_empty() && bytes.len() >= size {
                 let (page, rest) = bytes.split_at(size);
                 self.whole_page(page);
@@ -206,8 +228,8 @@ impl Scan {
     pub fn skip(&mut self, mut count: u64) {
         let zeros = [0; 4096];
         // Only the pages at its two ends matter.
-        let size = u64::from(self.space.stored.max(512));
-        if self.space.page_size.is_some() && count > 4 * size {
+        let size = u64::from(self.space.stored().max(SMALLEST));
+        if self.space.page_units > 0 && count > 4 * size {
             let whole = (count - 3 * size) / size;
             let to_boundary = (size - self.at % size) % size;
             self.push(&vec![0; to_boundary as usize]);
@@ -221,21 +243,20 @@ impl Scan {
             let now = count.min(zeros.len() as u64);
             self.push(&zeros[..now as usize]);
             count -= now;
-            if self.space.flaw.is_some() || self.space.blank {
+            if self.flaw.is_some() || self.space.blank {
                 return;
             }
         }
     }
 
-    /// What was seen, when the file ended at this size.
-    pub fn finish(mut self, size: u64) -> Space {
-        if self.space.page_size.is_none() && self.space.flaw.is_none() && !self.space.blank {
-            self.space.flaw = Some(match size {
-                0 => "it is empty".into(),
-                _ => "it is shorter than a page's head".into(),
-            });
+    /// What was seen, when the file ended at this size; or why it isn't a tablespace.
+    pub fn finish(self, size: u64) -> Result<(Space, Option<Box<Special>>), Cow<'static, str>> {
+        match self.flaw {
+            Some(flaw) => Err(flaw),
+            None if self.space.page_units > 0 || self.space.blank => Ok((self.space, self.special)),
+            None if size == 0 => Err("it is empty".into()),
+            None => Err("it is shorter than a page's head".into()),
         }
-        self.space
     }
 
     fn first(&mut self) {
@@ -247,8 +268,8 @@ impl Scan {
         let (kind, flags) = (u16_at(page, 24), u32_at(page, 54));
         let (space, again) = (u32_at(page, 34), u32_at(page, 38));
         if kind != TYPE_FSP_HEADER || u32_at(page, 4) != 0 || space != again {
-            self.space.flaw =
-                Some(format!("its first page is of type {kind}, not the head of a tablespace"));
+            let what = format!("its first page is of type {kind}, not the head of a tablespace");
+            self.flaw = Some(what.into());
             return;
         }
         let found = &mut self.space;
@@ -276,12 +297,16 @@ impl Scan {
                 shift => 512_u32.checked_shl(shift),
             }
         };
+        let units = |bytes: u32| u8::try_from(bytes / SMALLEST).unwrap_or(0);
         match size.filter(|size| (1024..=LARGEST_PAGE as u32).contains(size)) {
             Some(size) if stored <= size => {
-                found.page_size = Some(size);
-                found.stored = if stored == 0 { size } else { stored };
+                found.page_units = units(size);
+                found.stored_units = units(if stored == 0 { size } else { stored });
             }
-            _ => found.flaw = Some(format!("the flags {flags:#x} of its first page are unknown")),
+            _ => {
+                let what = format!("the flags {flags:#x} of its first page are unknown");
+                self.flaw = Some(what.into());
+            }
         }
         // The flags of the system tablespace say nothing about these.
         if self.system {
@@ -299,7 +324,7 @@ impl Scan {
         } else if u32_at(page, 4) == number {
             // Elsewhere it would be a copy in the doublewrite buffer.
             if number == 5 && kind == TYPE_TRX_SYS {
-                self.space.binlog = binlog(page);
+                self.special.get_or_insert_default().binlog = binlog(page);
                 self.copies = copies(page);
             }
             if kind == TYPE_INDEX
@@ -308,7 +333,7 @@ impl Scan {
                 && let Some(tables) = sys_tables(page)
             {
                 let leaf = Leaf { previous: u32_at(page, 8), next: u32_at(page, 12), tables };
-                self.space.leaves.insert(number, leaf);
+                self.special.get_or_insert_default().leaves.insert(number, leaf);
             }
         }
         if self.copies.iter().any(|copies| copies.contains(&number))
@@ -318,7 +343,7 @@ impl Scan {
             return;
         }
         if u32_at(page, 4) != number || !checksum::fits(page, self.scheme) {
-            self.space.damaged.add(number);
+            self.special.get_or_insert_default().damaged.add(number);
         }
     }
 }

@@ -3,20 +3,22 @@
 
 use std::collections::HashMap;
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 
 use super::{
     Input, Target,
     patience::{first, patiently},
 };
 use crate::{
-    aws::s3::{AtRest, Begun, Listed},
+    aws::s3::{AtRest, Begun, Head, Listed},
     config::Encryption,
     engine::StopSignal,
     error::{Error, Kind, Result},
     event::{Event, Events, Unit},
     transit::{
-        manifest::{Form, Manifest, Object},
+        manifest::Form,
+        named::Named,
+        objects::{Answers, Object, Objects},
         split,
     },
 };
@@ -24,10 +26,17 @@ use crate::{
 /// What an earlier run left.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// Objects: keys and sizes.
-    pub present: HashMap<String, u64>,
+    /// Objects: keys and sizes, sorted.
+    pub present: Named<u64>,
     /// Uploads under way.
     pub begun: HashMap<String, Begun>,
+}
+
+impl Found {
+    /// How many bytes an object has that is there.
+    pub fn size(&self, key: &str) -> Option<u64> {
+        self.present.find(key).map(|place| *self.present.at(place).1)
+    }
 }
 
 /// Whether Aurora could restore from this bucket.
@@ -78,7 +87,7 @@ pub(super) async fn look(
         .await?;
         for Listed { key, size } in listed.objects {
             if ours && is_planned(input, key.strip_prefix(&prefix).unwrap_or(&key)) {
-                found.present.insert(key, size);
+                found.present.push(&key, size);
             } else {
                 foreign.push(key);
             }
@@ -88,6 +97,7 @@ pub(super) async fn look(
             break;
         }
     }
+    found.present.sort();
     if !foreign.is_empty() {
         let named = foreign.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
         let more = if foreign.len() > 5 { ", ..." } else { "" };
@@ -156,7 +166,7 @@ async fn parts_of(
 fn is_planned(input: &Input, name: &str) -> bool {
     match (input.form, &input.name) {
         (Form::TarGz | Form::Stream, Some(stream)) => split::number(stream, name).is_some(),
-        _ => input.entries.binary_search_by(|entry| entry.name.as_ref().cmp(name)).is_ok(),
+        _ => input.entries.has(name),
     }
 }
 
@@ -178,114 +188,137 @@ pub(super) async fn clear(
     for begun in found.begun.values() {
         patiently(events, stop, || target.store.abort(bucket, begun)).await?;
     }
-    for key in found.present.keys() {
+    for (key, _) in found.present.iter() {
         patiently(events, stop, || target.store.delete(bucket, key)).await?;
     }
     *found = Found::default();
     Ok(())
 }
 
-/// Asks the bucket for every object, and takes what it tells into the manifest. Any difference is an
-/// error, an object too many as well.
+/// How the bucket stands to what was sent.
+pub(super) enum Standing {
+    /// It holds exactly that, and told this of it.
+    Whole(Answers),
+    /// This isn't there any more, or isn't what was sent. It can be sent again.
+    Lost(String),
+}
+
+/// Asks the bucket for every object. Any difference is an error, an object too many as well.
 pub(super) async fn verify(
     target: &Target,
-    manifest: &mut Manifest,
+    objects: &Objects,
     events: &Events,
     stop: &StopSignal,
-) -> Result<()> {
-    match lost(target, manifest, events, stop).await? {
-        None => Ok(()),
-        Some(what) => Err(Error::new(Kind::Different, what).at(&target.place).next(
+) -> Result<Answers> {
+    match ask(target, objects, events, stop).await? {
+        Standing::Whole(answers) => Ok(answers),
+        Standing::Lost(what) => Err(Error::new(Kind::Different, what).at(&target.place).next(
             "find out who else writes to this prefix; then the same command sends again what is missing",
         )),
     }
 }
 
-/// The same, but what this upload sent and the bucket doesn't have any more is told, not an error: it can
-/// be sent again.
-pub(super) async fn lost(
+/// The same, but what this upload sent and the bucket doesn't have any more is told, not an error.
+pub(super) async fn ask(
     target: &Target,
-    manifest: &mut Manifest,
+    objects: &Objects,
     events: &Events,
     stop: &StopSignal,
-) -> Result<Option<String>> {
+) -> Result<Standing> {
     let (bucket, prefix) = (&target.place.bucket, target.prefix());
-    let mut expected: HashMap<&str, u64> =
-        manifest.objects.iter().map(|object| (object.key.as_str(), object.size)).collect();
+    let mut listed = vec![false; objects.len()];
     let mut lost = None;
     let mut page = None;
     loop {
-        let listed =
+        let now =
             patiently(events, stop, || target.store.list(bucket, &prefix, page.clone())).await?;
-        for Listed { key, size } in &listed.objects {
-            match expected.remove(key.as_str()) {
-                Some(sent) if sent == *size => {}
-                Some(sent) => {
-                    lost.get_or_insert(format!("{key} has {size} bytes, {sent} were sent"));
-                }
-                None => {
-                    return Err(Error::new(
-                        Kind::Different,
-                        format!("{key} wasn't sent by this upload"),
-                    )
-                    .at(&target.place)
-                    .next(
-                        "find out who else writes to this prefix, and take their objects out of it: Aurora \
-                         would read them; then the same command again",
-                    ));
-                }
+        for Listed { key, size } in &now.objects {
+            let Some(place) = objects.find(key).filter(|place| !listed[*place]) else {
+                return Err(Error::new(
+                    Kind::Different,
+                    format!("{key} wasn't sent by this upload"),
+                )
+                .at(&target.place)
+                .next(
+                    "find out who else writes to this prefix, and take their objects out of it: Aurora \
+                     would read them; then the same command again",
+                ));
+            };
+            listed[place] = true;
+            let sent = objects.at(place).size;
+            if sent != *size {
+                lost.get_or_insert(format!("{key} has {size} bytes, {sent} were sent"));
             }
         }
-        page = listed.next;
+        page = now.next;
         if page.is_none() {
             break;
         }
     }
-    if let Some(key) = expected.keys().min() {
-        lost = Some(format!("{key} isn't in the bucket ({} are missing)", expected.len()));
+    if let Some(first) = listed.iter().position(|listed| !listed) {
+        let missing = listed.iter().filter(|listed| !**listed).count();
+        let key = objects.at(first).key;
+        lost = Some(format!("{key} isn't in the bucket ({missing} are missing)"));
     }
-    if lost.is_some() {
-        return Ok(lost);
+    if let Some(lost) = lost {
+        return Ok(Standing::Lost(lost));
     }
-    let total = manifest.objects.len() as u64;
-    let asked = stream::iter(&mut manifest.objects)
-        .map(|object| async {
-            let head = patiently(events, stop, || target.store.head(bucket, &object.key)).await?;
-            let key = &object.key;
-            let Some(head) = head else {
-                return Ok(Some(format!("{key} isn't in the bucket")));
-            };
-            if head.size != object.size || head.sha256.as_deref() != Some(&object.sha256) {
-                return Ok(Some(format!(
-                    "{key} is not what was sent (SHA-256 {}, sent {})",
-                    head.sha256.as_deref().unwrap_or("unknown"),
-                    object.sha256
-                )));
-            }
-            check_encryption(&target.encryption, head.encryption.as_ref(), object)
-                .map_err(|error| error.at(&target.place))?;
-            (object.etag, object.encryption) = (head.etag, head.encryption);
-            Ok::<_, Error>(None)
-        })
-        .buffer_unordered(target.uploads.clamp(8, 32));
+    let mut answers = Answers::to(objects.len());
+    let mut asked = FuturesUnordered::new();
+    let mut next = 0..objects.len();
+    let at_once = target.uploads.clamp(8, 32);
     let mut done = 0;
-    asked
-        .try_fold(None, |lost, now: Option<String>| {
-            done += 1;
-            events.send(Event::Progress {
-                task: "verify".into(),
-                now: "asking the bucket".into(),
-                done,
-                total: Some(total),
-                unit: Unit::Files,
-                bytes: 0,
+    loop {
+        for place in next.by_ref().take(at_once - asked.len()) {
+            let object = objects.at(place);
+            asked.push(async move {
+                let head = patiently(events, stop, || target.store.head(bucket, &object.key));
+                head.await.map(|head| (place, object, head))
             });
-            async { Ok(lost.or(now)) }
-        })
-        .await
+        }
+        let Some(answer) = asked.next().await else { break };
+        let (place, object, head) = answer?;
+        done += 1;
+        events.send(Event::Progress {
+            task: "verify".into(),
+            now: "asking the bucket".into(),
+            done,
+            total: Some(objects.len() as u64),
+            unit: Unit::Files,
+            bytes: 0,
+        });
+        match differs(&object, head.as_ref()) {
+            Some(what) => lost = lost.or(Some(what)),
+            None => {
+                let (etag, encryption) =
+                    head.map_or((None, None), |head| (head.etag, head.encryption));
+                check_encryption(&target.encryption, encryption.as_ref(), &object.key)
+                    .map_err(|error| error.at(&target.place))?;
+                answers.set(place, etag.as_deref(), encryption);
+            }
+        }
+    }
+    Ok(match lost {
+        Some(lost) => Standing::Lost(lost),
+        None => Standing::Whole(answers),
+    })
 }
 
-fn check_encryption(wanted: &Encryption, got: Option<&AtRest>, object: &Object) -> Result<()> {
+/// In which way an object isn't what was sent, by what the bucket says of it.
+fn differs(object: &Object, head: Option<&Head>) -> Option<String> {
+    let key = &object.key;
+    let Some(head) = head else { return Some(format!("{key} isn't in the bucket")) };
+    let same = head.size == object.size && head.sha256.as_deref() == Some(&object.sha256);
+    (!same).then(|| {
+        format!(
+            "{key} is not what was sent (SHA-256 {}, sent {})",
+            head.sha256.as_deref().unwrap_or("unknown"),
+            object.sha256
+        )
+    })
+}
+
+fn check_encryption(wanted: &Encryption, got: Option<&AtRest>, key: &str) -> Result<()> {
     let fits = match (wanted, got) {
         (_, Some(AtRest::Other(_))) => false,
         (Encryption::Bucket, _) => true,
@@ -306,11 +339,8 @@ fn check_encryption(wanted: &Encryption, got: Option<&AtRest>, object: &Object) 
         Some(AtRest::Kms(key)) => format!("SSE-KMS {}", key.as_deref().unwrap_or_default()),
         Some(AtRest::Other(other)) => other.clone(),
     };
-    Err(Error::new(
-        Kind::Different,
-        format!("{} is encrypted with {got}, not as asked", object.key),
-    )
-    .next("look for what changes the encryption of objects (a bucket's default, a policy)"))
+    Err(Error::new(Kind::Different, format!("{key} is encrypted with {got}, not as asked"))
+        .next("look for what changes the encryption of objects (a bucket's default, a policy)"))
 }
 
 #[cfg(test)]
@@ -319,15 +349,8 @@ mod tests {
 
     #[test]
     fn encryption_is_as_asked_or_refused() {
-        let object = Object {
-            key: "k".into(),
-            size: 0,
-            sha256: String::new(),
-            etag: None,
-            encryption: None,
-        };
         let fits = |wanted: &Encryption, got: Option<AtRest>| {
-            check_encryption(wanted, got.as_ref(), &object).is_ok()
+            check_encryption(wanted, got.as_ref(), "k").is_ok()
         };
         let arn = "arn:aws:kms:eu-west-1:1:key/1234";
         let kms = |key: &str| Some(AtRest::Kms(Some(key.into())));

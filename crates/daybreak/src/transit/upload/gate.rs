@@ -108,8 +108,9 @@ fn look(source: Source, wish: Wish, manifest: &Path, events: &Events) -> Result<
         return Ok((Admitted { inspection: None, held }, Some((wish.profile, print))));
     }
     events.info("looking at the backup before anything of it leaves");
-    let mut found = Survey::read(blobs(&input)?, events)?.judge(wish.profile);
-    if input.form == Form::TarGz {
+    let (form, survey) = (input.form, survey(input, events)?);
+    let mut found = survey.judge(wish.profile);
+    if form == Form::TarGz {
         as_one_tar(&mut found, wish.profile);
     }
     for finding in told {
@@ -143,20 +144,27 @@ pub(super) fn refuse_secrets(found: &mut Inspection, wish: Wish, repeatable: boo
     found.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
 }
 
-/// What would go up, as it would.
-fn blobs(input: &Input) -> Result<Vec<Blob>> {
-    let files = input.entries.iter().filter(|entry| !entry.directory);
-    files
-        .map(|entry| {
-            if let Some(bytes) = &entry.instead {
-                return Ok(Blob::of_bytes(&*entry.name, bytes.to_vec()));
-            }
-            let path = input.root.join(&*entry.name);
-            let path =
-                path.canonicalize().map_err(|error| Error::from(error).at(path.display()))?;
-            Ok(Blob::of_file(&*entry.name, entry.size, path))
-        })
-        .collect()
+/// Reads what would go up, as it would.
+fn survey(input: Input, events: &Events) -> Result<Survey> {
+    let real =
+        |path: &Path| path.canonicalize().map_err(|error| Error::from(error).at(path.display()));
+    if input.form == Form::Files {
+        // Archives and their parts may be links, each to another place.
+        let blobs: Result<Vec<Blob>> = input
+            .entries
+            .files()
+            .map(|file| {
+                Ok(Blob::of_file(file.name, file.about.size, real(&input.root.join(file.name))?))
+            })
+            .collect();
+        return Survey::read(blobs?, events);
+    }
+    let root = real(&input.root)?;
+    let blobs = input.entries.files().map(|file| match file.instead {
+        Some(bytes) => Blob::of_bytes(file.name, bytes.to_vec()),
+        None => Blob::of_file(file.name, file.about.size, root.join(file.name)),
+    });
+    Survey::read(blobs, events)
 }
 
 /// What the rules say of a directory that goes up as one tar.

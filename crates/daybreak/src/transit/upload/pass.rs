@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use super::{
-    MAX_HELD, Target,
+    MAX_HELD, Room, Target,
     bucket::Found,
     patience::patiently,
     produce::{Piece, Work},
@@ -29,7 +29,10 @@ use crate::{
     engine::StopSignal,
     error::{Error, Kind, Result},
     event::{Event, Events, Unit},
-    transit::manifest::{Manifest, Object},
+    transit::{
+        manifest::Manifest,
+        objects::{Object, Objects},
+    },
 };
 
 /// What every task of a pass knows.
@@ -43,8 +46,9 @@ pub(super) struct Shared {
     found: Found,
     events: Events,
     stop: StopSignal,
-    /// How many pieces may be held.
+    /// The memory for pieces, in units.
     permits: Arc<Semaphore>,
+    room: Room,
     total: Option<u64>,
     /// Bytes of the input that are done with.
     pub done: AtomicU64,
@@ -55,9 +59,9 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// The right to hold one piece more; none if the upload has failed.
-    pub async fn permit(&self) -> Option<OwnedSemaphorePermit> {
-        self.permits.clone().acquire_owned().await.ok()
+    /// The right to hold one piece more, of so many bytes; none if the upload has failed.
+    pub async fn permit(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
+        self.permits.clone().acquire_many_owned(self.room.for_bytes(bytes)).await.ok()
     }
 
     /// Bytes of the input were read.
@@ -110,8 +114,8 @@ enum Finished {
 /// What a pass came to.
 #[derive(Default)]
 pub(super) struct Outcome {
-    /// The objects, in no order.
-    pub objects: Vec<Object>,
+    /// The objects, in the order of their keys.
+    pub objects: Objects,
     /// Keys of objects from before that aren't what the input says.
     pub stale: Vec<String>,
 }
@@ -121,7 +125,7 @@ pub(super) struct Pass {
     under: BTreeMap<usize, Under>,
     /// Those of a live stream that wait for the end of its program.
     ready: BTreeMap<usize, Ready>,
-    outcome: BTreeMap<usize, Object>,
+    outcome: Objects,
     stale: Vec<String>,
     tasks: JoinSet<Result<Finished>>,
     /// A live stream's objects wait until its program has ended well.
@@ -134,6 +138,7 @@ impl Pass {
         manifest: &Manifest,
         found: Found,
         total: Option<u64>,
+        room: Room,
         events: &Events,
         stop: &StopSignal,
     ) -> Self {
@@ -148,7 +153,8 @@ impl Pass {
                 found,
                 events: events.clone(),
                 stop: stop.clone(),
-                permits: Arc::new(Semaphore::new(0)),
+                permits: Arc::new(Semaphore::new(room.units as usize)),
+                room,
                 total,
                 done: AtomicU64::new(0),
                 sent: AtomicU64::new(0),
@@ -156,16 +162,15 @@ impl Pass {
             }),
             under: BTreeMap::new(),
             ready: BTreeMap::new(),
-            outcome: BTreeMap::new(),
+            outcome: Objects::default(),
             stale: Vec::new(),
             tasks: JoinSet::new(),
             live: false,
         }
     }
 
-    /// Sends everything. `held` pieces are in memory at once.
-    pub async fn run(mut self, mut work: Work, held: usize) -> Result<Outcome> {
-        self.shared.permits.add_permits(held);
+    /// Sends everything.
+    pub async fn run(mut self, mut work: Work) -> Result<Outcome> {
         let ended = work.ended();
         self.live = ended.is_some();
         let result = match self.send(work).await {
@@ -185,7 +190,8 @@ impl Pass {
         if kept > 0 {
             self.shared.events.info(format!("{kept} bytes were in the bucket already"));
         }
-        Ok(Outcome { objects: self.outcome.into_values().collect(), stale: self.stale })
+        self.outcome.sort();
+        Ok(Outcome { objects: self.outcome, stale: self.stale })
     }
 
     async fn send(&mut self, work: Work) -> Result<()> {
@@ -274,7 +280,7 @@ impl Pass {
                     self.stale.push(made.key.clone());
                 }
                 self.ready.remove(&object);
-                self.outcome.insert(object, made);
+                self.outcome.push(&made);
             }
         }
         Ok(())
@@ -316,7 +322,7 @@ impl Pass {
             let (shared, ready) = (self.shared.clone(), ready.clone());
             self.tasks.spawn(async move {
                 // As many lists of parts at once as pieces: each is smaller.
-                let _permit = shared.permit().await;
+                let _permit = shared.permit(shared.part_bytes).await;
                 let made = publish(&shared, ready).await?;
                 Ok(Finished::Object { object, made, stale: false })
             });
@@ -354,11 +360,10 @@ impl Pass {
             left += usize::from(aborted.await.is_err());
         }
         // One that was being put together may be there or not.
-        let ready = self.ready.values().map(|ready| &ready.object);
-        for made in self.outcome.values().chain(ready) {
-            let deleted = patiently(&shared.events, &patient, || {
-                shared.store.delete(&shared.bucket, &made.key)
-            });
+        let ready = self.ready.values().map(|ready| (ready.object.key.as_str(), ready.object.size));
+        for (key, _) in self.outcome.sizes().chain(ready) {
+            let deleted =
+                patiently(&shared.events, &patient, || shared.store.delete(&shared.bucket, key));
             left += usize::from(deleted.await.is_err());
         }
         shared.events.warn(match left {
@@ -419,7 +424,7 @@ async fn whole(shared: &Shared, name: &str, payload: Payload) -> Result<Object> 
     let (events, stop) = (&shared.events, &shared.stop);
     let object = Object { key, size, sha256, etag: None, encryption: None };
     let (bucket, key) = (&shared.bucket, &object.key);
-    if shared.found.present.get(key) == Some(&size) {
+    if shared.found.size(key) == Some(size) {
         let head = patiently(events, stop, || shared.store.head(bucket, key)).await?;
         if head.is_some_and(|head| head.sha256.as_deref() == Some(&object.sha256)) {
             shared.kept.fetch_add(size, Ordering::Relaxed);
@@ -480,7 +485,7 @@ async fn find_way(shared: &Shared, name: &str) -> Result<Way> {
             return Ok(Way::Send { begun: begun.clone(), have });
         }
     }
-    if shared.found.present.contains_key(&key) {
+    if shared.found.size(&key).is_some() {
         let head = patiently(events, stop, || shared.store.head(bucket, &key)).await?;
         if let Some(head) = head {
             return Ok(Way::Compare(head));

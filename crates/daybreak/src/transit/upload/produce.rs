@@ -17,8 +17,9 @@ use crate::{
     transit::{
         MAX_TOTAL,
         compress::Gzip,
+        named::Named,
         split::{self, Cut, Splitter},
-        tree::{self, Entry},
+        tree::{self, About, Entries},
     },
 };
 
@@ -64,15 +65,15 @@ pub(super) type Held = (Piece, Option<OwnedSemaphorePermit>);
 /// The work of a pass.
 pub(super) enum Work {
     /// Files, one by one.
-    Files { root: PathBuf, entries: Arc<Vec<Entry>> },
+    Files { root: PathBuf, entries: Arc<Entries> },
     /// A directory as a tar stream, compressed.
-    TarGz { root: PathBuf, entries: Arc<Vec<Entry>>, name: String },
+    TarGz { root: PathBuf, entries: Arc<Entries>, name: String },
     /// A live stream.
     Stream { name: String, compress: bool, input: Box<dyn Read + Send>, ended: Option<Ended> },
 }
 
 impl Work {
-    pub fn of(source: Source, root: PathBuf, entries: Arc<Vec<Entry>>) -> Work {
+    pub fn of(source: Source, root: PathBuf, entries: Arc<Entries>) -> Work {
         match source {
             Source::Tree { .. } | Source::Files { .. } => Work::Files { root, entries },
             Source::TarGz { name, .. } => Work::TarGz { root, entries, name },
@@ -137,34 +138,34 @@ fn part_of_file(size: u64, part_bytes: u64) -> u64 {
 async fn files(
     shared: &Shared,
     root: &Path,
-    entries: &[Entry],
+    entries: &Entries,
     pieces: &mpsc::Sender<Held>,
 ) -> Result<()> {
-    let files = entries.iter().filter(|entry| !entry.directory);
-    for (object, entry) in files.enumerate() {
-        let path = root.join(&*entry.name);
-        let name: Arc<str> = entry.name.as_ref().into();
-        let part_bytes = part_of_file(entry.size, shared.part_bytes);
-        if let Some(bytes) = &entry.instead {
-            let permit = shared.permit().await.ok_or_else(unwanted)?;
+    for (object, entry) in entries.files().enumerate() {
+        let path = root.join(entry.name);
+        let name: Arc<str> = entry.name.into();
+        let whole = entry.about.size;
+        let part_bytes = part_of_file(whole, shared.part_bytes);
+        if let Some(bytes) = entry.instead {
+            let permit = shared.permit(whole).await.ok_or_else(unwanted)?;
             let piece = Piece::Whole { object, name, payload: Payload::Memory(bytes.clone()) };
             pieces.send((piece, Some(permit))).await.map_err(|_| unwanted())?;
             continue;
         }
         let payload =
             |offset: u64, length: u64| Payload::File { path: path.clone(), offset, length };
-        if entry.size <= part_bytes {
-            let permit = shared.permit().await.ok_or_else(unwanted)?;
-            let piece = Piece::Whole { object, name, payload: payload(0, entry.size) };
+        if whole <= part_bytes {
+            let permit = shared.permit(whole).await.ok_or_else(unwanted)?;
+            let piece = Piece::Whole { object, name, payload: payload(0, whole) };
             pieces.send((piece, Some(permit))).await.map_err(|_| unwanted())?;
             continue;
         }
         let mut number = 0;
         let mut offset = 0;
-        while offset < entry.size {
-            let length = part_bytes.min(entry.size - offset);
+        while offset < whole {
+            let length = part_bytes.min(whole - offset);
             number += 1;
-            let permit = shared.permit().await.ok_or_else(unwanted)?;
+            let permit = shared.permit(length).await.ok_or_else(unwanted)?;
             let piece = Piece::Part {
                 object,
                 name: name.clone(),
@@ -177,7 +178,7 @@ async fn files(
         // A file that grew meanwhile would be cut off.
         let size =
             std::fs::metadata(&path).map_err(|error| Error::from(error).at(path.display()))?;
-        if size.size() != entry.size {
+        if size.size() != whole {
             return Err(Error::from(tree::changed(&path))
                 .next("wait until the backup is complete, then the same command again"));
         }
@@ -198,7 +199,7 @@ fn pack(
         Work::Files { .. } => String::new(),
     };
     // The right to fill a part is had before it is filled.
-    let permit = || runtime.block_on(shared.permit());
+    let permit = || runtime.block_on(shared.permit(shared.part_bytes));
     let mut next = permit();
     let hand_over = |cut: Cut| {
         let gone = || io::Error::other(unwanted());
@@ -285,11 +286,11 @@ fn pump(input: &mut dyn Read, output: &mut dyn Write, shared: &Shared) -> io::Re
 }
 
 /// Files that are ready, as entries of the one directory that they lie in.
-pub(super) fn ready_files(files: &[PathBuf]) -> Result<(PathBuf, Vec<Entry>)> {
+pub(super) fn ready_files(files: &[PathBuf]) -> Result<(PathBuf, Entries)> {
     let Some(root) = files.first().and_then(|file| file.parent()).map(Path::to_path_buf) else {
         return Err(Error::new(Kind::Usage, "there is no file to upload"));
     };
-    let mut entries = Vec::new();
+    let mut entries = Named::default();
     for file in files {
         let at = |error: Error| error.at(file.display());
         let metadata = std::fs::metadata(file).map_err(|error| at(Error::from(error)))?;
@@ -307,16 +308,9 @@ pub(super) fn ready_files(files: &[PathBuf]) -> Result<(PathBuf, Vec<Entry>)> {
                  end (backup.tar.gz00000); or upload the directory with --as tree",
             )));
         }
-        entries.push(Entry {
-            name: name.into(),
-            size: metadata.len(),
-            changed: (metadata.mtime(), metadata.mtime_nsec()),
-            directory: false,
-            instead: None,
-        });
+        entries.push(name, About::of(&metadata));
     }
-    entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    Ok((root, entries))
+    Ok((root, Entries::from(entries)))
 }
 
 /// Whether a name ends as the archives do that Aurora reads, maybe with a part's number.

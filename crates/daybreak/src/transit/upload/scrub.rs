@@ -7,30 +7,33 @@ use bytes::Bytes;
 
 use crate::{
     error::{Error, Result},
-    transit::{inspect::secrets, tree::Entry},
+    transit::{inspect::secrets, tree::Entries},
 };
 
 /// A file of options or of a log that is longer is none.
 const LONGEST: u64 = 16 << 20;
 
 /// Puts content without secrets in the place of files that hold some. Returns their names.
-pub(super) fn substitute(root: &Path, entries: &mut [Entry]) -> Result<Vec<String>> {
+pub(super) fn substitute(root: &Path, entries: &mut Entries) -> Result<Vec<String>> {
     let mut cleaned = Vec::new();
-    for entry in entries.iter_mut().filter(|entry| !entry.directory && entry.size <= LONGEST) {
+    let mut replaced = Vec::new();
+    for (place, entry) in entries.iter().enumerate() {
         let file = entry.name.rsplit('/').next().unwrap_or_default();
-        if !may_hold_one(file) {
+        if entry.about.directory || entry.about.size > LONGEST || !may_hold_one(file) {
             continue;
         }
-        let path = root.join(&*entry.name);
+        let path = root.join(entry.name);
         let bytes = std::fs::read(&path).map_err(|error| Error::from(error).at(path.display()))?;
         // The redo log and its kin are no text.
         let Ok(text) = String::from_utf8(bytes) else { continue };
         let clean: String = text.split_inclusive('\n').map(clean).collect();
         if clean != text {
-            entry.size = clean.len() as u64;
-            entry.instead = Some(Bytes::from(clean));
+            replaced.push((place, Bytes::from(clean)));
             cleaned.push(entry.name.to_string());
         }
+    }
+    for (place, bytes) in replaced {
+        entries.replace(place, bytes);
     }
     Ok(cleaned)
 }
@@ -82,14 +85,14 @@ mod tests {
         let mut entries = tree::walk(root).unwrap();
         let cleaned = substitute(root, &mut entries).unwrap();
         assert_eq!(cleaned, ["backup.log", "inc1/xtrabackup_info", "my.cnf", "xtrabackup_info"]);
-        for entry in &entries {
-            let Some(bytes) = &entry.instead else { continue };
+        for entry in entries.iter() {
+            let Some(bytes) = entry.instead else { continue };
             let text = std::str::from_utf8(bytes).unwrap();
             assert!(!text.contains("geheim") && text.contains("..."), "{}: {text}", entry.name);
-            assert_eq!(entry.size, bytes.len() as u64);
-            assert!(std::fs::read_to_string(root.join(&*entry.name)).unwrap().contains("geheim"));
+            assert_eq!(entry.about.size, bytes.len() as u64);
+            assert!(std::fs::read_to_string(root.join(entry.name)).unwrap().contains("geheim"));
         }
-        let text = String::from_utf8(entries.last().unwrap().instead.clone().unwrap().to_vec());
+        let text = String::from_utf8(entries.iter().last().unwrap().instead.unwrap().to_vec());
         assert_eq!(
             text.unwrap(),
             "uuid = 1\ntool_command = --user=b --password=... --backup\nserver_version = 5.7\n"
@@ -97,6 +100,6 @@ mod tests {
         let mut packed = Vec::new();
         tree::tar(root, &entries, &mut packed, &mut |_| Ok(())).unwrap();
         let mut read = tar::Archive::new(&packed[..]);
-        assert_eq!(read.entries().unwrap().map(Result::unwrap).count(), entries.len());
+        assert_eq!(read.entries().unwrap().map(Result::unwrap).count(), entries.iter().count());
     }
 }

@@ -171,8 +171,9 @@ impl S3 for Operations {
         let prefix = input.prefix.clone().unwrap_or_default();
         let after = input.continuation_token.clone().or_else(|| input.start_after.clone());
         let most = input.max_keys.map_or(PAGE, |most| usize::try_from(most).unwrap_or(0).min(PAGE));
-        let mut found = self.0.list(&input.bucket, &prefix)?;
-        found.retain(|(key, _)| after.as_ref().is_none_or(|after| key > after));
+        let after = after.unwrap_or_default();
+        // One more tells whether there is another page.
+        let mut found = self.0.list(&input.bucket, &prefix, &after, most + 1)?;
         let truncated = found.len() > most;
         found.truncate(most);
         let next = found.last().filter(|_| truncated).map(|(key, _)| key.clone());

@@ -260,31 +260,60 @@ impl Store {
         Ok(whole)
     }
 
-    /// All objects of a bucket whose keys begin with a prefix, in the order of their keys.
-    pub(super) fn list(&self, bucket: &str, prefix: &str) -> S3Result<Vec<(String, u64)>> {
-        let root = self.root.join(bucket);
+    /// The first objects of a bucket, at most so many, whose keys begin with a prefix and come after another;
+    /// in the order of their keys.
+    pub(super) fn list(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        after: &str,
+        most: usize,
+    ) -> S3Result<Vec<(String, u64)>> {
         let mut found = Vec::new();
-        let mut left = vec![root.clone()];
-        while let Some(directory) = left.pop() {
-            for entry in fs::read_dir(&directory).map_err(S3Error::internal_error)? {
-                let entry = entry.map_err(S3Error::internal_error)?;
-                let metadata = entry.metadata().map_err(S3Error::internal_error)?;
-                if metadata.is_dir() {
-                    left.push(entry.path());
-                } else if let Ok(key) = entry.path().strip_prefix(&root)
-                    && let Some(key) = key.to_str().filter(|key| key.starts_with(prefix))
-                {
-                    found.push((key.to_string(), metadata.len()));
-                }
-            }
-        }
-        found.sort();
+        let root = self.root.join(bucket);
+        list(&root, "", prefix, after, most, &mut found).map_err(S3Error::internal_error)?;
         Ok(found)
     }
 
     pub(super) fn has_bucket(&self, bucket: &str) -> bool {
         self.root.join(bucket).is_dir()
     }
+}
+
+/// Lists what is in a directory of a bucket. What can't be asked for isn't looked into: a bucket may hold a
+/// million objects, of which a page shows a thousand.
+fn list(
+    directory: &Path,
+    above: &str,
+    prefix: &str,
+    after: &str,
+    most: usize,
+    found: &mut Vec<(String, u64)>,
+) -> std::io::Result<()> {
+    let mut keys = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let is_directory = entry.file_type()?.is_dir();
+        let Some(name) = entry.file_name().to_str().map(str::to_string) else { continue };
+        let key = if is_directory { format!("{above}{name}/") } else { format!("{above}{name}") };
+        let fits = key.starts_with(prefix) || is_directory && prefix.starts_with(&key);
+        let comes = key.as_str() > after || is_directory && after.starts_with(&key);
+        if fits && comes {
+            keys.push((key, entry.path()));
+        }
+    }
+    // A directory's key ends with a slash, as it is within the keys of its objects.
+    keys.sort_unstable();
+    for (key, path) in keys {
+        if found.len() == most {
+            break;
+        }
+        match key.ends_with('/') {
+            true => list(&path, &key, prefix, after, most, found)?,
+            false => found.push((key, fs::metadata(path)?.len())),
+        }
+    }
+    Ok(())
 }
 
 async fn write(path: &Path, body: Option<StreamingBlob>, length: Option<i64>) -> S3Result<Taken> {

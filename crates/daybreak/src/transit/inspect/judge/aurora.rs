@@ -123,14 +123,14 @@ fn table(name: &str) -> String {
 
 fn tables(backup: &Backup<'_>, found: &mut Findings) {
     let spaces = |is: &dyn Fn(&crate::transit::inspect::pages::Space) -> bool| -> Vec<String> {
-        backup.spaces().filter(|(_, _, space)| is(space)).map(|(name, ..)| table(name)).collect()
+        backup.spaces().filter(|(_, space)| is(space)).map(|(name, _)| table(name)).collect()
     };
     found.each("backup.tablespace_encrypted", spaces(&|space| space.encrypted));
     found.each("backup.row_format", spaces(&|space| space.row_compressed));
     found.each("backup.page_compression", spaces(&|space| space.page_compressed));
     let mut elsewhere = spaces(&|space| space.elsewhere);
     let (mut myisam, mut engines, mut own) = (Vec::new(), Vec::new(), Vec::new());
-    for (name, seen) in &backup.files {
+    for (name, seen) in backup.files.iter() {
         let name = unpacked_name(name).0;
         let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
         if ending == "isl" {

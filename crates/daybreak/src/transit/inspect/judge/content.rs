@@ -14,8 +14,8 @@ use crate::transit::{
 /// Files that are damaged, missing or unknown.
 pub(super) fn judge(backup: &Backup<'_>, found: &mut Findings) {
     let mut damaged = Vec::new();
-    for (name, seen) in &backup.files {
-        let flaw = seen.flaw.clone().or_else(|| flaw_of(backup, name, seen));
+    for (name, seen) in backup.files.iter() {
+        let flaw = seen.flaw().map(str::to_string).or_else(|| flaw_of(backup, name, seen));
         if let Some(flaw) = flaw {
             damaged.push(format!("{name}: {flaw}"));
         }
@@ -26,11 +26,11 @@ pub(super) fn judge(backup: &Backup<'_>, found: &mut Findings) {
     missing.extend(system_files(backup));
     found.each("backup.file_missing", missing);
     let unknown =
-        backup.files.keys().filter(|name| !files::is_known(name)).map(ToString::to_string);
+        backup.files.names().filter(|name| !files::is_known(name)).map(ToString::to_string);
     found.each("backup.unknown_file", unknown.collect());
     let unread: Vec<String> = backup
         .files
-        .keys()
+        .names()
         .filter(|name| matches!(unpacked_name(name).1, Packed::Other | Packed::Encrypted))
         .map(ToString::to_string)
         .collect();
@@ -43,11 +43,8 @@ pub(super) fn judge(backup: &Backup<'_>, found: &mut Findings) {
 fn flaw_of(backup: &Backup<'_>, name: &str, seen: &Seen) -> Option<String> {
     match &seen.content {
         Content::Space(space) => {
-            if let Some(flaw) = &space.flaw {
-                return Some(flaw.clone());
-            }
-            let stored = u64::from(space.stored).max(1);
-            let size = seen.unpacked.unwrap_or(seen.size);
+            let stored = u64::from(space.stored()).max(1);
+            let size = seen.plain_size();
             let path = backup.settings.get("innodb_data_file_path");
             let whole_space =
                 unpacked_name(name).0 != "ibdata1" || !path.is_some_and(|path| path.contains(';'));
@@ -59,44 +56,47 @@ fn flaw_of(backup: &Backup<'_>, name: &str, seen: &Seen) -> Option<String> {
             })
         }
         Content::Delta(by_size) => {
-            let meta = format!("{}.meta", unpacked_name(name).0.strip_suffix(".delta")?);
-            let packed = format!("{meta}.qp");
-            let about =
-                backup.files.get(meta.as_str()).or_else(|| backup.files.get(packed.as_str()))?;
-            let Content::Text(text) = &about.content else { return None };
-            match metadata::delta_meta(text) {
-                Ok((size, _)) => match by_size.get(&size) {
+            match &meta_of(backup, name)?.content {
+                Content::Meta { page, .. } => match by_size.get(*page) {
                     // The files of the system tablespace after the first count their pages from 0.
                     Some(seen) if seen.other_pages && !is_later_system_file(name) => {
                         Some("its first page isn't the one that it names".into())
                     }
                     Some(seen) => seen.flaw.clone(),
-                    None => Some(format!("pages of {size} bytes")),
+                    None => Some(format!("pages of {page} bytes")),
                 },
-                Err(what) => Some(format!("its .meta: {what}")),
+                Content::Text(text) => {
+                    metadata::delta_meta(text).err().map(|what| format!("its .meta: {what}"))
+                }
+                _ => None,
             }
         }
         Content::Redo(redo) => {
             let checkpoints = backup.checkpoints.as_ref()?;
             let raw = matches!(checkpoints.kind, BackupKind::Full | BackupKind::Incremental);
             // Beside xtrabackup_logfile another one is the server's.
-            let second = name.starts_with("ib_logfile") && backup.has_file("xtrabackup_logfile");
+            let second = name.starts_with("ib_logfile") && backup.files.has("xtrabackup_logfile");
             (raw && !second).then(|| redo.flaw(checkpoints, knows_redo(backup)))?
         }
         Content::Index(None) => Some("it isn't the index file of a table of MyISAM".into()),
         Content::Index(Some(head)) if !head.open => {
-            let size = seen.unpacked.unwrap_or(seen.size);
+            let size = seen.plain_size();
             if size < head.index {
                 return Some(format!("{size} bytes of {}, by its own head", head.index));
             }
             let data = format!("{}.MYD", unpacked_name(name).0.strip_suffix(".MYI")?);
             let data = backup.file(&data)?;
-            let size = data.unpacked.unwrap_or(data.size);
+            let size = data.plain_size();
             (size < head.data)
                 .then(|| format!("its .MYD has {size} bytes of {}, by its head", head.data))
         }
         _ => None,
     }
+}
+
+/// What tells of changed pages, by their file's name.
+fn meta_of<'a>(backup: &Backup<'a>, name: &str) -> Option<&'a Seen> {
+    backup.file(&format!("{}.meta", unpacked_name(name).0.strip_suffix(".delta")?))
 }
 
 fn is_later_system_file(name: &str) -> bool {
@@ -118,19 +118,15 @@ fn knows_redo(backup: &Backup<'_>) -> bool {
 /// Pages that don't fit their checksums, by file.
 fn damaged_pages(backup: &Backup<'_>) -> Vec<String> {
     let mut files = Vec::new();
-    for (name, seen) in &backup.files {
+    for (name, seen) in backup.files.iter() {
         let damaged = match &seen.content {
-            Content::Space(space) => space.damaged.said(),
-            Content::Delta(by_size) => {
-                let meta =
-                    unpacked_name(name).0.strip_suffix(".delta").map(|n| format!("{n}.meta"));
-                let meta = meta.and_then(|meta| backup.file(&meta));
-                let size = meta.and_then(|meta| match &meta.content {
-                    Content::Text(text) => metadata::delta_meta(text).ok().map(|(size, _)| size),
-                    _ => None,
-                });
-                size.and_then(|size| by_size.get(&size)?.damaged.said())
-            }
+            Content::Space(_) => seen.special().and_then(|special| special.damaged.said()),
+            Content::Delta(by_size) => match meta_of(backup, name).map(|meta| &meta.content) {
+                Some(Content::Meta { page, .. }) => {
+                    by_size.get(*page).and_then(|seen| seen.damaged.said())
+                }
+                _ => None,
+            },
             _ => None,
         };
         files.extend(damaged.map(|pages| format!("{name}: {pages}")));
@@ -141,13 +137,8 @@ fn damaged_pages(backup: &Backup<'_>) -> Vec<String> {
 /// Files without which no server starts on the backup.
 fn system_files(backup: &Backup<'_>) -> Vec<String> {
     let mut missing = Vec::new();
-    let has = |wanted: &str| {
-        let changed = format!("{wanted}.delta");
-        backup.files.keys().any(|name| {
-            let name = unpacked_name(name).0;
-            name == wanted || name == changed
-        })
-    };
+    let has =
+        |wanted: &str| backup.files.has(wanted) || backup.files.has(&format!("{wanted}.delta"));
     let path = backup.settings.get("innodb_data_file_path").map_or("ibdata1", String::as_str);
     for file in path.split(';') {
         let file = file.trim_matches(['"', '\'', ' ']).split(':').next().unwrap_or_default();
@@ -186,8 +177,7 @@ pub(super) fn is_partial(backup: &Backup<'_>, found: &mut Findings) -> bool {
     if backup.absent.is_empty() {
         for database in ["mysql", "performance_schema"] {
             let space = format!("{database}.ibd");
-            let whole_space = backup.files.keys().any(|name| unpacked_name(name).0 == space);
-            if !backup.has_database(database) && !whole_space {
+            if !backup.has_database(database) && !backup.files.has(&space) {
                 signs.push(format!("no {database}/"));
             }
         }
@@ -207,43 +197,42 @@ pub(super) fn is_partial(backup: &Backup<'_>, found: &mut Findings) -> bool {
 /// Tables that the dictionary in the system tablespace names and that have no file (5.x).
 fn lacking_tables(backup: &Backup<'_>) -> Vec<String> {
     let Some(system) = backup.system() else { return Vec::new() };
-    let there: std::collections::BTreeSet<&str> =
-        backup.files.keys().filter_map(|name| unpacked_name(name).0.strip_suffix(".ibd")).collect();
     system
         .tables()
         .into_iter()
         .filter(|table| table.space != 0)
-        .map(|table| table.name)
         // What an ALTER TABLE in mid-way leaves isn't anybody's table.
-        .filter(|table| !table.contains("#sql") && !there.contains(table.as_str()))
+        .filter(|table| !table.name.contains("#sql"))
+        .filter(|table| !backup.files.has(&format!("{}.ibd", table.name)))
+        .map(|table| table.name.clone())
         .collect()
 }
 
 /// Whether the tool compressed files.
 pub(super) fn is_compressed(backup: &Backup<'_>) -> bool {
-    let packed = |name: &&str| {
+    let packed = |name: &str| {
         let inner = name.strip_suffix(".xbcrypt").unwrap_or(name);
         matches!(unpacked_name(inner).1, Packed::Qpress | Packed::Other)
     };
-    backup.files.keys().any(packed)
+    backup.files.names().any(packed)
         || backup.info.as_ref().is_some_and(|info| info.is_on("compressed"))
 }
 
 /// Whether the tool encrypted files.
 pub(super) fn is_tool_encrypted(backup: &Backup<'_>) -> bool {
-    backup.files.keys().any(|name| unpacked_name(name).1 == Packed::Encrypted)
+    backup.files.names().any(|name| unpacked_name(name).1 == Packed::Encrypted)
         || backup.info.as_ref().is_some_and(|info| info.is_on("encrypted"))
 }
 
 /// Whether files are encrypted, by the tool or by the server.
 pub(super) fn is_encrypted(backup: &Backup<'_>) -> bool {
     is_tool_encrypted(backup)
-        || backup.files.contains_key("xtrabackup_keys")
-        || backup.spaces().any(|(_, _, space)| space.encrypted)
+        || backup.files.get("xtrabackup_keys").is_some()
+        || backup.spaces().any(|(_, space)| space.encrypted)
 }
 
 /// The page size.
 pub(super) fn page_size(backup: &Backup<'_>) -> Option<u32> {
-    let pages = || backup.spaces().find_map(|(_, _, space)| space.page_size);
+    let pages = || backup.spaces().find_map(|(_, space)| space.page_size());
     backup.settings.get("innodb_page_size").and_then(|size| size.parse().ok()).or_else(pages)
 }
