@@ -384,8 +384,16 @@ pub struct Rehearse {
     #[arg(long, value_name = "N", default_value_t = 300)]
     pub rate: u64,
     /// The `mysqld` to use for both servers. Default: what scripts/get-servers fetched, or PATH's.
+    ///
+    /// Physical route: MariaDB 10.11 and mariadb-backup, unless a MySQL 8.0.23+ or 5.7 is named here, whose
+    /// backups Percona XtraBackup takes and prepares: built from its documentation, and untried. (A 5.6 as
+    /// scripts/get-servers fetches it does as well; Aurora doesn't restore it.)
     #[arg(long, value_name = "PATH")]
     pub server: Option<PathBuf>,
+    /// Physical route: the backup tool. Default: mariadb-backup for MariaDB; for MySQL the xtrabackup on PATH
+    /// that fits the server.
+    #[arg(long, value_name = "PATH")]
+    pub backup_program: Option<PathBuf>,
     /// Keep the servers' directories afterwards.
     #[arg(long)]
     pub keep: bool,

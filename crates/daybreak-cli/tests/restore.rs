@@ -45,6 +45,7 @@ async fn endpoint(dir: &Path) -> Rds {
         access_key: ACCESS.into(),
         secret_key: SECRET.into(),
         profile: Profile::Rehearsal,
+        programs: None,
         state: Duration::from_millis(30),
     })
     .await

@@ -29,7 +29,10 @@ use rand::distr::Alphanumeric;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
-pub use binaries::{BackupPrograms, Binaries, Product, find, find_mariadb_backup, servers_dir};
+pub(crate) use binaries::on_path;
+pub use binaries::{
+    BackupPrograms, Binaries, Product, find, find_mariadb_backup, identify, servers_dir,
+};
 pub use error::RehearsalError;
 pub use options::{Restored, Role, ServerOptions};
 pub use spawn::spawn;
@@ -95,9 +98,9 @@ impl Server {
     /// Starts a server and returns when it accepts logins.
     pub async fn start(options: ServerOptions) -> Result<Server, RehearsalError> {
         let product = options.product;
-        // Restored data of 5.6 get a restricted master account, but no procedures.
+        // Of 5.x only restored data get it: no other target is of such an age.
         let whole_standin = options.role == Role::AuroraStandin && options.restored.is_none();
-        if whole_standin && product == Product::Mysql56 {
+        if whole_standin && product.is_mysql5() {
             return Err(RehearsalError::Unsupported { product, wish: "the Aurora stand-in" });
         }
         let binaries = match &options.mysqld {
@@ -441,6 +444,12 @@ impl Server {
                 "SET SESSION sql_log_bin = 0;\n\
                  UPDATE mysql.user SET Password = PASSWORD('{password}') WHERE User = 'root';\n\
                  FLUSH PRIVILEGES;\n"
+            ),
+            Product::Mysql57 => format!(
+                "SET SESSION sql_log_bin = 0;\n\
+                 ALTER USER 'root'@'localhost' IDENTIFIED BY '{password}';\n\
+                 CREATE USER IF NOT EXISTS 'root'@'127.0.0.1' IDENTIFIED BY '{password}';\n\
+                 GRANT ALL PRIVILEGES ON *.* TO 'root'@'127.0.0.1' WITH GRANT OPTION;\n"
             ),
             Product::Mysql97 | Product::Mariadb1011 => format!(
                 "SET SESSION sql_log_bin = 0;\n\

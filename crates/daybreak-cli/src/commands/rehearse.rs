@@ -38,8 +38,10 @@ use super::{
 };
 use crate::cli::{Position, Rehearse, Route, Servers};
 use cloud::Loopback;
+use tools::Tools;
 
 mod cloud;
+mod tools;
 
 const DATABASE: &str = "shop";
 const WORKERS: u32 = 4;
@@ -65,6 +67,15 @@ pub async fn rehearse(session: &Session<'_>, options: Rehearse) -> Result<Exit> 
         .at(if options.downtime { "--downtime" } else { "--position gtid" })
         .next("leave it out, or rehearse it with --route logical"));
     }
+    if options.route == Route::Logical && options.backup_program.is_some() {
+        return Err(Error::new(Kind::Usage, "the logical route takes no backup")
+            .at("--backup-program")
+            .next("leave it out, or rehearse with --route physical"));
+    }
+    let tools = match options.route {
+        Route::Physical => Some(Tools::choose(&options).await?),
+        Route::Logical => None,
+    };
     let directory = match &options.dir {
         Some(dir) => dir.clone(),
         None => {
@@ -83,11 +94,13 @@ pub async fn rehearse(session: &Session<'_>, options: Rehearse) -> Result<Exit> 
     let stop = StopSignal::default();
     listen_for_signals(stop.clone())?;
     let setting = async {
-        let stage = Stage::set(&options, &directory, &events).await?;
-        if options.route == Route::Physical {
-            events.warn(
-                "mariadb-backup and a MariaDB source stand in for XtraBackup and MySQL: real Aurora restores from MySQL only",
-            );
+        if let Some(tools) = &tools {
+            events.info(tools.told());
+        }
+        let caution = tools.as_ref().and_then(Tools::caution);
+        let stage = Stage::set(&options, tools, &directory, &events).await?;
+        if let Some(caution) = caution {
+            events.warn(caution);
         }
         let application = Arc::new(stage.start_writer(&options, &directory)?);
         wait_for_writer(&application, "commits on the source", |status| status.committed >= 200)
@@ -228,17 +241,21 @@ struct Stage {
 }
 
 impl Stage {
-    async fn set(options: &Rehearse, directory: &Path, events: &Events) -> Result<Self> {
+    async fn set(
+        options: &Rehearse,
+        tools: Option<Tools>,
+        directory: &Path,
+        events: &Events,
+    ) -> Result<Self> {
         let (place, taken_away) = if options.keep {
             (directory.join("servers"), None)
         } else {
             let temporary = tempfile::Builder::new().prefix("daybreak-rehearsal-").tempdir()?;
             (temporary.path().to_path_buf(), Some(temporary))
         };
-        let gtid = options.position != Position::File;
-        let physical = options.route == Route::Physical;
-        // What takes physical backups everywhere is MariaDB's tool.
-        let product = if physical { Product::Mariadb1011 } else { Product::Mysql97 };
+        let product = tools.as_ref().map_or(Product::Mysql97, Tools::product);
+        // A cluster of 5.6 can follow no source that has them: there is no mode between.
+        let gtid = options.position != Position::File && product != Product::Mysql56;
         let wish = |role: Role, name: &str| {
             let mut wish = ServerOptions::new(product, role)
                 .gtid(gtid)
@@ -250,15 +267,25 @@ impl Stage {
             }
             wish
         };
-        events.info(match physical {
-            true => "starting a source, and S3 and RDS on loopback",
-            false => "starting a source and an Aurora stand-in",
+        events.info(match tools {
+            Some(_) => "starting a source, and S3 and RDS on loopback",
+            None => "starting a source and an Aurora stand-in",
         });
         std::fs::create_dir_all(&place)?;
-        let source = Server::start(wish(Role::Source, "source")).await.map_err(failed)?;
-        let target = match physical {
-            true => Target::Cloud(Box::new(Loopback::start(&place).await?)),
-            false => Target::Server(Box::new(
+        let mut on_source = wish(Role::Source, "source");
+        if options.incrementals > 0 && product != Product::Mariadb1011 {
+            // It makes no checkpoint in a rehearsal's short time else, and none can be asked for: an incremental
+            // backup would hold nothing.
+            on_source = on_source.arg("--innodb-max-dirty-pages-pct=0");
+            if product == Product::Mysql56 {
+                // It counts dirty pages in whole percents.
+                on_source = on_source.buffer_pool_mib(8);
+            }
+        }
+        let source = Server::start(on_source).await.map_err(failed)?;
+        let target = match tools {
+            Some(tools) => Target::Cloud(Box::new(Loopback::start(&place, tools).await?)),
+            None => Target::Server(Box::new(
                 Server::start(wish(Role::AuroraStandin, "target")).await.map_err(failed)?,
             )),
         };
@@ -282,6 +309,12 @@ impl Stage {
                 .await
                 .map_err(failed)?;
             root.execute(format!("GRANT ALL ON {DATABASE}.* TO 'app'@'%'")).await?;
+            if product == Product::Mysql56 {
+                // It comes with an account for anybody at this host, which would catch the application's
+                // logins and the replica's.
+                root.execute("DELETE FROM mysql.user WHERE User = ''").await?;
+                root.execute("FLUSH PRIVILEGES").await?;
+            }
             if side == Side::Source {
                 // The application owns its functions and triggers, and has no SUPER.
                 root.execute("SET GLOBAL log_bin_trust_function_creators = 1").await?;

@@ -274,7 +274,12 @@ fn creation(account: &Account, target: &Dialect) -> String {
         };
     }
     let mut sql = format!("CREATE USER {name} IDENTIFIED WITH {}", account.plugin);
-    if !account.hash.is_empty() {
+    let native = matches!(account.plugin.as_str(), "mysql_native_password" | "mysql_old_password");
+    // Before 5.7 the plugins of the server's own don't look where `AS` puts the hash.
+    let by_password = native && !target.is_mariadb() && !target.mysql_from(5, 7, 0);
+    if by_password && !account.hash.is_empty() {
+        sql = format!("CREATE USER {name} IDENTIFIED BY PASSWORD {}", hash(&account.hash, target));
+    } else if !account.hash.is_empty() {
         sql.push_str(" AS ");
         sql.push_str(&hash(&account.hash, target));
     }
@@ -457,6 +462,11 @@ mod tests {
         );
         let old = creation(&account, &Dialect::read("5.7.44", None));
         assert!(old.contains("AS '*ABC''\\\\'"), "{old}");
+        let older = Account { locked: false, ..account.clone() };
+        assert_eq!(
+            creation(&older, &Dialect::read("5.6.24", None)),
+            "CREATE USER 'a''b'@'%' IDENTIFIED BY PASSWORD '*ABC''\\\\'"
+        );
         assert!(!format!("{account:?}").contains("ABC"));
     }
 }

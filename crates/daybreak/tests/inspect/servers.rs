@@ -73,6 +73,46 @@ async fn pages(product: Product, arguments: &[&str], tables: &[(&str, &str)]) {
     }
 }
 
+/// A tool copies a table's file also when MySQL has made it and not written its pages yet.
+#[tokio::test]
+async fn of_a_table_that_was_just_created() {
+    let options = ServerOptions::new(Product::Mysql56, Role::Plain);
+    let options = options.arg("--innodb-file-format=Barracuda");
+    let mut server = Server::start(options).await.unwrap();
+    let mut root = server.connect_root().await.unwrap();
+    root.query_drop("CREATE DATABASE pages").await.unwrap();
+    root.query_drop("CREATE TABLE pages.t (id INT PRIMARY KEY) ENGINE=InnoDB").await.unwrap();
+    root.query_drop(
+        "CREATE TABLE pages.z (id INT PRIMARY KEY) ENGINE=InnoDB ROW_FORMAT=COMPRESSED",
+    )
+    .await
+    .unwrap();
+    server.kill().await;
+    let data = server.data_dir().to_path_buf();
+    for table in ["t", "z"] {
+        let path = data.join(format!("pages/{table}.ibd"));
+        let whole = fs::read(&path).unwrap();
+        assert_eq!(
+            whole[24..26],
+            [0, 0],
+            "{table} has its pages already: nothing is shown by this"
+        );
+        assert_eq!(damaged(&data), Vec::<String>::new(), "{table}");
+        // Its number, the flags, something where nothing is yet, a type that isn't a tablespace's.
+        for at in [41, 57, 3000, 25] {
+            let mut other = whole.clone();
+            other[at] ^= 1;
+            fs::write(&path, other).unwrap();
+            let said = damaged(&data);
+            assert!(
+                said.iter().any(|one| one.contains(&format!("{table}.ibd"))),
+                "{table} {at}: {said:?}"
+            );
+        }
+        fs::write(&path, whole).unwrap();
+    }
+}
+
 #[tokio::test]
 async fn of_mysql_5_6() {
     let tables = [("plain", ""), ("zip", "ROW_FORMAT=COMPRESSED KEY_BLOCK_SIZE=8")];

@@ -53,6 +53,7 @@ impl Place {
             access_key: ACCESS.into(),
             secret_key: SECRET.into(),
             profile,
+            programs: None,
             state: Duration::from_millis(30),
         })
         .await

@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::server::{
-    Product, RehearsalError, Restored, Role, Server, ServerOptions, find_mariadb_backup, spawn,
+    BackupPrograms, Binaries, Product, RehearsalError, Restored, Role, Server, ServerOptions,
+    find_mariadb_backup, on_path, spawn,
 };
 
 use link::Link;
@@ -62,6 +63,15 @@ impl Engine {
     }
 }
 
+/// What backups are unpacked, prepared and started with.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    /// The server.
+    pub server: Binaries,
+    /// The tool that took the backups, and what unpacks its stream.
+    pub tools: BackupPrograms,
+}
+
 /// What is restored.
 #[derive(Clone)]
 pub struct Order {
@@ -73,6 +83,8 @@ pub struct Order {
     pub profile: Profile,
     /// Which version the cluster is to have.
     pub engine: Engine,
+    /// With which programs; none: those of the backup's product that are found.
+    pub programs: Option<Programs>,
     /// A private directory to work in, and for the server to live in.
     pub dir: PathBuf,
     /// What the parameter group sets.
@@ -111,15 +123,21 @@ pub struct Prepared {
 pub fn prepare(order: &Order) -> Result<Prepared, Refusal> {
     let unpacked = order.dir.join("unpacked");
     let objects = archive::objects(&order.bucket, &order.prefix)?;
-    archive::unpack(&objects, &unpacked)?;
+    archive::unpack(&objects, &unpacked, order.programs.as_ref().map(|with| &with.tools))?;
     let mut links = link::find(&unpacked)?;
     let remarks = link::judge(&links, &unpacked, order.profile, order.engine)?;
     link::order(&mut links)?;
     let (base, incrementals) =
         links.split_first().ok_or_else(|| Refusal::new("there is no backup"))?;
     let product = base.product();
+    if let Some(with) = order.programs.as_ref().filter(|with| with.server.product != product) {
+        return Err(Refusal(format!(
+            "the backup is of {product}, and the rehearsal's server is {}",
+            with.server.mysqld.display()
+        )));
+    }
     if !base.is_prepared() {
-        apply(product, base, incrementals, &order.dir)?;
+        apply(order, product, base, incrementals)?;
     } else if !incrementals.is_empty() {
         return Err(Refusal::new("an incremental backup can't be applied to a prepared one"));
     }
@@ -136,12 +154,18 @@ pub fn prepare(order: &Order) -> Result<Prepared, Refusal> {
 }
 
 /// Prepares the base with its incrementals, in their order.
-fn apply(product: Product, base: &Link, incrementals: &[Link], dir: &Path) -> Result<(), Refusal> {
-    let program = match product {
-        Product::Mariadb1011 => {
+fn apply(
+    order: &Order,
+    product: Product,
+    base: &Link,
+    incrementals: &[Link],
+) -> Result<(), Refusal> {
+    let program = match (&order.programs, product) {
+        (Some(with), _) => with.tools.backup.clone(),
+        (None, Product::Mariadb1011) => {
             find_mariadb_backup().map_err(|error| Refusal(error.to_string()))?.backup
         }
-        _ => on_path("xtrabackup").ok_or_else(|| {
+        (None, _) => on_path("xtrabackup").ok_or_else(|| {
             Refusal::new("the rehearsal has no xtrabackup to prepare a backup of MySQL with")
         })?,
     };
@@ -151,14 +175,15 @@ fn apply(product: Product, base: &Link, incrementals: &[Link], dir: &Path) -> Re
     let count = incrementals.len();
     for (number, incremental) in steps.enumerate() {
         let mut command = Command::new(&program);
-        command.arg("--prepare").arg(path_arg("--target-dir", &base.dir));
+        // What the data files need to know is in their own backup-my.cnf; this machine's servers have others.
+        command.arg("--no-defaults").arg("--prepare").arg(path_arg("--target-dir", &base.dir));
         if let Some(incremental) = incremental {
             command.arg(path_arg("--incremental-dir", &incremental.dir));
         }
         if only_log && number < count {
             command.arg("--apply-log-only");
         }
-        run(command, &dir.join(format!("prepare-{number}.log")))?;
+        run(command, &order.dir.join(format!("prepare-{number}.log")))?;
     }
     Ok(())
 }
@@ -167,11 +192,6 @@ fn path_arg(name: &str, path: &Path) -> std::ffi::OsString {
     let mut argument = std::ffi::OsString::from(format!("{name}="));
     argument.push(path);
     argument
-}
-
-fn on_path(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|program| program.is_file())
 }
 
 /// Runs a backup tool; it succeeded when it says so in its last line and in its exit status.
@@ -225,6 +245,13 @@ pub async fn start(prepared: Prepared, order: &Order) -> Result<Server, Rehearsa
         .restored(restored)
         // Until the events are gone.
         .arg("--event-scheduler=OFF");
+    if let Some(with) = &order.programs {
+        options = options.mysqld(&with.server.mysqld);
+    }
+    if matches!(prepared.product, Product::Mysql97 | Product::Mysql57) {
+        // As Aurora has it by itself: it follows a source with GTIDs and one without.
+        options = options.arg("--gtid-mode=OFF_PERMISSIVE");
+    }
     for argument in prepared.arguments {
         options = options.arg(argument);
     }
@@ -247,7 +274,9 @@ fn as_argument(product: Product, name: &str, value: &str) -> Option<String> {
         | "binlog-format"
         | "lower-case-table-names"
         | "explicit-defaults-for-timestamp" => true,
-        "gtid-mode" | "enforce-gtid-consistency" => product == Product::Mysql97,
+        "gtid-mode" | "enforce-gtid-consistency" => {
+            matches!(product, Product::Mysql97 | Product::Mysql57)
+        }
         // Its zones are left out, names don't work.
         "time-zone" => return (value == "UTC").then(|| "--default-time-zone=+00:00".to_owned()),
         _ => false,

@@ -24,7 +24,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::Cloud;
-use super::cluster::Profile;
+use super::cluster::{Profile, Programs};
 use super::sigv4;
 
 pub use state::{Known, KnownCluster};
@@ -53,6 +53,8 @@ pub struct Options {
     pub secret_key: String,
     /// By whose rules backups are taken.
     pub profile: Profile,
+    /// What clusters are made with; none: the programs of the backup's product that are found.
+    pub programs: Option<Programs>,
     /// How long each state lasts at least.
     pub state: Duration,
 }
@@ -67,6 +69,7 @@ impl Options {
             access_key: cloud.access_key.clone(),
             secret_key: cloud.secret_key.clone(),
             profile: Profile::Rehearsal,
+            programs: None,
             state,
         }
     }

@@ -12,6 +12,8 @@ use super::RehearsalError;
 pub enum Product {
     /// MySQL 9.7, or the 8.0.23+ that is on PATH.
     Mysql97,
+    /// MySQL 5.7: one that is named by its path, or on PATH.
+    Mysql57,
     /// MySQL 5.6.24: the oldest source.
     Mysql56,
     /// MariaDB 10.11.
@@ -19,15 +21,29 @@ pub enum Product {
 }
 
 impl Product {
-    /// Every product, in the order of their use.
+    /// Every product that scripts/get-servers provides, in the order of their use.
     pub const ALL: [Product; 3] = [Product::Mysql97, Product::Mysql56, Product::Mariadb1011];
 
     /// Returns the name by which scripts/get-servers knows it.
     pub fn name(self) -> &'static str {
         match self {
             Product::Mysql97 => "mysql-9.7",
+            Product::Mysql57 => "mysql-5.7",
             Product::Mysql56 => "mysql-5.6",
             Product::Mariadb1011 => "mariadb-10.11",
+        }
+    }
+
+    /// Whether it is MySQL before 8.0, whose statements about accounts and replication are the old ones.
+    pub(crate) fn is_mysql5(self) -> bool {
+        matches!(self, Product::Mysql56 | Product::Mysql57)
+    }
+
+    /// What to do when it isn't there.
+    pub(super) fn remedy(self) -> String {
+        match self {
+            Product::Mysql57 => "name a mysqld 5.7 by its path".to_owned(),
+            _ => format!("run scripts/get-servers {self}"),
         }
     }
 }
@@ -56,6 +72,14 @@ impl Binaries {
     pub fn program(&self, name: &str) -> Option<PathBuf> {
         let path = self.bin.join(name);
         path.exists().then_some(path)
+    }
+
+    /// Returns the version as the server itself says it, by which MariaDB is told from MySQL.
+    pub fn version_said(&self) -> String {
+        match self.product {
+            Product::Mariadb1011 => format!("{}-MariaDB", self.version),
+            _ => self.version.clone(),
+        }
     }
 
     /// Returns the version as numbers, so that (8, 4, 0) compares.
@@ -111,30 +135,39 @@ pub fn find(product: Product) -> Result<Binaries, RehearsalError> {
     Err(RehearsalError::NotFound { product, looked: looked.join(", ") })
 }
 
-/// The programs that take a physical backup of MariaDB and unpack its stream.
+/// The programs that take a physical backup, prepare it, and unpack its stream.
 #[derive(Clone, Debug)]
 pub struct BackupPrograms {
-    /// `mariadb-backup`.
+    /// `mariadb-backup`, or of MySQL `xtrabackup`.
     pub backup: PathBuf,
-    /// `mbstream`, where it lies beside it or on PATH.
+    /// `mbstream`, or of MySQL `xbstream`, where it lies beside it or on PATH.
     pub stream: Option<PathBuf>,
+}
+
+impl BackupPrograms {
+    /// A tool that was found already, with what unpacks its stream.
+    pub fn of(product: Product, backup: PathBuf) -> BackupPrograms {
+        // Each family has chunks of its own, which the other's program doesn't know.
+        let name = if product == Product::Mariadb1011 { "mbstream" } else { "xbstream" };
+        let beside = backup.with_file_name(name);
+        let stream = if beside.is_file() { Some(beside) } else { on_path(name) };
+        BackupPrograms { backup, stream }
+    }
+}
+
+/// Finds a program on PATH.
+pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .map(|directory| directory.join(name))
+        .find(|program| program.is_file())
 }
 
 /// Finds `mariadb-backup`: `DAYBREAK_MARIADB_BACKUP`, then what scripts/get-servers put in place,
 /// then PATH.
 pub fn find_mariadb_backup() -> Result<BackupPrograms, RehearsalError> {
     const NAME: &str = "mariadb-backup";
-    let on_path = |name: &str| {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        std::env::split_paths(&path)
-            .map(|directory| directory.join(name))
-            .find(|program| program.is_file())
-    };
-    let with_stream = |backup: PathBuf| {
-        let beside = backup.with_file_name("mbstream");
-        let stream = if beside.is_file() { Some(beside) } else { on_path("mbstream") };
-        BackupPrograms { backup, stream }
-    };
+    let with_stream = |backup| BackupPrograms::of(Product::Mariadb1011, backup);
     if let Some(given) = std::env::var_os("DAYBREAK_MARIADB_BACKUP").filter(|v| !v.is_empty()) {
         let given = PathBuf::from(given);
         return match given.is_file() {
@@ -168,6 +201,20 @@ pub(super) fn at(product: Product, mysqld: &Path) -> Result<Binaries, RehearsalE
     })
 }
 
+/// Finds out which product a server program is of.
+///
+/// # Errors
+/// When it is none that can be run here.
+pub fn identify(mysqld: &Path) -> Result<Binaries, RehearsalError> {
+    [Product::Mysql97, Product::Mysql57, Product::Mysql56, Product::Mariadb1011]
+        .into_iter()
+        .find_map(|product| by_path(product, mysqld))
+        .ok_or_else(|| RehearsalError::Other {
+            what: format!("{} is no server that can be run here", mysqld.display()),
+            next: "name a mysqld 8.0.23 or later, 5.7 or 5.6, or a mariadbd 10.11".to_owned(),
+        })
+}
+
 /// Asks a program for its version and takes it when it fits the product.
 fn by_path(product: Product, mysqld: &Path) -> Option<Binaries> {
     let output = Command::new(mysqld).args(["--no-defaults", "--version"]).output().ok()?;
@@ -177,7 +224,8 @@ fn by_path(product: Product, mysqld: &Path) -> Option<Binaries> {
     let (major, minor, patch) = numbers(&version);
     let fits = match product {
         Product::Mysql97 => !mariadb && (major, minor, patch) >= (8, 0, 23),
-        Product::Mysql56 => false,
+        Product::Mysql57 => !mariadb && (major, minor) == (5, 7),
+        Product::Mysql56 => !mariadb && (major, minor) == (5, 6),
         Product::Mariadb1011 => mariadb && (major, minor) == (10, 11),
     };
     let bin = mysqld.parent()?.to_owned();

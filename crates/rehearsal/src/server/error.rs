@@ -12,7 +12,8 @@ use super::Product;
 pub enum RehearsalError {
     /// No program of that product was found.
     #[error(
-        "no {product} server was found ({looked})\n  next step: run scripts/get-servers {product}"
+        "no {product} server was found ({looked})\n  next step: {}",
+        product.remedy()
     )]
     NotFound {
         /// The product that was looked for.

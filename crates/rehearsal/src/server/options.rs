@@ -239,7 +239,7 @@ pub(super) fn arguments(
         // anonymous account stands in the way as it does on real servers of that age. The redo
         // log keeps the size that it has in the template.
         Product::Mysql56 => add(format!("--innodb-log-file-size={MYSQL56_LOG_MIB}M")),
-        Product::Mariadb1011 => {
+        Product::Mysql57 | Product::Mariadb1011 => {
             add(format!("--innodb-log-file-size={}M", options.redo_log_mib.max(8)));
             add("--secure-file-priv=".to_owned());
             add("--skip-name-resolve".to_owned());
@@ -261,7 +261,7 @@ pub(super) fn arguments(
     add("--relay-log=relay".to_owned());
     if mysql {
         // MySQL 5.6 can't have GTIDs without a binary log of the replica's own updates.
-        let gtid = options.gtid && (options.binlog || options.product == Product::Mysql97);
+        let gtid = options.gtid && (options.binlog || options.product != Product::Mysql56);
         add(format!("--gtid-mode={}", if gtid { "ON" } else { "OFF" }));
         add(format!("--enforce-gtid-consistency={}", if gtid { "ON" } else { "OFF" }));
     }

@@ -10,7 +10,7 @@ use super::{Product, RehearsalError};
 pub(super) fn accounts(product: Product, root_password: &str) -> String {
     let mut lines = vec!["SET SESSION sql_log_bin = 0".to_owned()];
     let tables: &[&str] = match product {
-        Product::Mysql56 => {
+        Product::Mysql56 | Product::Mysql57 => {
             &["user", "db", "tables_priv", "columns_priv", "procs_priv", "proxies_priv"]
         }
         Product::Mariadb1011 => {
@@ -34,7 +34,7 @@ pub(super) fn accounts(product: Product, root_password: &str) -> String {
         table => format!("DELETE FROM mysql.{table} WHERE User NOT IN {own}"),
     }));
     match product {
-        Product::Mysql56 => {}
+        Product::Mysql56 | Product::Mysql57 => {}
         Product::Mariadb1011 => {
             lines.push("DELETE FROM mysql.global_priv WHERE User <> 'mariadb.sys'".to_owned());
         }

@@ -8,7 +8,7 @@ use super::{Binaries, Product, RehearsalError};
 
 const MYSQL: &str = include_str!("../standin/mysql.sql");
 const MARIADB: &str = include_str!("../standin/mariadb.sql");
-const MYSQL56: &str = include_str!("../standin/mysql56.sql");
+const MYSQL5: &str = include_str!("../standin/mysql5.sql");
 
 /// Applies the stand-in as root on a connection that is then closed. Nothing of it enters the binary log.
 pub(super) async fn apply(
@@ -19,7 +19,7 @@ pub(super) async fn apply(
 ) -> Result<(), RehearsalError> {
     let script = match binaries.product {
         Product::Mariadb1011 => MARIADB,
-        Product::Mysql56 => MYSQL56,
+        Product::Mysql56 | Product::Mysql57 => MYSQL5,
         Product::Mysql97 => MYSQL,
     };
     let (admin, admin_password) = (escaped(admin), escaped(admin_password));

@@ -74,10 +74,21 @@ fn provide(binaries: &Binaries, unwanted: &Unwanted) -> Result<PathBuf, Rehearsa
         .map_err(RehearsalError::file("writing to", &templates))?;
     let data = building.path().join("data");
     match binaries.product {
-        Product::Mysql97 => initialize_mysql(binaries, building.path(), &data, unwanted)?,
+        Product::Mysql97 | Product::Mysql57 => {
+            initialize_mysql(binaries, building.path(), &data, unwanted)?;
+        }
         Product::Mariadb1011 => initialize_mariadb(binaries, building.path(), &data, unwanted)?,
         Product::Mysql56 => {
             let shipped = binaries.bin.join("../server/data/mysql");
+            if !shipped.is_dir() {
+                return Err(RehearsalError::Other {
+                    what: format!(
+                        "{} isn't there: of MySQL 5.6 empty data are copied",
+                        shipped.display()
+                    ),
+                    next: "run scripts/get-servers mysql-5.6, and name its bin/mysqld".to_owned(),
+                });
+            }
             copy(&shipped, &data, unwanted)?;
         }
     }
@@ -95,13 +106,16 @@ fn initialize_mysql(
     data: &Path,
     unwanted: &Unwanted,
 ) -> Result<(), RehearsalError> {
-    let init_file = dir.join("init.sql");
-    fs::write(&init_file, LOCAL_ROOT).map_err(RehearsalError::file("writing", &init_file))?;
     let log = dir.join("initialize.log");
     let mut args = base_args();
     args.push("--initialize-insecure".into());
     args.push(path_arg("--datadir", data));
-    args.push(path_arg("--init-file", &init_file));
+    // 5.7 takes statements about accounts at a start only: its first one makes this account.
+    if binaries.product != Product::Mysql57 {
+        let init_file = dir.join("init.sql");
+        fs::write(&init_file, LOCAL_ROOT).map_err(RehearsalError::file("writing", &init_file))?;
+        args.push(path_arg("--init-file", &init_file));
+    }
     args.push(path_arg("--log-error", &log));
     args.push("--secure-file-priv=".into());
     if binaries.version_numbers() >= (8, 0, 30) {

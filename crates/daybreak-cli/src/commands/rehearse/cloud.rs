@@ -3,15 +3,12 @@
 use std::{path::Path, time::Duration};
 
 use daybreak::error::{Error, Kind, Result};
-use rehearsal::{
-    cloud::{
-        Cloud,
-        rds::{Options, ROLE, Rds, SUBNET_GROUP},
-    },
-    server::find_mariadb_backup,
+use rehearsal::cloud::{
+    Cloud,
+    rds::{Options, ROLE, Rds, SUBNET_GROUP},
 };
 
-use super::{failed, write_private};
+use super::{tools::Tools, write_private};
 use crate::cli::Rehearse;
 
 const BUCKET: &str = "rehearsal";
@@ -22,19 +19,24 @@ const MASTER: &str = "admin";
 pub struct Loopback {
     cloud: Cloud,
     rds: Rds,
+    tools: Tools,
     password: String,
 }
 
 impl Loopback {
-    pub async fn start(place: &Path) -> Result<Self> {
+    pub async fn start(place: &Path, tools: Tools) -> Result<Self> {
         let cloud = Cloud::start(place.join("s3")).await?;
         cloud.make_bucket(BUCKET)?;
-        let rds =
-            Rds::start(Options::beside(&cloud, place.join("rds"), Duration::from_millis(300)))
-                .await?;
+        let beside = Options::beside(&cloud, place.join("rds"), Duration::from_millis(300));
+        let rds = Rds::start(Options {
+            profile: tools.profile(),
+            programs: Some(tools.programs.clone()),
+            ..beside
+        })
+        .await?;
         let password =
             (0..4).map(|_| format!("{:08x}", super::rand_u32())).collect::<String>() + "-Aa";
-        Ok(Loopback { cloud, rds, password })
+        Ok(Loopback { cloud, rds, tools, password })
     }
 
     /// The master account, as an operator names it before there is a cluster.
@@ -58,7 +60,6 @@ impl Loopback {
                 self.cloud.access_key, self.cloud.secret_key
             ),
         )?;
-        let program = find_mariadb_backup().map_err(failed)?.backup;
         let mut staging = String::new();
         if let Some(place) = &options.staging {
             let place = std::path::absolute(place)?;
@@ -67,16 +68,18 @@ impl Loopback {
         Ok(format!(
             "\n[aws]\nregion = \"{}\"\nendpoint_s3 = \"{}\"\nendpoint_rds = \"{}\"\n\
              credentials_file = \"aws.credentials\"\nprofile = \"default\"\n\
-             \n[backup]\nprogram = {}\nincrementals = {}\nstream = {}\nrules = \"any\"\n\
-             \n[staging]\n{staging}s3 = \"s3://{BUCKET}/backups\"\n\
+             \n[backup]\nprogram = {}\nincrementals = {}\nstream = {}\n{}\
+             {}\n[staging]\n{staging}s3 = \"s3://{BUCKET}/backups\"\n\
              \n[restore]\ncluster = \"{CLUSTER}\"\nsubnet_group = \"{SUBNET_GROUP}\"\n\
              ingestion_role = \"{ROLE}\"\n",
             self.cloud.region,
             self.cloud.s3_endpoint,
             self.rds.endpoint(),
-            text(&program.to_string_lossy()),
+            text(&self.tools.programs.tools.backup.to_string_lossy()),
             options.incrementals,
             options.stream,
+            self.tools.rules(),
+            self.tools.definers(),
         ))
     }
 }

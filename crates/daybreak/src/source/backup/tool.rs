@@ -219,11 +219,28 @@ pub fn needed(server: &Dialect) -> Result<String> {
 /// # Errors
 /// `Backup`, which says the version that is needed, when there is none or it is too old.
 pub async fn find(config: &BackupConfig, server: &Dialect) -> Result<Tool> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    find_on(config, server, &path).await
+    find_by(config.tool, config.program.as_deref(), server).await
 }
 
-async fn find_on(config: &BackupConfig, server: &Dialect, path: &OsString) -> Result<Tool> {
+/// The same by what is wished: a kind of tool, or its program.
+///
+/// # Errors
+/// As [`find`].
+pub async fn find_by(
+    wished: Option<BackupTool>,
+    program: Option<&Path>,
+    server: &Dialect,
+) -> Result<Tool> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    find_on(wished, program, server, &path).await
+}
+
+async fn find_on(
+    wished: Option<BackupTool>,
+    program: Option<&Path>,
+    server: &Dialect,
+    path: &OsString,
+) -> Result<Tool> {
     let needed = needed(server)?;
     let missing = |what: String| {
         Error::new(Kind::Backup, what).next(format!(
@@ -236,17 +253,17 @@ async fn find_on(config: &BackupConfig, server: &Dialect, path: &OsString) -> Re
             .filter(|file| file.is_file())
             .collect()
     };
-    if let Some(program) = &config.program {
+    if let Some(program) = program {
         // A bare name is for PATH.
         let found = match program.components().count() {
             1 => on_path(program).into_iter().next(),
-            _ => program.is_file().then(|| program.clone()),
+            _ => program.is_file().then(|| program.to_path_buf()),
         };
         let Some(found) = found else {
             return Err(missing(format!("the backup tool {} isn't there", program.display())));
         };
         let tool = Tool::probe(&found).await?;
-        if config.tool.is_some_and(|kind| kind != tool.kind) {
+        if wished.is_some_and(|kind| kind != tool.kind) {
             return Err(Error::new(
                 Kind::Config,
                 format!("the program is {tool}, not the tool that is wished"),
@@ -258,7 +275,7 @@ async fn find_on(config: &BackupConfig, server: &Dialect, path: &OsString) -> Re
             Some(why) => Err(missing(why).at(found.display())),
         };
     }
-    let kinds: &[BackupTool] = match (config.tool, server.product) {
+    let kinds: &[BackupTool] = match (wished, server.product) {
         (Some(BackupTool::Xtrabackup), _) => &[BackupTool::Xtrabackup],
         (Some(BackupTool::Innobackupex), _) => &[BackupTool::Innobackupex],
         (Some(BackupTool::MariadbBackup), _) | (None, Product::Mariadb) => {

@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::Refusal;
-use crate::server::{find_mariadb_backup, spawn};
+use crate::server::{BackupPrograms, find_mariadb_backup, spawn};
 
 /// The most objects that Aurora restores from.
 const MOST: usize = 1_000_000;
@@ -111,8 +111,12 @@ fn walk(dir: &Path, key: &str, keys: &mut Vec<String>) -> io::Result<()> {
     Ok(())
 }
 
-/// Brings the objects' files into a directory.
-pub(super) fn unpack(objects: &[Object], into: &Path) -> Result<(), Refusal> {
+/// Brings the objects' files into a directory. `tools`: of the family that made the stream; none: MariaDB's.
+pub(super) fn unpack(
+    objects: &[Object],
+    into: &Path,
+    tools: Option<&BackupPrograms>,
+) -> Result<(), Refusal> {
     fs::create_dir_all(into).map_err(Refusal::io("making a directory"))?;
     let mut archives: BTreeMap<(Form, &str), Vec<&Object>> = BTreeMap::new();
     let mut files = Vec::new();
@@ -149,7 +153,7 @@ pub(super) fn unpack(objects: &[Object], into: &Path) -> Result<(), Refusal> {
         match form {
             Form::TarGz => untar(flate2::read::MultiGzDecoder::new(input), &target)?,
             Form::Tar => untar(input, &target)?,
-            Form::Xbstream => unstream(input, &target)?,
+            Form::Xbstream => unstream(input, &target, tools)?,
             Form::File => {}
         }
     }
@@ -205,21 +209,28 @@ fn untar(input: impl Read, into: &Path) -> Result<(), Refusal> {
     if any { Ok(()) } else { Err(Refusal::new("/bin/tar: This does not look like a tar archive")) }
 }
 
-fn unstream(mut input: impl Read, into: &Path) -> Result<(), Refusal> {
-    let programs = find_mariadb_backup().map_err(|error| Refusal(error.to_string()))?;
-    let program = programs
+fn unstream(
+    mut input: impl Read,
+    into: &Path,
+    tools: Option<&BackupPrograms>,
+) -> Result<(), Refusal> {
+    let tools = match tools {
+        Some(tools) => tools.clone(),
+        None => find_mariadb_backup().map_err(|error| Refusal(error.to_string()))?,
+    };
+    let program = tools
         .stream
-        .ok_or_else(|| Refusal::new("the rehearsal has no mbstream to unpack with"))?;
+        .ok_or_else(|| Refusal::new("the rehearsal has no mbstream or xbstream to unpack with"))?;
     let said = into.with_extension("log");
     let log = File::create(&said).map_err(Refusal::io("writing a log"))?;
     let mut command = Command::new(program);
     command.arg("-x").arg("-C").arg(into).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log);
-    let mut child = spawn(command).map_err(Refusal::io("starting mbstream"))?;
+    let mut child = spawn(command).map_err(Refusal::io("starting the program that unpacks"))?;
     let fed = match child.stdin.take() {
         Some(mut stdin) => io::copy(&mut input, &mut stdin).map(drop),
         None => Ok(()),
     };
-    let status = child.wait().map_err(Refusal::io("waiting for mbstream"))?;
+    let status = child.wait().map_err(Refusal::io("waiting for the program that unpacks"))?;
     if !status.success() {
         let said = fs::read_to_string(&said).unwrap_or_default();
         let last = said.lines().last().unwrap_or_default();

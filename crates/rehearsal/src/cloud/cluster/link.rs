@@ -121,6 +121,7 @@ impl Link {
     pub fn product(&self) -> Product {
         match self.series() {
             _ if self.is_mariadb() => Product::Mariadb1011,
+            (5, 7) => Product::Mysql57,
             (5, _) => Product::Mysql56,
             _ => Product::Mysql97,
         }
@@ -150,7 +151,7 @@ impl Link {
     pub fn arguments(&self) -> Vec<String> {
         let settings = self.settings();
         let wanted: &[&str] = match self.product() {
-            Product::Mysql56 => &[
+            Product::Mysql56 | Product::Mysql57 => &[
                 "innodb_data_file_path",
                 "innodb_page_size",
                 "innodb_log_files_in_group",

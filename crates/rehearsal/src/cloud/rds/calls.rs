@@ -89,7 +89,7 @@ fn decode(text: &str) -> Option<String> {
 }
 
 /// The versions that are offered: name, family, compatible with.
-const VERSIONS: [(&str, &str, &str); 6] = [
+const VERSIONS: [(&str, &str, &str); 8] = [
     (
         "5.7.mysql_aurora.2.11.5",
         "aurora-mysql5.7",
@@ -114,6 +114,16 @@ const VERSIONS: [(&str, &str, &str); 6] = [
         "8.0.mysql_aurora.3.10.3",
         "aurora-mysql8.0",
         "Aurora MySQL 3.10.3 (compatible with MySQL 8.0.42)",
+    ),
+    (
+        "8.0.mysql_aurora.3.12.0",
+        "aurora-mysql8.0",
+        "Aurora MySQL 3.12.0 (compatible with MySQL 8.0.44)",
+    ),
+    (
+        "8.0.mysql_aurora.3.13.0",
+        "aurora-mysql8.0",
+        "Aurora MySQL 3.13.0 (compatible with MySQL 8.0.45)",
     ),
     (
         "8.4.mysql_aurora.8.4.7",

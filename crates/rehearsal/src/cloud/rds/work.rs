@@ -43,6 +43,7 @@ pub(super) fn restore(
             prefix,
             profile: options.profile,
             engine,
+            programs: options.programs.clone(),
             dir: options.dir.join(format!("{identifier}-{number}")),
             parameters: parameters.unwrap_or_default(),
             master_user,
