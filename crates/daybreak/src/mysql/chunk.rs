@@ -2,11 +2,14 @@
 //!
 //! A range is cut at key tuples of the *whole* key and is open at either end of the table, so that a
 //! table's ranges together cover every row that is there or will be. A key's values travel as
-//! literals that no connection setting can change: numbers as digits, texts with character set and
-//! collation, bytes in hexadecimal.
+//! literals that no connection setting can change: numbers as digits (an ENUM's and a SET's too), texts
+//! with character set and collation, bytes in hexadecimal. [`value`] has each type's form.
+
+mod value;
 
 use serde::{Deserialize, Serialize};
 
+use self::value::{Form, can_be_cut};
 use super::{Column, Session, Table, identifier::push_hex, quote};
 use crate::error::{Error, Kind, Result};
 
@@ -26,7 +29,7 @@ impl ChunkKey {
         Self::candidates(table).find(|key| key.columns.iter().all(can_be_cut))
     }
 
-    /// The key that tells rows apart, even where it can't cut the table (an ENUM, a FLOAT).
+    /// The key that tells rows apart, even where it can't cut the table (a SET of 64 members, a UUID).
     pub fn identity(table: &Table) -> Option<Self> {
         Self::candidates(table).next()
     }
@@ -60,8 +63,7 @@ impl ChunkKey {
         names.join(", ")
     }
 
-    /// The key's values as expressions whose results [`ChunkKey::tuple`] reads: bytes in the
-    /// column's own character set, in hexadecimal where the type isn't a number.
+    /// The key's values as expressions whose results [`ChunkKey::tuple`] reads.
     pub fn read_list(&self) -> String {
         self.read_parts().join(", ")
     }
@@ -74,29 +76,18 @@ impl ChunkKey {
     }
 
     fn read_parts(&self) -> Vec<String> {
-        self.columns
-            .iter()
-            .map(|column| {
-                if column.data_type == "bit" {
-                    format!("{} + 0", quote(&column.name))
-                } else if is_number(column) {
-                    quote(&column.name)
-                } else {
-                    format!("HEX({})", quote(&column.name))
-                }
-            })
-            .collect()
+        self.columns.iter().map(|column| Form::of(column).read(column)).collect()
     }
 
     /// Makes a tuple of a row whose columns from `from` on are those of [`ChunkKey::read_list`].
     pub fn tuple(&self, row: &mysql_async::Row, from: usize) -> Result<KeyTuple> {
         let mut values = Vec::with_capacity(self.columns.len());
         for (at, column) in self.columns.iter().enumerate() {
-            let text: String =
-                row.get_opt::<String, _>(from + at).and_then(|value| value.ok()).ok_or_else(
-                    || Error::new(Kind::Bug, format!("key column {} has no value", column.name)),
-                )?;
-            values.push(text);
+            let text = row.get_opt::<String, _>(from + at).and_then(|value| value.ok());
+            let value = text.and_then(|text| Form::of(column).value(text)).ok_or_else(|| {
+                Error::new(Kind::Bug, format!("key column {} has no value", column.name))
+            })?;
+            values.push(value);
         }
         Ok(KeyTuple(values))
     }
@@ -127,22 +118,7 @@ impl ChunkKey {
 
     fn literal(&self, at: usize, value: &str) -> String {
         let column = &self.columns[at];
-        if is_number(column) {
-            return value.to_string();
-        }
-        match (&column.charset, &column.collation) {
-            (Some(charset), Some(collation)) if column.is_text() || is_enum(column) => {
-                format!("_{charset} X'{value}' COLLATE {collation}")
-            }
-            _ if is_temporal(column) => {
-                // HEX() of a temporal value is that of its text.
-                let bytes: Vec<u8> = (0..value.len() / 2)
-                    .filter_map(|n| u8::from_str_radix(value.get(2 * n..2 * n + 2)?, 16).ok())
-                    .collect();
-                format!("'{}'", String::from_utf8_lossy(&bytes).replace(['\'', '\\'], ""))
-            }
-            _ => format!("X'{value}'"),
-        }
+        Form::of(column).literal(column, value)
     }
 
     /// A predicate that holds for just this key.
@@ -195,53 +171,10 @@ impl ChunkKey {
             .iter()
             .zip(&tuple.0)
             .map(|(column, value)| {
-                let shown = if is_number(column) {
-                    value.clone()
-                } else {
-                    let bytes: Option<Vec<u8>> = (0..value.len() / 2)
-                        .map(|n| u8::from_str_radix(value.get(2 * n..2 * n + 2)?, 16).ok())
-                        .collect();
-                    match bytes.map(String::from_utf8) {
-                        Some(Ok(text)) if !text.chars().any(char::is_control) => text,
-                        _ => format!("0x{value}"),
-                    }
-                };
-                format!("{}={shown}", column.name)
+                format!("{}={}", column.name, Form::of(column).shown(column, value))
             })
             .collect();
         format!("({})", parts.join(", "))
-    }
-}
-
-fn is_number(column: &Column) -> bool {
-    matches!(
-        column.data_type.as_str(),
-        "tinyint"
-            | "smallint"
-            | "mediumint"
-            | "int"
-            | "bigint"
-            | "decimal"
-            | "year"
-            | "bit"
-            | "float"
-            | "double"
-    )
-}
-
-fn is_enum(column: &Column) -> bool {
-    matches!(column.data_type.as_str(), "enum" | "set")
-}
-
-fn is_temporal(column: &Column) -> bool {
-    matches!(column.data_type.as_str(), "date" | "time" | "datetime" | "timestamp")
-}
-
-fn can_be_cut(column: &Column) -> bool {
-    match column.data_type.as_str() {
-        "bit" | "float" | "double" => false,
-        "binary" | "varbinary" => true,
-        _ => is_number(column) || is_temporal(column) || column.is_text(),
     }
 }
 

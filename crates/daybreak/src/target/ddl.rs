@@ -6,6 +6,7 @@
 
 mod across;
 mod adapt;
+mod bytes;
 mod normal;
 mod parse;
 pub mod token;
@@ -17,6 +18,7 @@ use crate::{
     mysql::{Dialect, quote},
 };
 
+pub(crate) use bytes::{readable, unquoted};
 pub use normal::default_collation;
 
 /// What an element of a definition is.

@@ -149,6 +149,24 @@ pub fn count(source: &Definitions, target: &Definitions) -> BTreeMap<String, Obj
     counts
 }
 
+fn is_innodb(parts: &Parts) -> bool {
+    let engine = parts.get(&("engine", String::new()));
+    engine.is_some_and(|engine| engine.eq_ignore_ascii_case("InnoDB"))
+}
+
+/// A table's parts with trees for keys by hash, which InnoDB doesn't have.
+fn with_trees(parts: &Parts) -> Parts {
+    let mut parts = parts.clone();
+    for ((class, _), text) in &mut parts {
+        if *class == "index" {
+            let head = text.split('(').next().unwrap_or_default().replace("HASH", "BTREE");
+            let tail = text.find('(').map_or("", |at| &text[at..]);
+            *text = head + tail;
+        }
+    }
+    parts
+}
+
 /// What differs between objects that both sides have.
 pub fn differences(source: &Definitions, target: &Definitions) -> Vec<DefinitionDifference> {
     let (s, t) = (&source.dialect, &target.dialect);
@@ -160,6 +178,9 @@ pub fn differences(source: &Definitions, target: &Definitions) -> Vec<Definition
         let across = (s.product != t.product).then(|| products::alike(ours, theirs));
         let (ours, theirs) =
             across.as_ref().map_or((ours, theirs), |(ours, theirs)| (ours, theirs));
+        let becomes_innodb = is_innodb(theirs) && !is_innodb(ours);
+        let trees = becomes_innodb.then(|| with_trees(ours));
+        let ours = trees.as_ref().unwrap_or(ours);
         let parts: BTreeSet<&Part> = ours.keys().chain(theirs.keys()).collect();
         for part in parts {
             let (a, b) = (ours.get(part), theirs.get(part));

@@ -125,7 +125,7 @@ impl Work {
         };
         let by = match (ChunkKey::of(source), ChunkKey::identity(source)) {
             (Some(key), _) if same_order(&key, &target) => By::Ranges(key),
-            (_, Some(key)) if can_name(&key) => By::Identity(key),
+            (_, Some(key)) => By::Identity(key),
             _ => By::Nothing,
         };
         Ok(Ok(Work { source: source.clone(), target, by, means }))
@@ -144,19 +144,17 @@ impl Work {
     }
 }
 
-/// Whether a key's columns have the same character sets and collations on the target.
+/// Whether a key's columns have the same character sets, collations and members on the target.
 fn same_order(key: &ChunkKey, target: &Table) -> bool {
     let collation = |column: &Column| column.collation.as_deref().map(charset::modern);
     key.columns.iter().all(|column| {
         target.column(&column.name).is_some_and(|theirs| {
-            theirs.data_type == column.data_type && collation(theirs) == collation(column)
+            let numbered = matches!(column.data_type.as_str(), "enum" | "set");
+            theirs.data_type == column.data_type
+                && collation(theirs) == collation(column)
+                && (!numbered || theirs.column_type == column.column_type)
         })
     })
-}
-
-/// Whether a literal of the key finds its row again: FLOAT's text doesn't.
-fn can_name(key: &ChunkKey) -> bool {
-    key.columns.iter().all(|column| !matches!(column.data_type.as_str(), "float" | "double"))
 }
 
 /// A row whose hashes differ; none where a side doesn't have it.

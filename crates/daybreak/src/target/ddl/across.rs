@@ -60,6 +60,7 @@ fn to_mariadb(table: &mut CreateTable, to: &Dialect) -> Vec<String> {
             "NOT" if is_check => Some("NOT ENFORCED".to_string()),
             _ => None,
         });
+        element.raw = without_introducers(&element.raw);
         let Some(name) = column_name(element).map(str::to_string) else { continue };
         element.raw = replaced_type(&element.raw, "geomcollection", "geometrycollection");
         let text = replaced_type(
@@ -130,6 +131,18 @@ fn read_comments(
             }
         }
     }
+    splice(text, changes)
+}
+
+/// Texts without the `_utf8mb4` that MySQL prints before them, which says what the connection's character
+/// set says already. MariaDB 10.11 stores a text behind it without escaping its quotes, and can't read
+/// the table's expression afterwards (error 1064).
+fn without_introducers(text: &str) -> String {
+    let words = Words::of(text);
+    let changes = (0..words.len())
+        .filter(|at| words.is(*at, "_utf8mb4") && words.kind(at + 1) == Some(TokenKind::Text))
+        .map(|at| (words.start(at)..end(&words, at), String::new()))
+        .collect();
     splice(text, changes)
 }
 
@@ -302,7 +315,8 @@ mod tests {
             "CREATE TABLE `t` (\n  `id` int NOT NULL,\n  `a` int DEFAULT '4' /*!80023 INVISIBLE */ COMMENT 'json /*!80023 INVISIBLE */',\n  \
              `j` json DEFAULT (json_array()),\n  `g` json GENERATED ALWAYS AS (`j`) VIRTUAL,\n  \
              `p` point /*!80003 SRID 4326 */,\n  `q` point /*!80003 SRID 0 */,\n  PRIMARY KEY (`id`),\n  \
-             KEY `a` (`a`) /*!80000 INVISIBLE */,\n  CONSTRAINT `c` CHECK ((`a` > 1)) /*!80016 NOT ENFORCED */\n) \
+             KEY `a` (`a`) /*!80000 INVISIBLE */,\n  CONSTRAINT `c` CHECK ((`a` > 1)) /*!80016 NOT ENFORCED */,\n  \
+             CONSTRAINT `q` CHECK ((`a` <> _utf8mb4'it\\'s _utf8mb4'))\n) \
              ENGINE=InnoDB /*!80016 ENCRYPTION='N' */\n/*!50100 PARTITION BY KEY (id) */",
             "9.7.0",
             "10.11.6-MariaDB",
@@ -315,6 +329,7 @@ mod tests {
             "`p` point SRID 4326",
             "CHECK ((`a` > 1)) NOT ENFORCED",
             "KEY `a` (`a`) IGNORED",
+            "CHECK ((`a` <> 'it\\'s _utf8mb4'))",
             "/*!50100 PARTITION BY KEY (id) */",
         ] {
             assert!(text.contains(wanted), "{wanted} isn't in {text}");

@@ -145,6 +145,16 @@ fn without_inherited(text: &str, table_collation: &str) -> String {
     splice(text, changes)
 }
 
+/// A key's text without `USING HASH`.
+fn without_hash(text: &str) -> String {
+    let words = Words::of(text);
+    let changes = (0..words.len())
+        .filter(|at| words.is(*at, "USING") && words.is(at + 1, "HASH"))
+        .map(|at| (words.start(at)..end(&words, at + 1), String::new()))
+        .collect();
+    splice(text, changes)
+}
+
 pub(super) fn adapt(table: &mut CreateTable, from: &Dialect, to: &Adaptation) -> Vec<String> {
     let mut notes = Vec::new();
     let mut removed = BTreeSet::new();
@@ -187,6 +197,13 @@ pub(super) fn adapt(table: &mut CreateTable, from: &Dialect, to: &Adaptation) ->
                 }
             }
             table.options = splice(&table.options, changes);
+            // InnoDB has no keys by hash: it makes trees of them and says nothing.
+            for element in &mut table.elements {
+                if matches!(element.kind, ElementKind::PrimaryKey { .. } | ElementKind::Key { .. })
+                {
+                    element.raw = without_hash(&element.raw);
+                }
+            }
             // Partitions each name the engine as well.
             let words = Words::of(&table.partitions);
             let changes = (0..words.len())

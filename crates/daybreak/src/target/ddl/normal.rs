@@ -3,7 +3,9 @@
 //! Only noise goes: what two servers print differently of one and the same table. Whatever it
 //! doesn't know, it keeps, so that an unknown difference shows rather than hides.
 
-use super::{CreateTable, Element, ElementKind, KeyKind, parse::Words, token::TokenKind};
+use super::{
+    CreateTable, Element, ElementKind, KeyKind, bytes::hexadecimal, parse::Words, token::TokenKind,
+};
 use crate::mysql::{Dialect, charset};
 
 /// The collation that a character set has if none is named, on a server of this version.
@@ -207,6 +209,23 @@ fn column(text: &str, table_collation: &str, dialect: &Dialect) -> String {
         {
             out.push(token.trim_matches('\'').to_string());
             at += 1;
+        } else if matches!(kind.as_str(), "binary" | "varbinary")
+            && out.last().is_some_and(|last| last == "DEFAULT")
+            && token.starts_with('\'')
+        {
+            out.push(hexadecimal(token.as_bytes()));
+            at += 1;
+        } else if (kind.ends_with("text") || kind.ends_with("blob"))
+            && out.last().is_some_and(|last| last == "DEFAULT")
+            && token.starts_with('\'')
+        {
+            // MySQL prints it in parentheses, MariaDB bare.
+            out.extend(["(".to_string(), token.clone(), ")".to_string()]);
+            at += 1;
+        } else if at == 1 && kind == "geometrycollection" {
+            // Its name from MySQL 8.0 on.
+            out.push("geomcollection".to_string());
+            at += 1;
         } else {
             out.push(token.clone());
             at += 1;
@@ -337,6 +356,10 @@ pub(super) fn normalised(table: &CreateTable, dialect: &Dialect, expressions: bo
             }
             ElementKind::Check { .. } => without_expressions(&text, &["CHECK"]),
             ElementKind::Key { kind: KeyKind::Functional, .. } => without_expressions(&text, &[]),
+            // InnoDB makes a tree of it; older servers print what was asked for.
+            ElementKind::Key { .. } | ElementKind::PrimaryKey { .. } => {
+                text.replace(" USING HASH", "")
+            }
             _ => text,
         }
     });

@@ -80,14 +80,9 @@ pub(super) async fn carry_types(
 }
 
 /// The key by which a single row is found again: unlike the key that cuts a table, it needs no exact
-/// order, but its literals must name a value exactly, which those of a FLOAT don't.
+/// order.
 fn key(work: &TableWork) -> Option<ChunkKey> {
-    work.key.clone().or_else(|| {
-        ChunkKey::identity(&work.table).filter(|key| {
-            let inexact = |column: &Column| matches!(&*column.data_type, "float" | "double");
-            !key.columns.iter().any(inexact)
-        })
-    })
+    work.key.clone().or_else(|| ChunkKey::identity(&work.table))
 }
 
 /// Cuts what was found into lots that fit into memory.

@@ -25,8 +25,9 @@ use crate::{
     },
 };
 
-/// The fewest and the most rows of a chunk.
-const CHUNK_ROWS: (u64, u64) = (1_000, 1_000_000);
+/// The fewest and the most rows of a chunk. One row may be as large as a chunk should be: a fixed number
+/// of such rows would make a transaction of gigabytes.
+const CHUNK_ROWS: (u64, u64) = (1, 1_000_000);
 
 /// The size of a row of which the server knows none.
 const UNKNOWN_ROW_BYTES: u64 = 256;

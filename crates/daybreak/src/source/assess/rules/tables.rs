@@ -179,6 +179,15 @@ pub(super) fn types(survey: &Survey, _: &Estimates, out: &mut Findings) {
             if of_mariadb || vector {
                 foreign.push(format!("{}.{} {}", table.name, column.name, column.column_type));
             }
+            // MySQL 8.4 refuses it (error 1063).
+            let counts =
+                survey.target.as_ref().is_some_and(|target| target.dialect.mysql_from(8, 4, 0));
+            if counts && column.auto_increment && matches!(lower, "float" | "double") {
+                foreign.push(format!(
+                    "{}.{} {} AUTO_INCREMENT",
+                    table.name, column.name, column.column_type
+                ));
+            }
         }
     }
     if !foreign.is_empty() {
@@ -187,7 +196,7 @@ pub(super) fn types(survey: &Survey, _: &Estimates, out: &mut Findings) {
             foreign.clone(),
             format!("the target has no such column types: {}", few(&foreign)),
             "convert these columns at the source (uuid to BINARY(16) or CHAR(36), inet6 to VARBINARY(16) or \
-             VARCHAR(39), COMPRESSED off), or choose a target that has the type",
+             VARCHAR(39), COMPRESSED off, a FLOAT that counts up to BIGINT), or choose a target that has the type",
         );
     }
 }

@@ -1,5 +1,7 @@
 //! Spells types and defaults as one server would, whatever server said them.
 
+use crate::target::ddl::unquoted;
+
 /// Takes the display widths of integers and years away, which MySQL 8.0.19 dropped; keeps those of
 /// ZEROFILL, which show.
 pub(super) fn column_type(text: &str) -> String {
@@ -18,10 +20,8 @@ pub(super) fn default(text: &str, mariadb: bool) -> Option<String> {
     if mariadb && text == "NULL" {
         return None;
     }
-    if let Some(inner) =
-        text.strip_prefix('\'').and_then(|text| text.strip_suffix('\'')).filter(|_| mariadb)
-    {
-        return Some(inner.replace("''", "'").replace("\\\\", "\\"));
+    if mariadb && text.len() > 1 && text.starts_with('\'') && text.ends_with('\'') {
+        return Some(String::from_utf8_lossy(&unquoted(text.as_bytes())).into_owned());
     }
     Some(now(text))
 }
@@ -72,6 +72,7 @@ mod tests {
         assert_eq!(column_type("year(4)"), "year");
         assert_eq!(column_type("enum('int(3)')"), "enum('int(3)')");
         assert_eq!(default("'it''s'", true).as_deref(), Some("it's"));
+        assert_eq!(default("'it\\'s\\n\\\\'", true).as_deref(), Some("it's\n\\"));
         assert_eq!(default("NULL", true), None);
         assert_eq!(default("NULL", false).as_deref(), Some("NULL"));
         assert_eq!(now("current_timestamp()"), now("CURRENT_TIMESTAMP"));
