@@ -131,7 +131,7 @@ async fn refused_by_the_copy(way: Way, urls: &(String, String), database: &str, 
     let directory = tempfile::tempdir().unwrap();
     let config = config(urls, &[database.to_string()]);
     let (runner, _, _) = migration(directory.path(), config).await;
-    let error = runner.run(Some("objects"), false).await.err().expect("refused, and yet it ran");
+    let error = runner.run(Some("objects"), false).await.expect_err("refused, and yet it ran");
     let wanted = case.refusal(way).and_then(|by| by.strip_prefix("rows ")).unwrap_or_default();
     assert!(
         matches!(error.kind(), Kind::Unsupported | Kind::Different | Kind::NotExact),
@@ -246,7 +246,7 @@ async fn named_before_a_row_moves(
     if refused.is_empty() {
         return;
     }
-    let error = runner.run(Some("objects"), false).await.err().expect("refused, and yet it ran");
+    let error = runner.run(Some("objects"), false).await.expect_err("refused, and yet it ran");
     assert_eq!(error.kind(), Kind::Blocked, "{error}");
     let touched: Vec<String> = there
         .query("SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME IN ('refused', 'elsewhere', 'daybreak')")
