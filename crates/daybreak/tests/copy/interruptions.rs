@@ -7,6 +7,7 @@ use std::sync::{
 };
 
 use daybreak::{
+    config::Config,
     engine::StopReason,
     error::Kind,
     event::Event,
@@ -60,9 +61,16 @@ fn after_the_first_snapshot(work: impl Fn() + Send + Sync + 'static) -> OnEvent 
     })
 }
 
+/// Chunks of about a thousand rows: most of some twenty are there when the copy is cut off.
+fn cutoff_config(pair: &Pair) -> Config {
+    let mut config = pair.config("cutoff");
+    config.copy.chunk_bytes = 128 << 10;
+    config
+}
+
 /// Runs a copy until the ledger has so many chunks, then asks it to pause.
 async fn cut_off(pair: &Pair, chunks: u64) -> bool {
-    let mut config = pair.config("cutoff");
+    let mut config = cutoff_config(pair);
     config.copy.threads = 1;
     let context = Arc::new(pair.context(config, None));
     let running = tokio::spawn({
@@ -102,7 +110,7 @@ async fn a_copy_that_was_cut_off_goes_on_though_the_source_changed() {
         ])
         .await;
     }
-    pair.copy(pair.config("cutoff")).await.unwrap();
+    pair.copy(cutoff_config(&pair)).await.unwrap();
     pair.assert_equal("cutoff").await;
     // Most of what was there was proved instead of sent again: the keyless table, and few ranges.
     assert!(pair.bytes_sent() < 3_500_000, "{}", pair.bytes_sent());
@@ -174,7 +182,7 @@ async fn rows_that_nobody_copied_are_replaced() {
     let mut target = pair.target().await;
     target.execute("DELETE FROM daybreak.chunks WHERE range_rank IN ('2', '4')").await.unwrap();
     target.execute("INSERT INTO cutoff.keyless VALUES (1, 'nobody')").await.unwrap();
-    pair.copy(pair.config("cutoff")).await.unwrap();
+    pair.copy(cutoff_config(&pair)).await.unwrap();
     pair.assert_equal("cutoff").await;
 }
 

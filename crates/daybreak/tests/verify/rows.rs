@@ -213,7 +213,7 @@ const CASES: &[Case] = &[
     Case {
         name: "float_key",
         columns: "f FLOAT PRIMARY KEY, v INT",
-        row: "n / 7, 0",
+        row: "n / 7e0, 0",
         change: &["UPDATE T SET v = 1 ORDER BY f LIMIT 1"],
         finds: &[("(f=0.2857143)", Different)],
     },

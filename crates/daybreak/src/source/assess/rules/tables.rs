@@ -191,12 +191,16 @@ pub(super) fn types(survey: &Survey, _: &Estimates, out: &mut Findings) {
         }
     }
     if !foreign.is_empty() {
+        let counting = foreign.iter().any(|column| column.ends_with("AUTO_INCREMENT"));
         out.blocker(
             "target.type_unknown",
             foreign.clone(),
             format!("the target has no such column types: {}", few(&foreign)),
-            "convert these columns at the source (uuid to BINARY(16) or CHAR(36), inet6 to VARBINARY(16) or \
-             VARCHAR(39), COMPRESSED off, a FLOAT that counts up to BIGINT), or choose a target that has the type",
+            format!(
+                "convert these columns at the source (uuid to BINARY(16) or CHAR(36), inet6 to VARBINARY(16) or \
+                 VARCHAR(39), COMPRESSED off{}), or choose a target that has the type",
+                if counting { ", a FLOAT that counts up to BIGINT" } else { "" }
+            ),
         );
     }
 }
