@@ -114,6 +114,12 @@ async fn torture(pair: &Pair) {
 async fn shop(source: &Server) {
     let options = rehearsal::shop::ShopOptions { rows: 300, ..Default::default() };
     rehearsal::shop::generate(&source.root_url(), &options, |_, _| {}).await.unwrap();
+    // A table's size must not change any more: by it is decided whether its keys wait.
+    let mut session = open(&source.root_url()).await;
+    let catalog = Catalog::read(&mut session, &Selection::default()).await.unwrap();
+    for table in &catalog.tables {
+        session.rows(format!("ANALYZE TABLE {}", table.name.sql())).await.unwrap();
+    }
 }
 
 struct Migration {
@@ -256,8 +262,12 @@ async fn tables(url: &str, lean: bool) -> Vec<(TableName, String)> {
         let text = definition(&mut session, &table.name).await.unwrap();
         let parsed = CreateTable::parse(&text).unwrap();
         assert_eq!(parsed.original(), text);
-        // They are small.
-        let parsed = if lean { parsed.without_foreign_keys() } else { parsed };
+        let parsed = match lean {
+            // What is small has its keys from the beginning.
+            true if table.data_bytes < 1 << 20 => parsed.without_foreign_keys(),
+            true => parsed.without_secondary(),
+            false => parsed,
+        };
         // The key that AUTO_INCREMENT needs is there before the others, which shows in the order.
         let text = match table.name.name.as_str() {
             "counted_elsewhere" => parsed.normalised(session.dialect()),
