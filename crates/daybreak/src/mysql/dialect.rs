@@ -85,6 +85,13 @@ impl Dialect {
         if self.mysql_from(8, 0, 1) { "FOR SHARE" } else { "LOCK IN SHARE MODE" }
     }
 
+    /// Whether `LOCK TABLES ... READ` by itself waits for every transaction that has written (by a metadata
+    /// lock of its own, MySQL 5.7.8+). Where it doesn't, a row is committed under it (seen on 5.6.24);
+    /// of MariaDB only 10.11 is known to wait.
+    pub fn table_locks_wait_for_writers(&self) -> bool {
+        self.mysql_from(5, 7, 8)
+    }
+
     /// Whether a setting can outlive a restart by `SET PERSIST` (MySQL 8.0+).
     pub fn has_persist(&self) -> bool {
         self.mysql_from(8, 0, 0)

@@ -16,6 +16,10 @@
 //! `LOCK TABLES ... READ` withdrawn leaves nothing behind. Its price: a transaction that writes the
 //! tables in another order than the lock takes them may be ended by a deadlock (1213; the server
 //! chooses the transaction, seen on 9.7), as it may be by any other transaction.
+//!
+//! Servers before MySQL 5.7.8 grant it while a transaction that has written is still to commit: its rows
+//! would be in the binary log before the position, but not in a snapshot's views. With autocommit off
+//! InnoDB's own table locks are taken as well, which wait for such transactions, and are kept as long.
 
 mod blockers;
 mod kept;
@@ -152,6 +156,9 @@ impl WriteLock {
                 }
                 continue;
             };
+            if method == LockMethod::TableLocks {
+                take_innodb_locks(&mut holder).await?;
+            }
             match ask(&mut holder, &mut watcher, &method.statement(tables), wait).await? {
                 Answer::Locked(since) => {
                     events.detail(format!(
@@ -187,7 +194,8 @@ impl WriteLock {
                         method.words(),
                         wait.as_millis()
                     ));
-                    if !holder_usable {
+                    // What InnoDB has granted already is let go of.
+                    if !holder_usable || holder.execute("ROLLBACK").await.is_err() {
                         (holder, connection) = open_holder(url, wait).await?;
                     }
                 }
@@ -339,6 +347,16 @@ async fn open_holder(url: &ServerUrl, wait: Duration) -> Result<(Session, Connec
         .await?;
     let connection = ConnectionId::of(&mut session).await?;
     Ok((session, connection))
+}
+
+/// Makes table locks wait for transactions that have written, where they don't by themselves.
+async fn take_innodb_locks(holder: &mut Session) -> Result<()> {
+    if !holder.dialect().table_locks_wait_for_writers() {
+        // What the holder reads is of its own moment all the same.
+        holder.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").await?;
+        holder.execute("SET SESSION autocommit = 0, innodb_table_locks = 1").await?;
+    }
+    Ok(())
 }
 
 /// Sends the statement, and withdraws it after `wait`.

@@ -18,6 +18,7 @@ use daybreak::{
         snapshot::{Snapshot, SnapshotMethod, SnapshotRequest},
     },
 };
+use rehearsal::server::Product;
 use tokio::task::JoinHandle;
 
 use super::harness::{Pair, run_and_verify};
@@ -503,4 +504,111 @@ async fn a_lock_whose_connection_hangs_is_let_go_of() {
     assert!(held < Duration::from_secs(30), "{held:?}");
     pair.on_source(&["SET SESSION lock_wait_timeout = 1", "INSERT INTO hanging.t VALUES (1)"])
         .await;
+}
+
+/// A row that is written but not committed when a table lock is asked for would otherwise be committed
+/// under the lock: in the binary log before the position, but not in the views.
+async fn waits_for_open_transactions(pair: &Pair) {
+    pair.on_source(&["CREATE DATABASE open_one", "CREATE TABLE open_one.t (id INT PRIMARY KEY)"])
+        .await;
+    let url = ServerUrl::parse(&pair.source).unwrap();
+    let tables = [TableName::new("open_one", "t")];
+    let acquire = async |attempts| {
+        WriteLock::acquire(Reach::Tables, &url, &tables, WAIT, attempts, &Events::nowhere()).await
+    };
+    let mut writer = pair.source().await;
+    writer.execute("START TRANSACTION").await.unwrap();
+    writer.execute("INSERT INTO open_one.t VALUES (1)").await.unwrap();
+    let error = acquire(1).await.expect_err("granted over an open transaction");
+    assert_eq!(error.kind(), Kind::LockWait, "{error}");
+    writer.execute("COMMIT").await.unwrap();
+    let lock = acquire(20).await.unwrap();
+    assert_eq!(lock.method(), LockMethod::TableLocks);
+    let writing =
+        tokio::spawn(
+            async move { writer.execute("INSERT INTO open_one.t VALUES (2)").await.is_ok() },
+        );
+    let mut root = pair.source().await;
+    let waits = "(SELECT COUNT(*) FROM information_schema.PROCESSLIST \
+                 WHERE INFO LIKE 'INSERT INTO open_one%' AND STATE LIKE '%lock%') = 1";
+    until(&mut root, waits).await;
+    let rows: Option<i64> = root.scalar("SELECT COUNT(*) FROM open_one.t").await.unwrap();
+    assert_eq!(rows, Some(1), "written under the lock");
+    lock.release().await.unwrap();
+    assert!(writing.await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn table_locks_wait_for_open_transactions() {
+    waits_for_open_transactions(&Pair::take(&["open_one"]).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn table_locks_of_mysql_56_wait_for_open_transactions() {
+    waits_for_open_transactions(&Pair::with_source(Product::Mysql56, &["open_one"]).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn table_locks_of_mariadb_wait_for_open_transactions() {
+    waits_for_open_transactions(&Pair::with_source(Product::Mariadb1011, &["open_one"]).await)
+        .await;
+}
+
+/// MySQL 5.6 has no metadata lock that keeps rows from being written: what is seen is what the
+/// coordinates say all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_of_mysql_56_knows_its_moment() {
+    let pair = Pair::with_source(Product::Mysql56, &["moment"]).await;
+    pair.on_source(&[
+        "CREATE DATABASE moment",
+        "CREATE TABLE moment.log (id INT PRIMARY KEY AUTO_INCREMENT)",
+        "FLUSH LOGS",
+    ])
+    .await;
+    let url = ServerUrl::parse(&pair.source).unwrap();
+    let end = Arc::new(AtomicBool::new(false));
+    let writers: Vec<_> = (0..3)
+        .map(|_| (pair.source(), end.clone()))
+        .map(|(session, end)| async move {
+            writer(session.await, "INSERT INTO moment.log VALUES ()", end)
+        })
+        .collect();
+    let writers = futures_util::future::join_all(writers).await;
+    let config = pair.config("moment");
+    let selection = Selection { databases: vec!["moment".into()], ..Selection::default() };
+    let mut root = pair.source().await;
+    for _ in 0..40 {
+        let mut snapshot = Snapshot::take(SnapshotRequest {
+            url: &url,
+            selection: &selection,
+            sessions: 3,
+            copy: &config.copy,
+            events: &Events::nowhere(),
+            held: None,
+        })
+        .await
+        .unwrap();
+        assert_eq!(snapshot.record.method, SnapshotMethod::TableLocks);
+        let at = snapshot.record.coordinates.file.clone().unwrap();
+        let logged = root
+            .rows(format!("SHOW BINLOG EVENTS IN '{}'", at.file))
+            .await
+            .unwrap()
+            .iter()
+            .filter(|event| {
+                let kind: String = root.field(event, "Event_type").unwrap();
+                let ends: u64 = root.field(event, "End_log_pos").unwrap();
+                kind == "Write_rows" && ends <= at.position
+            })
+            .count() as u64;
+        for session in &mut snapshot.sessions {
+            let seen: u64 =
+                session.scalar("SELECT COUNT(*) FROM moment.log").await.unwrap().unwrap();
+            assert_eq!(seen, logged, "what is seen is what the coordinates say");
+        }
+    }
+    end.store(true, Ordering::SeqCst);
+    for writer in writers {
+        writer.await.unwrap();
+    }
 }
