@@ -20,6 +20,21 @@ pub const CASES: &[Case] = &[
     .holds(&["SELECT JSON_TYPE(j->'$[0]') = 'DATE' FROM {t} WHERE id = 1", "SELECT JSON_TYPE(j->'$.d') = 'DECIMAL' FROM {t} WHERE id = 2", "SELECT JSON_TYPE(j) = 'BLOB' FROM {t} WHERE id = 6"])
     // What text can't tell: said beforehand as a warning, and text is what MariaDB's JSON is.
     .refused(&[(TO_MARIA, "warning target.json_as_text")]),
+    // Text makes integers without a sign from 4294967296 on, SQL makes them with one.
+    case("json_integers", M97, 3, &[
+        "CREATE TABLE {t} (id BIGINT PRIMARY KEY, j JSON)",
+        "INSERT INTO {t} VALUES (1, JSON_ARRAY(5000000000, 4294967296, 4294967295, 9223372036854775807, -5000000000)), (2, '[5000000000, 4294967296, 4294967295, 9223372036854775807, -5000000000]')",
+        "INSERT INTO {t} SELECT id + 5000000000, JSON_OBJECT('id', id + 5000000000) FROM {t} WHERE id = 1",
+    ])
+    .holds(&[
+        "SELECT SUM(JSON_TYPE(j->'$[0]') = 'INTEGER') = 1 AND SUM(JSON_TYPE(j->'$[1]') = 'INTEGER') = 1 AND SUM(JSON_TYPE(j->'$[2]') = 'INTEGER') = 2 AND SUM(JSON_TYPE(j->'$[3]') = 'INTEGER') = 1 FROM {t}",
+        "SELECT JSON_TYPE(j->'$.id') = 'INTEGER' FROM {t} WHERE id > 2",
+    ])
+    .refused(&[(TO_MARIA, "warning target.json_as_text")]),
+    case("json_integers_without_a_key", M97 | MARIA, 3, &[
+        "CREATE TABLE {t} (j JSON)",
+        "INSERT INTO {t} VALUES ('[5000000000, 9223372036854775806, 4294967295]'), ('4294967296'), ('[-5000000000]')",
+    ]),
     case("json_without_a_key", M97, 3, &[
         "CREATE TABLE {t} (a INT, j JSON)",
         "INSERT INTO {t} VALUES (1, JSON_ARRAY(CAST(1.50 AS DECIMAL(5,2)))), (1, JSON_ARRAY(1.5)), (1, JSON_ARRAY(1.5e0))",

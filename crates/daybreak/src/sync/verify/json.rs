@@ -36,7 +36,7 @@ pub(super) async fn limits(pair: &mut Pair, work: &Work) -> Result<Vec<String>> 
         .map(|(column, (ours, theirs))| {
             format!(
                 "{}, column {}: {ours} documents at the source and {theirs} on the target hold values of \
-                 types that JSON text can't tell (dates, times, decimals, bytes, unsigned integers); \
+                 types that JSON text can't tell (dates, times, decimals, bytes, some integers); \
                  where the numbers differ, one side has strings or numbers that print alike",
                 work.source.name, column.name
             )

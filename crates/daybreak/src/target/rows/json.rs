@@ -1,5 +1,5 @@
-//! What the text of a JSON document doesn't carry: decimals, dates, times, bytes, small integers
-//! without a sign. LOAD DATA makes doubles, strings and integers of them, which print alike; here
+//! What the text of a JSON document doesn't carry: decimals, dates, times, bytes, large integers with a
+//! sign and small ones without. LOAD DATA makes doubles, strings and integers of them, which print alike; here
 //! each such value is put in its place, within the chunk's transaction, and both sides are compared
 //! value by value before the chunk counts.
 //!
@@ -19,8 +19,11 @@ use crate::{
     mysql::{ChunkKey, Column, KeyRange, KeyTuple, Session, quote, quote_text},
 };
 
-/// What text carries. `NULL` is JSON's.
-const CARRIED: &str = "('OBJECT', 'ARRAY', 'STRING', 'INTEGER', 'DOUBLE', 'BOOLEAN', 'NULL')";
+/// What text carries. `NULL` is JSON's. Integers are apart.
+const CARRIED: &str = "('OBJECT', 'ARRAY', 'STRING', 'DOUBLE', 'BOOLEAN', 'NULL')";
+
+/// From this integer on text makes one without a sign (seen on 9.7), below it one with a sign.
+const UNSIGNED_FROM: u64 = 1 << 32;
 
 /// How many documents are looked at together, and how many bytes of them.
 const DOCUMENTS: usize = 200;
@@ -112,11 +115,11 @@ fn condition(session: &Session, document: &str) -> String {
         // No JSON_TABLE. None of these values prints without a digit.
         return format!("CAST({document} AS CHAR) REGEXP '[0-9]'");
     }
-    // Integers beyond the signed ones come out of the text as they were.
     let lost = |value: &str| {
         format!(
-            "JSON_TYPE({value}) NOT IN {CARRIED} AND NOT (JSON_TYPE({value}) = 'UNSIGNED INTEGER' \
-             AND CAST({value} AS UNSIGNED) > 9223372036854775807)"
+            "JSON_TYPE({value}) NOT IN {CARRIED} \
+             AND NOT (JSON_TYPE({value}) = 'INTEGER' AND CAST({value} AS SIGNED) < {UNSIGNED_FROM}) \
+             AND NOT (JSON_TYPE({value}) = 'UNSIGNED INTEGER' AND CAST({value} AS UNSIGNED) >= {UNSIGNED_FROM})"
         )
     };
     let within = |path: &str| {
@@ -442,7 +445,7 @@ impl Documents<'_> {
         Error::new(
             Kind::Unsupported,
             "documents hold values that JSON text can't carry (dates, times, decimals, bytes, \
-             unsigned integers), and the table has no key by which to set them",
+             some integers), and the table has no key by which to set them",
         )
         .at(format!("{}, column {}", self.work.table.name, self.column.name))
         .next("add a primary key to the table at the source, or exclude the table")
