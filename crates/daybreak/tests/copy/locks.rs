@@ -567,13 +567,11 @@ async fn a_snapshot_of_mysql_56_knows_its_moment() {
     .await;
     let url = ServerUrl::parse(&pair.source).unwrap();
     let end = Arc::new(AtomicBool::new(false));
-    let writers: Vec<_> = (0..3)
-        .map(|_| (pair.source(), end.clone()))
-        .map(|(session, end)| async move {
-            writer(session.await, "INSERT INTO moment.log VALUES ()", end)
-        })
-        .collect();
-    let writers = futures_util::future::join_all(writers).await;
+    let mut writers = Vec::new();
+    for _ in 0..3 {
+        let session = pair.source().await;
+        writers.push(writer(session, "INSERT INTO moment.log VALUES ()", end.clone()));
+    }
     let config = pair.config("moment");
     let selection = Selection { databases: vec!["moment".into()], ..Selection::default() };
     let mut root = pair.source().await;
