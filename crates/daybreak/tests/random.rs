@@ -1,0 +1,195 @@
+//! Schemas, keys and rows that nobody thought of: made from a seed, copied while a writer changes every
+//! unique key of theirs, followed by replication, and compared by code that shares nothing with either.
+//!
+//! A failure prints its seed; `SEED=n` runs the same again, `CASES=n` says how many.
+
+mod pair;
+mod random {
+    #[path = "../torture/look.rs"]
+    pub mod look;
+    pub mod schema;
+    pub mod types;
+    pub mod writer;
+}
+
+use std::{collections::BTreeMap, env, path::Path, sync::Arc, time::Duration};
+
+use daybreak::{
+    config::{Config, VerifyConfig, VerifyMode},
+    engine::{Context, Entry, Journal, PositionBy, Route, Runner, StopSignal},
+    event::Events,
+    mysql::ServerUrl,
+    route,
+    select::Selection,
+    sync::verify::{Liveness, Verdict, compare},
+};
+use mysql_async::{Conn, prelude::Queryable as _};
+use proptest::test_runner::{RngAlgorithm, TestRng};
+use random::{
+    look::{contents, tables},
+    schema::Case,
+    writer::Writer,
+};
+use rehearsal::server::{Product, Role, Server, ServerOptions};
+
+/// How many cases are moved together.
+const BATCH: u64 = 10;
+
+/// So small that tables of some hundred rows are cut.
+const CHUNK_BYTES: u64 = 2048;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handful_of_random_schemas() {
+    run(8).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow: make test-long"]
+async fn two_hundred_random_schemas() {
+    run(200).await;
+}
+
+async fn run(by_default: u64) {
+    let given = |name: &str| env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let cases = given("CASES").unwrap_or(by_default);
+    let first = given("SEED").unwrap_or_else(|| rand::random_range(0..1_000_000_000));
+    for begin in (0..cases).step_by(BATCH as usize) {
+        let count = BATCH.min(cases - begin);
+        let seed = first + begin;
+        eprintln!("{count} cases: SEED={seed} CASES={count}");
+        batch(seed, count).await;
+    }
+}
+
+/// Moves some cases together, each in a database of its own.
+async fn batch(seed: u64, count: u64) {
+    let by = if seed.is_multiple_of(2) { PositionBy::Gtid } else { PositionBy::File };
+    let options = |role| {
+        ServerOptions::new(Product::Mysql97, role)
+            .gtid(by == PositionBy::Gtid)
+            .binlog(true)
+            .durable(false)
+            .buffer_pool_mib(64)
+            .redo_log_mib(64)
+    };
+    let (source, target) = tokio::try_join!(
+        Server::start(options(Role::Source)),
+        Server::start(options(Role::AuroraStandin))
+    )
+    .unwrap();
+    let (mut here, mut there) = (connect(&source).await, connect(&target).await);
+    let cases: Vec<Case> = (0..count).map(|n| Case::random(n, &mut rng(seed + n))).collect();
+    for case in &cases {
+        let mut rng = rng(seed ^ (case.number << 32));
+        for sql in case.sql(&mut rng) {
+            here.query_drop(&sql).await.unwrap_or_else(|error| panic!("{sql:.3000}: {error}"));
+        }
+    }
+    let databases: Vec<String> = cases.iter().map(Case::database).collect();
+    pair::run(&mut here, "CREATE TABLE case_0.marker (n INT PRIMARY KEY)").await;
+
+    let writer = Writer::start(source.root_url(), &cases, rng(seed));
+    writer.has_begun().await;
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = pair::config(&source.root_url(), &target.admin_url());
+    config.select = Selection { databases: databases.clone(), ..Selection::default() };
+    config.copy.chunk_bytes = CHUNK_BYTES;
+    config.copy.threads = 2;
+    config.replication.position = Some(by);
+    let runner = migration(directory.path(), config.clone()).await;
+    let before = writer.written();
+    runner
+        .run(Some("replicate"), false)
+        .await
+        .unwrap_or_else(|error| panic!("{error:?}\n{}", told(&cases)));
+    assert!(writer.written() > before, "nothing was written while the copy was made");
+    let unchanged = writer.stop().await;
+
+    // The last transaction: with it, all others are there.
+    pair::run(&mut here, "INSERT INTO case_0.marker VALUES (1)").await;
+    pair::until("the target has all", async || {
+        there.query_first("SELECT n FROM case_0.marker").await.unwrap() == Some(1)
+    })
+    .await;
+
+    let mut wrong = Vec::new();
+    let mut rows = BTreeMap::new();
+    for database in &databases {
+        let names = tables(&mut here, database).await;
+        assert_eq!(names, tables(&mut there, database).await);
+        for name in names {
+            let ours = contents(&mut here, database, &name, true).await;
+            let theirs = contents(&mut there, database, &name, true).await;
+            if ours != theirs {
+                let first = ours.rows.iter().zip(&theirs.rows).find(|(a, b)| a != b);
+                let (a, b) = (ours.rows.len(), theirs.rows.len());
+                wrong.push(format!("{database}.{name}: {a} rows, {b} arrived; {first:?}"));
+            }
+            rows.insert(format!("{database}.{name}"), ours.rows.len());
+        }
+    }
+    verified(&config, rows.len(), &mut wrong).await;
+    for key in unchanged {
+        // One that had no rows to change is no failure of anybody's.
+        if rows.get(&key).is_some_and(|rows| *rows > 5) {
+            wrong.push(format!("{key}: a unique key was never changed"));
+        }
+    }
+    let cut: Option<u64> = there
+        .query_first(
+            "SELECT COUNT(*) FROM (SELECT table_name FROM daybreak.chunks WHERE table_name <> '' \
+             GROUP BY table_schema, table_name HAVING COUNT(*) > 2) AS several",
+        )
+        .await
+        .unwrap();
+    assert!(cut > Some(0), "no table was cut");
+    assert!(wrong.is_empty(), "seed {seed}:\n{}\n{}", wrong.join("\n"), told(&cases));
+}
+
+fn rng(seed: u64) -> TestRng {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    TestRng::from_seed(RngAlgorithm::ChaCha, &bytes)
+}
+
+fn told(cases: &[Case]) -> String {
+    cases.iter().map(Case::told).collect::<Vec<_>>().join("\n")
+}
+
+async fn connect(server: &Server) -> Conn {
+    let mut conn = server.connect_root().await.unwrap();
+    pair::run(&mut conn, random::writer::SETTINGS).await;
+    conn
+}
+
+async fn migration(directory: &Path, config: Config) -> Runner {
+    let (plan, _) = route::make_plan(&config, Route::Logical, &Events::nowhere()).await.unwrap();
+    let steps = route::steps(&plan);
+    let journal = Journal::open(directory).unwrap();
+    journal.append(Entry::Planned { plan: Box::new(plan), consent: true }).unwrap();
+    let context = Context {
+        config,
+        directory: directory.to_path_buf(),
+        journal: Arc::new(journal),
+        events: Events::nowhere(),
+        stop: StopSignal::default(),
+        write_lock: tokio::sync::Mutex::new(None),
+    };
+    Runner::new(Arc::new(context), steps).unwrap()
+}
+
+/// Both modes of the verification say that each table is equal.
+async fn verified(config: &Config, tables: usize, wrong: &mut Vec<String>) {
+    let urls: [&ServerUrl; 2] = [&config.source, &config.target];
+    for mode in [VerifyMode::Checksum, VerifyMode::Full] {
+        let verify =
+            VerifyConfig { mode, threads: 2, chunk_rows: 61, recheck: Duration::from_secs(60) };
+        let (events, stop) = (Events::nowhere(), StopSignal::default());
+        let report =
+            compare(urls[0], urls[1], &config.select, &verify, Liveness::Detect, &events, &stop);
+        let report = report.await.unwrap_or_else(|error| panic!("{error:?}"));
+        assert_eq!(report.tables.len(), tables);
+        let unequal = report.tables.iter().filter(|table| table.verdict != Verdict::Equal);
+        wrong.extend(unequal.map(|table| format!("{mode:?}: {table:?}")));
+    }
+}
