@@ -116,20 +116,13 @@ impl ChunkKey {
         }
     }
 
-    fn literal(&self, at: usize, value: &str) -> String {
-        let column = &self.columns[at];
-        Form::of(column).literal(column, value)
-    }
-
     /// A predicate that holds for just this key.
     pub fn equals(&self, tuple: &KeyTuple) -> String {
         let parts: Vec<String> = self
             .columns
             .iter()
             .enumerate()
-            .map(|(at, column)| {
-                format!("{} = {}", quote(&column.name), self.literal(at, &tuple.0[at]))
-            })
+            .map(|(at, column)| Form::of(column).compared(column, "=", &tuple.0[at]))
             .collect();
         format!("({})", parts.join(" AND "))
     }
@@ -147,21 +140,22 @@ impl ChunkKey {
     /// it doesn't for row constructors.
     fn compare(&self, tuple: &KeyTuple, operator: &str, or_equal: bool) -> String {
         let last = self.columns.len() - 1;
-        let name = |at: usize| quote(&self.columns[at].name);
-        let value = |at: usize| self.literal(at, &tuple.0[at]);
-        let closing = if or_equal { "=" } else { "" };
+        let compared = |at: usize, operator: &str| {
+            let column = &self.columns[at];
+            Form::of(column).compared(column, operator, &tuple.0[at])
+        };
+        let closed = format!("{operator}=");
+        let closing = if or_equal { closed.as_str() } else { operator };
         if last == 0 {
-            return format!("{} {operator}{closing} {}", name(0), value(0));
+            return compared(0, closing);
         }
         let mut terms = Vec::new();
         for at in 0..=last {
-            let mut term: Vec<String> =
-                (0..at).map(|before| format!("{} = {}", name(before), value(before))).collect();
-            let closing = if at == last { closing } else { "" };
-            term.push(format!("{} {operator}{closing} {}", name(at), value(at)));
+            let mut term: Vec<String> = (0..at).map(|before| compared(before, "=")).collect();
+            term.push(compared(at, if at == last { closing } else { operator }));
             terms.push(format!("({})", term.join(" AND ")));
         }
-        format!("({} {operator}= {} AND ({}))", name(0), value(0), terms.join(" OR "))
+        format!("({} AND ({}))", compared(0, &closed), terms.join(" OR "))
     }
 
     /// A key for people: `(id=7, day=2024-01-01)`.
