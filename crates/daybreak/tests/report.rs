@@ -196,9 +196,7 @@ fn journal(entries: Vec<Entry>) -> (tempfile::TempDir, Journal) {
     for entry in entries {
         journal.append(entry).unwrap();
     }
-    for result in results() {
-        journal.put_table(&result).unwrap();
-    }
+    journal.put_tables(&results()).unwrap();
     for lag in [1.5, 0.25] {
         journal.measure("lag_seconds", lag).unwrap();
     }

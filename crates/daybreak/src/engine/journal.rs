@@ -236,12 +236,21 @@ impl Journal {
         Ok(records)
     }
 
-    /// Notes what became of a table, replacing what was noted before.
-    pub fn put_table(&self, result: &TableResult) -> Result<()> {
-        self.lock().db.execute(
-            "INSERT INTO tables (name, body) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET body = ?2",
-            params![result.table, serde_json::to_string(result)?],
-        )?;
+    /// Notes what became of tables, replacing what was noted before: all at once, since each writing waits
+    /// for the disk.
+    ///
+    /// # Errors
+    /// When the journal can't be written.
+    pub fn put_tables(&self, results: &[TableResult]) -> Result<()> {
+        let mut inner = self.lock();
+        let transaction = inner.db.transaction()?;
+        for result in results {
+            transaction.execute(
+                "INSERT INTO tables (name, body) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET body = ?2",
+                params![result.table, serde_json::to_string(result)?],
+            )?;
+        }
+        transaction.commit()?;
         Ok(())
     }
 

@@ -41,7 +41,7 @@ impl fmt::Display for Side {
 }
 
 /// What a statement that returns no rows did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// Rows changed.
     pub affected: u64,

@@ -208,6 +208,7 @@ fn note(context: &Context, report: &VerifyReport) -> Result<()> {
     let known = context.journal.tables()?;
     let known: HashMap<&str, &TableResult> =
         known.iter().map(|result| (result.table.as_str(), result)).collect();
+    let mut results = Vec::with_capacity(report.tables.len());
     for verdict in &report.tables {
         let table = verdict.table.to_string();
         let mut result = known
@@ -219,8 +220,9 @@ fn note(context: &Context, report: &VerifyReport) -> Result<()> {
             Verdict::Different => "different".to_string(),
             Verdict::NotCompared(why) => format!("not compared: {why}"),
         });
-        context.journal.put_table(&result)?;
+        results.push(result);
     }
+    context.journal.put_tables(&results)?;
     for limit in &report.limits {
         context.events.warn(limit.clone());
     }

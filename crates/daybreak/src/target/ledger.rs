@@ -1,6 +1,9 @@
 //! Which ranges of which tables are on the target: `daybreak`.`chunks`, written in the same transaction
 //! as the rows, so that the two can't disagree.
 
+use std::collections::HashSet;
+
+use mysql_async::{Params, Value};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -159,6 +162,27 @@ impl Ledger {
         Ok(chunks)
     }
 
+    /// The tables of which the ledger has anything.
+    pub async fn tables(&self, target: &mut Session) -> Result<HashSet<TableName>> {
+        let rows = target
+            .rows_with(
+                format!(
+                    "SELECT DISTINCT table_schema, table_name FROM {} WHERE migration = ?",
+                    Self::name()
+                ),
+                (&self.migration,),
+            )
+            .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(TableName::new(
+                    target.field::<String>(row, "table_schema")?,
+                    target.field::<String>(row, "table_name")?,
+                ))
+            })
+            .collect()
+    }
+
     /// Begins a pass: from when this returns, no transaction of an earlier pass (of a process that was
     /// killed, of a connection that was cut off) can commit rows any more. Returns the pass's number.
     pub async fn begin_pass(&self, target: &mut Session) -> Result<u64> {
@@ -264,30 +288,62 @@ impl Ledger {
         }
     }
 
-    /// Writes (or replaces) a chunk's line, in the transaction that is open.
-    pub async fn put(&self, target: &mut Session, chunk: &Chunk) -> Result<()> {
+    /// Claims ranges of several tables at once; false when the ledger has one of them already.
+    pub async fn claim_all(
+        &self,
+        target: &mut Session,
+        ranges: &[(&TableName, &KeyRange)],
+    ) -> Result<bool> {
+        let mut values = Vec::with_capacity(ranges.len() * 5);
+        for (table, range) in ranges {
+            values.push(Value::from(&self.migration));
+            values.push(Value::from(&table.database));
+            values.push(Value::from(&table.name));
+            values.push(Value::from(range_id(range)?));
+            values.push(Value::from(serde_json::to_string(range)?));
+        }
+        let rows = vec!["(?, ?, ?, ?, '', ?, 0, 0, '', UTC_TIMESTAMP(6))"; ranges.len()];
+        let fresh = target
+            .execute_with(
+                format!(
+                    "INSERT IGNORE INTO {} (migration, table_schema, table_name, range_id, range_rank, \
+                     key_range, row_count, byte_count, snapshot_id, loaded_at) VALUES {}",
+                    Self::name(),
+                    rows.join(", ")
+                ),
+                Params::Positional(values),
+            )
+            .await?;
+        Ok(fresh.affected == ranges.len() as u64)
+    }
+
+    /// Writes (or replaces) chunks' lines, in the transaction that is open.
+    pub async fn put(&self, target: &mut Session, chunks: &[Chunk]) -> Result<()> {
+        let mut values = Vec::with_capacity(chunks.len() * 9);
+        for chunk in chunks {
+            values.push(Value::from(&self.migration));
+            values.push(Value::from(&chunk.table.database));
+            values.push(Value::from(&chunk.table.name));
+            values.push(Value::from(range_id(&chunk.range)?));
+            values.push(Value::from(chunk.rank.text()));
+            values.push(Value::from(serde_json::to_string(&chunk.range)?));
+            values.push(Value::from(chunk.rows));
+            values.push(Value::from(chunk.bytes));
+            values.push(Value::from(&chunk.snapshot.0));
+        }
+        let rows = vec!["(?, ?, ?, ?, ?, ?, ?, ?, ?, UTC_TIMESTAMP(6))"; chunks.len()];
         target
             .execute_with(
                 format!(
                     "INSERT INTO {} (migration, table_schema, table_name, range_id, range_rank, \
-                     key_range, row_count, byte_count, snapshot_id, loaded_at) \
-                     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, UTC_TIMESTAMP(6)) \
+                     key_range, row_count, byte_count, snapshot_id, loaded_at) VALUES {} \
                      ON DUPLICATE KEY UPDATE range_rank = VALUES(range_rank), \
                      row_count = VALUES(row_count), byte_count = VALUES(byte_count), \
                      snapshot_id = VALUES(snapshot_id), loaded_at = VALUES(loaded_at)",
-                    Self::name()
+                    Self::name(),
+                    rows.join(", ")
                 ),
-                (
-                    &self.migration,
-                    &chunk.table.database,
-                    &chunk.table.name,
-                    range_id(&chunk.range)?,
-                    chunk.rank.text(),
-                    serde_json::to_string(&chunk.range)?,
-                    chunk.rows,
-                    chunk.bytes,
-                    &chunk.snapshot.0,
-                ),
+                Params::Positional(values),
             )
             .await?;
         Ok(())

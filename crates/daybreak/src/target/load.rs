@@ -16,6 +16,9 @@ use crate::{
     source::read::{Batch, RowForm},
 };
 
+/// What is said when the rows end before their end.
+const HALF: &str = "the rows ended half way";
+
 /// The statement that loads rows of a form into a table.
 pub fn statement(table: &Table, form: &RowForm) -> String {
     format!(
@@ -26,7 +29,7 @@ pub fn statement(table: &Table, form: &RowForm) -> String {
     )
 }
 
-/// Runs a LOAD DATA statement on what comes through the channel.
+/// Runs a LOAD DATA statement on what comes through the channel; without rows there is nothing to run.
 ///
 /// # Errors
 /// What the server said, or that the stream ended before its end. Either way the transaction that it
@@ -34,21 +37,26 @@ pub fn statement(table: &Table, form: &RowForm) -> String {
 pub async fn load(
     target: &mut Session,
     statement: &str,
-    batches: mpsc::Receiver<Batch>,
+    mut batches: mpsc::Receiver<Batch>,
 ) -> Result<Outcome> {
+    let first = match batches.recv().await {
+        Some(Batch::Rows(rows)) => rows,
+        Some(Batch::End) => return Ok(Outcome::default()),
+        None => return Err(Error::new(Kind::Interrupted, HALF).at(target.place())),
+    };
     // The client wants a handler that is `Sync`; a receiver behind a lock is.
     let batches = Mutex::new(Some(batches));
     target.conn().set_infile_handler(async move {
         let batches = batches.into_inner().ok().flatten();
-        let parts = stream::unfold(batches, |batches| async move {
+        let rest = stream::unfold(batches, |batches| async move {
             let mut batches = batches?;
             match batches.recv().await {
                 Some(Batch::Rows(rows)) => Some((Ok::<Bytes, io::Error>(rows), Some(batches))),
                 Some(Batch::End) => None,
-                None => Some((Err(io::Error::other("the rows ended half way")), None)),
+                None => Some((Err(io::Error::other(HALF)), None)),
             }
         });
-        Ok(parts.boxed())
+        Ok(stream::iter([Ok(first)]).chain(rest).boxed())
     });
     target.execute(statement).await.map_err(|error| match error.code() {
         Some(3948 | 1148) => Error::new(Kind::Blocked, "the target takes no LOAD DATA LOCAL")

@@ -7,8 +7,15 @@
 mod remembered;
 mod step;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
 
+use futures_util::future::join_all;
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -31,6 +38,12 @@ pub(crate) use step::different;
 /// A table of fewer bytes is made with its secondary keys: adding them later costs the server
 /// more than keeping them in order while so few rows come in.
 const SMALL: u64 = 1 << 20;
+
+/// How many tables are remembered in one writing.
+const TOGETHER: usize = 100;
+
+/// How many tables are worth a connection more.
+const FEW: usize = 8;
 
 /// The step's name.
 pub(crate) const STEP: &str = "schema";
@@ -260,52 +273,133 @@ pub async fn bring_in_line(
         remembered::forget(target, name).await?;
     }
 
-    let total = wanted.len() as u64;
-    let mut made = Vec::with_capacity(wanted.len());
-    for (done, (table, hash, parsed, notes)) in wanted.into_iter().enumerate() {
-        ctx.stop.check()?;
-        let name = table.name.clone();
-        ctx.events.send(Event::Progress {
-            task: STEP.to_string(),
-            now: name.to_string(),
-            done: done as u64,
-            total: Some(total),
-            unit: Unit::Tables,
-            bytes: 0,
-        });
-        for note in notes {
-            ctx.events.warn(format!("{name}: {note}"));
-        }
-        let full = parsed.sql(&name.database);
-        let sql = match whole {
-            true => full.clone(),
-            false if table.data_bytes < SMALL => parsed.without_foreign_keys().sql(&name.database),
-            false => parsed.without_secondary().sql(&name.database),
-        };
-        // Remembered as begun, and only then made: a table that a kill leaves is known as ours.
-        remembered::begin(target, &name, &full).await?;
-        // A kill may come before the caller knows that the rows are gone.
-        ledger.forget(target, &name).await?;
-        // Also one that isn't seen yet: the server may still be at work for a process that is dead.
-        if existing.contains(&name) || remembered.contains_key(&name) {
-            drop_table(target, &name).await?;
-        }
-        make(target, &name, &sql).await?;
-        remembered::finish(target, &name, &hash).await?;
-        made.push(name);
+    let copied = ledger.tables(target).await?;
+    let made: Vec<Making> = wanted
+        .into_iter()
+        .map(|(table, hash, parsed, notes)| {
+            let name = table.name.clone();
+            for note in notes {
+                ctx.events.warn(format!("{name}: {note}"));
+            }
+            let definition = parsed.sql(&name.database);
+            let sql = match whole {
+                true => definition.clone(),
+                false if table.data_bytes < SMALL => {
+                    parsed.without_foreign_keys().sql(&name.database)
+                }
+                false => parsed.without_secondary().sql(&name.database),
+            };
+            // Also one that isn't seen yet: the server may still be at work for a process that is dead.
+            let drop = existing.contains(&name) || remembered.contains_key(&name);
+            Making { name, hash, definition, sql, drop }
+        })
+        .collect();
+    let progress =
+        Progress { total: made.len(), done: AtomicUsize::new(0), failed: AtomicBool::new(false) };
+    let mut others = Vec::new();
+    // Foreign keys, which are there once the tables are whole, lock other tables.
+    let sessions = if whole { 1 } else { ctx.config.copy.threads.min(made.len() / FEW) };
+    for _ in 1..sessions {
+        let mut session = ctx.target().await?;
+        settle_writer(&mut session).await?;
+        others.push(session);
     }
-    if total > 0 {
-        ctx.events.send(Event::Progress {
-            task: STEP.to_string(),
-            now: String::new(),
-            done: total,
-            total: Some(total),
-            unit: Unit::Tables,
-            bytes: 0,
-        });
+    for batch in made.chunks(TOGETHER) {
+        // Remembered as begun, and only then made: a table that a kill leaves is known as ours.
+        let begun: Vec<_> =
+            batch.iter().map(|table| (&table.name, table.definition.as_str())).collect();
+        remembered::begin(target, &begun).await?;
+        // A kill may come before the caller knows that the rows are gone.
+        for table in batch.iter().filter(|table| copied.contains(&table.name)) {
+            ledger.forget(target, &table.name).await?;
+        }
+        let queue = Mutex::new(batch.iter());
+        let makers = std::iter::once(&mut *target).chain(&mut others);
+        // Each ends what it has begun, whatever becomes of the others.
+        let ends = join_all(makers.map(|session| make_all(ctx, session, &queue, &progress))).await;
+        let end: Result<()> = ends.into_iter().collect();
+        // What wasn't there and wasn't begun is nobody's: somebody may make it by hand now.
+        let left = queue.into_inner().unwrap_or_else(PoisonError::into_inner);
+        for table in left.filter(|table| !table.drop) {
+            if let Err(error) = remembered::forget(target, &table.name).await {
+                tracing::debug!(%error, "a table that wasn't made stays remembered");
+                break;
+            }
+        }
+        end?;
+        let finished: Vec<_> = batch
+            .iter()
+            .map(|table| (&table.name, table.hash.as_str(), table.definition.as_str()))
+            .collect();
+        remembered::finish(target, &finished).await?;
+    }
+    for session in others {
+        session.close().await;
+    }
+    if !made.is_empty() {
+        progress.tell(ctx, String::new());
     }
     target.execute(format!("SET SESSION sql_mode = '{mode}'")).await?;
-    Ok(made)
+    Ok(made.into_iter().map(|table| table.name).collect())
+}
+
+/// A table that is about to be made.
+struct Making {
+    name: TableName,
+    /// The digest of the source's definition.
+    hash: String,
+    /// What makes it as it shall be in the end, and what makes it for now.
+    definition: String,
+    sql: String,
+    /// Something of that name may be there.
+    drop: bool,
+}
+
+/// How many tables are made, and whether one couldn't be.
+struct Progress {
+    total: usize,
+    done: AtomicUsize,
+    failed: AtomicBool,
+}
+
+impl Progress {
+    fn tell(&self, ctx: &Context, now: String) {
+        ctx.events.send(Event::Progress {
+            task: STEP.to_string(),
+            now,
+            done: self.done.load(Ordering::Relaxed) as u64,
+            total: Some(self.total as u64),
+            unit: Unit::Tables,
+            bytes: 0,
+        });
+    }
+}
+
+/// Makes tables until there are no more, or one can't be made.
+async fn make_all(
+    ctx: &Context,
+    session: &mut Session,
+    queue: &Mutex<std::slice::Iter<'_, Making>>,
+    progress: &Progress,
+) -> Result<()> {
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+    while !progress.failed.load(Ordering::Relaxed) {
+        ctx.stop.check()?;
+        let Some(table) = next() else { break };
+        progress.tell(ctx, table.name.to_string());
+        let made = async {
+            if table.drop {
+                drop_table(session, &table.name).await?;
+            }
+            make(session, &table.name, &table.sql).await
+        };
+        if let Err(error) = made.await {
+            progress.failed.store(true, Ordering::Relaxed);
+            return Err(error);
+        }
+        progress.done.fetch_add(1, Ordering::Relaxed);
+    }
+    Ok(())
 }
 
 fn foreign(name: &TableName, target: &Session) -> Error {
@@ -377,6 +471,10 @@ async fn make(target: &mut Session, name: &TableName, sql: &str) -> Result<()> {
         Some(3750) => Some(
             "the target demands a primary key (sql_require_primary_key): set it to OFF in the \
              target's parameter group, or give the table a primary key at the source",
+        ),
+        Some(1291) => Some(
+            "its collation holds members of an ENUM or SET for equal, which only a server that isn't strict takes: \
+             ALTER TABLE at the source so that they differ, or give the column a binary collation",
         ),
         Some(3185) => Some(
             "the target has no keyring for ENCRYPTION='Y': ALTER TABLE ... ENCRYPTION='N' at the \

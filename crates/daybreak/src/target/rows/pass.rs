@@ -136,6 +136,7 @@ pub(super) async fn run(context: &Context, doing: Doing) -> Result<()> {
         events: context.events.clone(),
         doing,
         halt,
+        group: Vec::new(),
     };
     let mut tasks = JoinSet::new();
     let (jobs, taken) = mpsc::channel(2 * threads);

@@ -175,12 +175,9 @@ impl Tally {
 }
 
 impl TableWork {
-    /// Counts rows that are on the target, and notes the table's result once it is complete.
-    pub(super) fn done(&self, rows: u64, bytes: u64, journal: &Journal) -> Result<()> {
-        if self.tally.done(rows, bytes) {
-            journal.put_table(&self.tally.result(&self.table))?;
-        }
-        Ok(())
+    /// Counts rows that are on the target; the table's result once it is complete.
+    pub(super) fn done(&self, rows: u64, bytes: u64) -> Option<TableResult> {
+        self.tally.done(rows, bytes).then(|| self.tally.result(&self.table))
     }
 }
 
@@ -200,6 +197,13 @@ pub(super) struct Job {
     pub(super) task: Task,
 }
 
+/// Small tables that are handed out together: to begin, prove and commit each alone would cost the
+/// servers more than its rows do.
+const TOGETHER: usize = 16;
+
+/// The size of a table up to which it is handed out with others.
+const SMALL_BYTES: u64 = 128 << 10;
+
 /// Walks all tables, on a connection of the snapshot, and hands out ranges as they are cut.
 pub(super) struct Planner {
     pub(super) reader: Session,
@@ -210,6 +214,8 @@ pub(super) struct Planner {
     pub(super) events: Events,
     pub(super) doing: Doing,
     pub(super) halt: CancellationToken,
+    /// What is to be handed out together.
+    pub(super) group: Vec<Job>,
 }
 
 impl Planner {
@@ -217,18 +223,23 @@ impl Planner {
     pub(super) async fn run(
         mut self,
         works: Vec<Arc<TableWork>>,
-        jobs: mpsc::Sender<Job>,
+        jobs: mpsc::Sender<Vec<Job>>,
     ) -> Result<()> {
         for work in works {
             if !self.table(&work, &jobs).await? {
-                break;
+                return Ok(());
             }
         }
+        self.hand_out(&jobs).await;
         Ok(())
     }
 
     /// One table; false when nobody takes jobs any more.
-    async fn table(&mut self, work: &Arc<TableWork>, jobs: &mpsc::Sender<Job>) -> Result<bool> {
+    async fn table(
+        &mut self,
+        work: &Arc<TableWork>,
+        jobs: &mpsc::Sender<Vec<Job>>,
+    ) -> Result<bool> {
         if self.doing == Doing::Clear {
             return self.doubtful(work, jobs).await;
         }
@@ -258,12 +269,18 @@ impl Planner {
                 return Ok(false);
             }
         }
-        work.done(0, 0, &self.journal)?;
+        if let Some(result) = work.done(0, 0) {
+            self.journal.put_tables(&[result])?;
+        }
         Ok(true)
     }
 
     /// Hands out what may have changed since it was copied; false when nobody takes jobs any more.
-    async fn doubtful(&mut self, work: &Arc<TableWork>, jobs: &mpsc::Sender<Job>) -> Result<bool> {
+    async fn doubtful(
+        &mut self,
+        work: &Arc<TableWork>,
+        jobs: &mpsc::Sender<Vec<Job>>,
+    ) -> Result<bool> {
         for part in &work.parts {
             if let Part::Known(chunk) = part
                 && chunk.snapshot != self.snapshot
@@ -300,7 +317,7 @@ impl Planner {
         gap: &KeyRange,
         (left, right): (Option<&Rank>, Option<&Rank>),
         replace: bool,
-        jobs: &mpsc::Sender<Job>,
+        jobs: &mpsc::Sender<Vec<Job>>,
     ) -> Result<bool> {
         let rows = work.chunk_rows(self.chunk_bytes);
         let mut rest = gap.clone();
@@ -340,10 +357,37 @@ impl Planner {
         Ok(true)
     }
 
-    async fn give(&self, work: &Arc<TableWork>, task: Task, jobs: &mpsc::Sender<Job>) -> bool {
+    /// Hands out a task, or puts it with others; false when nobody takes jobs any more.
+    async fn give(
+        &mut self,
+        work: &Arc<TableWork>,
+        task: Task,
+        jobs: &mpsc::Sender<Vec<Job>>,
+    ) -> bool {
         work.tally.hand_out();
+        let whole = matches!(
+            &task,
+            Task::Copy { range, replace: false, .. } if *range == KeyRange::all()
+        );
+        let small = whole && work.table.data_bytes <= SMALL_BYTES;
+        if !small && !self.hand_out(jobs).await {
+            return false;
+        }
+        self.group.push(Job { work: work.clone(), task });
+        if small && self.group.len() < TOGETHER {
+            return true;
+        }
+        self.hand_out(jobs).await
+    }
+
+    /// Hands out what is together so far.
+    async fn hand_out(&mut self, jobs: &mpsc::Sender<Vec<Job>>) -> bool {
+        let group = std::mem::take(&mut self.group);
+        if group.is_empty() {
+            return true;
+        }
         tokio::select! {
-            sent = jobs.send(Job { work: work.clone(), task }) => sent.is_ok(),
+            sent = jobs.send(group) => sent.is_ok(),
             () = self.halt.cancelled() => false,
         }
     }

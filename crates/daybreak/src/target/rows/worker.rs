@@ -12,7 +12,7 @@ use super::{
     queue::{Job, TableWork, Task},
 };
 use crate::{
-    engine::{Journal, StopSignal},
+    engine::{Journal, StopSignal, TableResult},
     error::{Error, Kind, Result, Retry},
     event::Events,
     mysql::{KeyRange, ServerUrl, Session, Side, TableName, quote},
@@ -120,30 +120,65 @@ pub(super) struct Worker {
     shared: Arc<Shared>,
     reader: Session,
     target: Option<Session>,
+    /// Whether that connection counts notes among warnings.
+    notes: bool,
     /// A connection of ours that was cut off and may still be at work on the server.
     cut_off: Option<u32>,
 }
 
 impl Worker {
     pub(super) fn new(shared: Arc<Shared>, reader: Session) -> Self {
-        Worker { shared, reader, target: None, cut_off: None }
+        Worker { shared, reader, target: None, notes: true, cut_off: None }
     }
 
     /// Works until there are no more jobs, or all work ends.
-    pub(super) async fn run(mut self, jobs: Arc<Mutex<mpsc::Receiver<Job>>>) -> Result<()> {
+    pub(super) async fn run(mut self, jobs: Arc<Mutex<mpsc::Receiver<Vec<Job>>>>) -> Result<()> {
         loop {
             self.shared.stop.check()?;
-            let job = tokio::select! {
-                job = async { jobs.lock().await.recv().await } => job,
+            let group = tokio::select! {
+                group = async { jobs.lock().await.recv().await } => group,
                 () = self.shared.halt.cancelled() => None,
             };
-            let Some(Job { work, task }) = job else { return Ok(()) };
-            self.job(&work, task).await?;
-            self.reader
-                .execute(format!("ROLLBACK TO SAVEPOINT {SAVEPOINT}"))
-                .await
-                .map_err(source_lost)?;
+            let Some(group) = group else { return Ok(()) };
+            if group.len() > 1 && self.together(&group).await? {
+                self.let_go().await?;
+                continue;
+            }
+            for Job { work, task } in group {
+                self.job(&work, task).await?;
+                self.let_go().await?;
+            }
         }
+    }
+
+    /// Gives up the metadata locks of the tables that were read.
+    async fn let_go(&mut self) -> Result<()> {
+        let back = self.reader.execute(format!("ROLLBACK TO SAVEPOINT {SAVEPOINT}")).await;
+        back.map(drop).map_err(source_lost)
+    }
+
+    /// Copies small tables in one transaction; false where that failed: one by one they tell which of
+    /// them is the trouble, and try again.
+    async fn together(&mut self, group: &[Job]) -> Result<bool> {
+        let read = match self.attempt_all(group).await {
+            Ok(Some(read)) => read,
+            Ok(None) => {
+                self.roll_back().await;
+                return Ok(false);
+            }
+            Err(Failure::Source(error) | Failure::Target(error) | Failure::Final(error)) => {
+                self.roll_back().await;
+                self.shared.stop.check()?;
+                let what = format!("{} tables together: {}; one by one", group.len(), error.what());
+                self.shared.events.detail(what);
+                return Ok(false);
+            }
+        };
+        let done = group.iter().zip(read);
+        let results: Vec<TableResult> =
+            done.filter_map(|(job, read)| job.work.done(read.rows, read.bytes)).collect();
+        self.shared.journal.put_tables(&results)?;
+        Ok(true)
     }
 
     async fn job(&mut self, work: &TableWork, task: Task) -> Result<()> {
@@ -171,7 +206,10 @@ impl Worker {
         if shared.doing == Pass::Clear {
             return Ok(());
         }
-        work.done(read.rows, read.bytes, &shared.journal)
+        match work.done(read.rows, read.bytes) {
+            Some(result) => shared.journal.put_tables(&[result]),
+            None => Ok(()),
+        }
     }
 
     async fn copy(
@@ -253,6 +291,7 @@ impl Worker {
                 }
             }
             self.target = Some(session);
+            self.notes = true;
         }
         self.target
             .as_mut()
@@ -280,11 +319,11 @@ impl Worker {
         if here != there {
             return Ok(None);
         }
-        same_table(shared, work).await?;
+        same_tables(shared, &[work]).await?;
         begin(shared, target).await?;
         carry_types(shared, reader, target, work, &chunk.range, Look::Both).await?;
         let proved = Chunk { snapshot: shared.snapshot.clone(), ..chunk.clone() };
-        shared.ledger.put(target, &proved).await.map_err(Failure::Target)?;
+        shared.ledger.put(target, &[proved]).await.map_err(Failure::Target)?;
         target.execute("COMMIT").await.map_err(Failure::Target)?;
         Ok(Some(Read { rows: chunk.rows, bytes: chunk.bytes }))
     }
@@ -314,7 +353,7 @@ impl Worker {
         replace: bool,
     ) -> Result<Read, Failure> {
         self.target().await?;
-        let Worker { shared, reader, target: Some(target), .. } = self else {
+        let Worker { shared, reader, target: Some(target), notes, .. } = self else {
             return Err(Failure::Final(Error::new(Kind::Bug, "no connection to load with")));
         };
         begin(shared, target).await?;
@@ -334,21 +373,77 @@ impl Worker {
             }
             delete(target, work, &predicate).await?;
         }
+        count_notes(target, work, notes).await?;
         let read = transfer(shared, reader, target, work, &predicate).await?;
         carry_types(shared, reader, target, work, range, Look::Source).await?;
-        same_table(shared, work).await?;
-        let chunk = Chunk {
-            table: work.table.name.clone(),
-            rank: rank.clone(),
-            range: range.clone(),
-            rows: read.rows,
-            bytes: read.bytes,
-            snapshot: shared.snapshot.clone(),
-        };
-        shared.ledger.put(target, &chunk).await.map_err(Failure::Target)?;
+        same_tables(shared, &[work]).await?;
+        let chunk = line(shared, work, range, rank, read);
+        shared.ledger.put(target, &[chunk]).await.map_err(Failure::Target)?;
         target.execute("COMMIT").await.map_err(Failure::Target)?;
         Ok(read)
     }
+
+    /// Copies ranges of several tables in one transaction. None where the ledger has one of them
+    /// already, or something else than copying is to be done.
+    async fn attempt_all(&mut self, group: &[Job]) -> Result<Option<Vec<Read>>, Failure> {
+        self.target().await?;
+        let Worker { shared, reader, target: Some(target), notes, .. } = self else {
+            return Err(Failure::Final(Error::new(Kind::Bug, "no connection to load with")));
+        };
+        let mut copies = Vec::with_capacity(group.len());
+        for job in group {
+            let Task::Copy { range, rank, replace: false } = &job.task else { return Ok(None) };
+            copies.push((&*job.work, range, rank));
+        }
+        begin(shared, target).await?;
+        let ranges: Vec<(&TableName, &KeyRange)> =
+            copies.iter().map(|(work, range, _)| (&work.table.name, *range)).collect();
+        if !shared.ledger.claim_all(target, &ranges).await.map_err(Failure::Target)? {
+            return Ok(None);
+        }
+        let (mut all, mut chunks) = (Vec::new(), Vec::new());
+        for (work, range, rank) in &copies {
+            shared.progress.now(&work.table.name);
+            count_notes(target, work, notes).await?;
+            let read = transfer(shared, reader, target, work, &work.predicate(range)).await?;
+            carry_types(shared, reader, target, work, range, Look::Source).await?;
+            chunks.push(line(shared, work, range, rank, read));
+            all.push(read);
+        }
+        let works: Vec<&TableWork> = copies.iter().map(|(work, ..)| *work).collect();
+        same_tables(shared, &works).await?;
+        shared.ledger.put(target, &chunks).await.map_err(Failure::Target)?;
+        target.execute("COMMIT").await.map_err(Failure::Target)?;
+        Ok(Some(all))
+    }
+}
+
+/// A chunk's line in the ledger.
+fn line(shared: &Shared, work: &TableWork, range: &KeyRange, rank: &Rank, read: Read) -> Chunk {
+    Chunk {
+        table: work.table.name.clone(),
+        rank: rank.clone(),
+        range: range.clone(),
+        rows: read.rows,
+        bytes: read.bytes,
+        snapshot: shared.snapshot.clone(),
+    }
+}
+
+/// The server notes each rounding inside a generated column, which happened at the source just the
+/// same. Notes are left out for tables that have one; warnings and errors count as ever.
+async fn count_notes(
+    target: &mut Session,
+    work: &TableWork,
+    counted: &mut bool,
+) -> Result<(), Failure> {
+    let wanted = !work.table.columns.iter().any(|column| column.generated);
+    if *counted != wanted {
+        let set = format!("SET SESSION sql_notes = {}", u8::from(wanted));
+        target.execute(set).await.map_err(Failure::Target)?;
+        *counted = wanted;
+    }
+    Ok(())
 }
 
 async fn delete(target: &mut Session, work: &TableWork, predicate: &str) -> Result<(), Failure> {
@@ -385,10 +480,6 @@ async fn transfer(
         work.form.select_list(),
         work.table.name.sql(),
     );
-    // The server notes each rounding inside a generated column, which happened at the source just the
-    // same. Notes are left out for tables that have one; warnings and errors count as ever.
-    let notes = u8::from(!work.table.columns.iter().any(|column| column.generated));
-    target.execute(format!("SET SESSION sql_notes = {notes}")).await.map_err(Failure::Target)?;
     let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
     let halt = shared.halt.child_token();
     let moved = |rows, bytes| shared.progress.moved(rows, bytes);
@@ -431,24 +522,26 @@ async fn transfer(
     Err(Failure::Final(Error::new(Kind::NotExact, what).at(target.place())))
 }
 
-/// Whether the table that was just read is the one that the snapshot saw, not another one that took
-/// its name (an online schema change). Asked under the metadata lock of that read, by a connection
-/// that is outside the snapshot: inside it the server shows the definitions of then.
-async fn same_table(shared: &Shared, work: &TableWork) -> Result<(), Failure> {
+/// Whether the tables that were just read are those that the snapshot saw, not others that took their
+/// names (an online schema change). Asked under the metadata locks of those reads, by a connection that
+/// is outside the snapshot: inside it the server shows the definitions of then.
+async fn same_tables(shared: &Shared, works: &[&TableWork]) -> Result<(), Failure> {
+    let names: Vec<&TableName> = works.iter().map(|work| &work.table.name).collect();
     let mut witness = shared.witness.lock().await;
-    let now =
-        snapshot::created_now(&mut witness, &work.table.name).await.map_err(Failure::Source)?;
+    let now = snapshot::created_now(&mut witness, &names).await.map_err(Failure::Source)?;
     drop(witness);
-    if work.created.as_deref().is_none_or(|then| then == now) {
-        return Ok(());
+    for (work, now) in works.iter().zip(now) {
+        if work.created.as_deref().is_some_and(|then| then != now) {
+            return Err(Failure::Source(
+                Error::new(
+                    Kind::SnapshotLost,
+                    "another table has taken the name of the one in the snapshot",
+                )
+                .at(&work.table.name),
+            ));
+        }
     }
-    Err(Failure::Source(
-        Error::new(
-            Kind::SnapshotLost,
-            "another table has taken the name of the one in the snapshot",
-        )
-        .at(&work.table.name),
-    ))
+    Ok(())
 }
 
 pub(super) fn triggers_in_the_way(work: &TableWork) -> Error {

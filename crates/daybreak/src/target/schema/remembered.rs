@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use mysql_async::{Params, Value};
+
 use crate::{
     error::Result,
     mysql::{Session, TableName, quote},
@@ -76,31 +78,41 @@ pub(super) async fn read(session: &mut Session) -> Result<Memory> {
     Ok(memory)
 }
 
-/// Says that a table is about to be made.
-pub(super) async fn begin(session: &mut Session, name: &TableName, definition: &str) -> Result<()> {
-    session
-        .execute_with(
-            format!("REPLACE INTO {} VALUES (?, ?, '', ?)", table()),
-            (&name.database, &name.name, definition),
-        )
-        .await?;
-    Ok(())
+/// Says that tables are about to be made, each with its definition: all at once, since each writing waits
+/// for the disk.
+pub(super) async fn begin(session: &mut Session, tables: &[(&TableName, &str)]) -> Result<()> {
+    write(session, tables.iter().map(|(name, definition)| (*name, "", *definition)).collect()).await
 }
 
 /// Says that a database is about to be made: a row without a table's name.
 pub(super) async fn begin_database(session: &mut Session, name: &str) -> Result<()> {
-    begin(session, &TableName::new(name, ""), "").await
+    begin(session, &[(&TableName::new(name, ""), "")]).await
 }
 
-/// Says that it is made.
-pub(super) async fn finish(session: &mut Session, name: &TableName, hash: &str) -> Result<()> {
+/// Says that tables are made: each with the digest of the source's definition, and its own.
+pub(super) async fn finish(
+    session: &mut Session,
+    tables: &[(&TableName, &str, &str)],
+) -> Result<()> {
+    write(session, tables.to_vec()).await
+}
+
+async fn write(session: &mut Session, rows: Vec<(&TableName, &str, &str)>) -> Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut values = Vec::with_capacity(rows.len() * 4);
+    for (name, hash, definition) in &rows {
+        values.push(Value::from(&name.database));
+        values.push(Value::from(&name.name));
+        values.push(Value::from(*hash));
+        values.push(Value::from(*definition));
+    }
+    let places = vec!["(?, ?, ?, ?)"; rows.len()].join(", ");
     session
         .execute_with(
-            format!(
-                "UPDATE {} SET definition_hash = ? WHERE database_name = ? AND table_name = ?",
-                table()
-            ),
-            (hash, &name.database, &name.name),
+            format!("REPLACE INTO {} VALUES {places}", table()),
+            Params::Positional(values),
         )
         .await?;
     Ok(())
