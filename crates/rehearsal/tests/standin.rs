@@ -2,12 +2,10 @@
 
 mod support;
 
-use std::time::{Duration, Instant};
-
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, Pool, Row};
 use rehearsal::server::{Product, RehearsalError, Role, Server};
-use support::{PATIENCE, one, refusal, run, small, start, until};
+use support::{one, refusal, run, small, start, until};
 
 #[tokio::test]
 async fn the_standin_denies_what_aurora_denies() {
@@ -177,18 +175,24 @@ impl Pair {
         row.get::<Option<String>, _>(column).unwrap().unwrap_or_default()
     }
 
-    async fn wait_for_status(&mut self, column: &str, wanted: &str) {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let is = self.replica_status(column).await;
-            if is == wanted {
-                return;
-            }
+    /// What a test that waits in vain shows: said whenever it is another than before.
+    async fn tell(&mut self, seen: &mut String, now: String) {
+        if *seen != now {
             let error = self.replica_status("Last_Error").await
                 + &self.replica_status("Last_IO_Error").await;
-            assert!(Instant::now() < deadline, "{column} is {is}, not {wanted}: {error}");
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            eprintln!("{now}; {error}");
+            *seen = now;
         }
+    }
+
+    async fn wait_for_status(&mut self, column: &str, wanted: &str) {
+        let mut seen = String::new();
+        until(&format!("{column} is {wanted}"), async || {
+            let is = self.replica_status(column).await;
+            self.tell(&mut seen, format!("{column} is {is}")).await;
+            is == wanted
+        })
+        .await;
     }
 
     async fn ids_at_target(&mut self) -> Vec<i32> {
@@ -196,17 +200,13 @@ impl Pair {
     }
 
     async fn wait_for_ids(&mut self, wanted: &[i32]) {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
+        let mut seen = String::new();
+        until(&format!("the target has {wanted:?}"), async || {
             let ids = self.ids_at_target().await;
-            if ids == wanted {
-                return;
-            }
-            let status = self.replica_status("Last_Error").await
-                + &self.replica_status("Last_IO_Error").await;
-            assert!(Instant::now() < deadline, "{ids:?} instead of {wanted:?}: {status}");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+            self.tell(&mut seen, format!("the target has {ids:?}")).await;
+            ids == wanted
+        })
+        .await;
     }
 }
 

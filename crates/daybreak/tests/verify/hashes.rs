@@ -17,10 +17,25 @@ use daybreak::{
     },
 };
 
+use mysql_async::{Conn, prelude::Queryable as _};
+use rehearsal::watch::until_within;
+
 use super::harness::{Sides, config, found};
 
+/// Waits until a server has dropped a session that does nothing.
+async fn drops_the_idle(url: &str) {
+    let (mut idle, mut watcher) =
+        (Conn::from_url(url).await.unwrap(), Conn::from_url(url).await.unwrap());
+    let id: u64 = idle.query_first("SELECT CONNECTION_ID()").await.unwrap().unwrap();
+    until_within(Duration::from_secs(60), "an idle session is dropped", async || {
+        let listed = format!("SELECT 1 FROM performance_schema.processlist WHERE ID = {id}");
+        watcher.query_first::<u8, _>(listed).await.unwrap().is_none()
+    })
+    .await;
+    watcher.disconnect().await.unwrap();
+}
+
 /// Servers that drop an idle session after two seconds and cut results short.
-#[expect(clippy::disallowed_methods, reason = "idleness itself is what is tested")]
 pub async fn impatient_servers_are_compared(sides: &Sides) {
     let [mut source, mut target] = sides.sessions().await;
     for session in [&mut source, &mut target] {
@@ -36,9 +51,17 @@ pub async fn impatient_servers_are_compared(sides: &Sides) {
     target.execute("UPDATE impatient.t SET c = 5 WHERE a = 2").await.unwrap();
     let [ours, theirs] = sides.urls();
     let selection = Selection { databases: vec!["impatient".into()], ..Selection::default() };
-    let events = Events::to(|event| {
+    // Every time something is told, the comparison rests for as long as both servers bear with an idle session.
+    let impatient = [sides.source.root_url(), sides.target.root_url()];
+    let events = Events::to(move |event| {
         if matches!(event, Event::Progress { .. }) {
-            std::thread::sleep(Duration::from_millis(3_500));
+            let [source, target] = impatient.clone();
+            let waiting = std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                let both = async { tokio::join!(drops_the_idle(&source), drops_the_idle(&target)) };
+                runtime.unwrap().block_on(both)
+            });
+            waiting.join().unwrap();
         }
     });
     let stop = StopSignal::default();
