@@ -52,7 +52,7 @@ impl Step for CreateSchema {
     }
 
     fn title(&self) -> &'static str {
-        "create databases and tables on the target, without secondary keys and foreign keys"
+        "create databases and tables on the target, without the keys that come after the rows"
     }
 
     fn rollback(&self) -> &'static str {
