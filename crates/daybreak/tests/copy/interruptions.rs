@@ -68,9 +68,12 @@ fn cutoff_config(pair: &Pair) -> Config {
     config
 }
 
-/// Runs a copy until the ledger has so many chunks, then asks it to pause.
-async fn cut_off(pair: &Pair, chunks: u64) -> bool {
-    let mut config = cutoff_config(pair);
+/// How many chunks are there.
+const CHUNKS: &str = "SELECT COUNT(*) FROM daybreak.chunks";
+
+/// Runs a copy on one connection until the target answers a question with more than so many, then asks it to
+/// pause. False: it was done before.
+async fn cut_off(pair: &Pair, mut config: Config, question: &str, more_than: u64) -> bool {
     config.copy.threads = 1;
     let context = Arc::new(pair.context(config, None));
     let running = tokio::spawn({
@@ -79,8 +82,8 @@ async fn cut_off(pair: &Pair, chunks: u64) -> bool {
     });
     let mut target = pair.target().await;
     while !running.is_finished() {
-        let there = target.scalar::<u64>("SELECT COUNT(*) FROM daybreak.chunks").await;
-        if there.is_ok_and(|there| there.unwrap() > chunks) {
+        let there = target.scalar::<u64>(question).await;
+        if there.is_ok_and(|there| there.unwrap() > more_than) {
             context.stop.stop(StopReason::Pause);
             break;
         }
@@ -99,7 +102,8 @@ async fn a_copy_that_was_cut_off_goes_on_though_the_source_changed() {
     let pair = Pair::take(&["cutoff"]).await;
     big_tables(&pair, "cutoff").await;
     for chunks in [6, 12, 18] {
-        assert!(cut_off(&pair, chunks).await, "the copy was faster than this test");
+        let stopped = cut_off(&pair, cutoff_config(&pair), CHUNKS, chunks).await;
+        assert!(stopped, "the copy was faster than this test");
         pair.on_source(&[
             "DELETE FROM cutoff.keyed WHERE id BETWEEN 1000 AND 1500",
             "DELETE FROM cutoff.keyed WHERE id % 100000 = 0",
@@ -133,22 +137,10 @@ async fn unique_values_that_moved_between_chunks_arrive() {
         "ANALYZE TABLE moving.counted, moving.few",
     ])
     .await;
-    let mut config = pair.config("moving");
-    config.copy.threads = 1;
-    let context = Arc::new(pair.context(config, None));
-    let running = tokio::spawn({
-        let context = context.clone();
-        async move { run_and_verify(&context).await }
-    });
+    let copied = "SELECT COUNT(*) FROM moving.counted";
+    let stopped = cut_off(&pair, pair.config("moving"), copied, 2_000).await;
+    assert!(stopped, "the copy was faster than this test");
     let mut target = pair.target().await;
-    while !running.is_finished() {
-        let there = target.scalar::<u64>("SELECT COUNT(*) FROM moving.counted").await;
-        if there.is_ok_and(|there| there.unwrap() > 2_000) {
-            context.stop.stop(StopReason::Pause);
-            break;
-        }
-    }
-    assert_eq!(running.await.unwrap().unwrap_err().kind(), Kind::Paused);
     let both: u64 = target
         .scalar("SELECT COUNT(*) FROM moving.counted WHERE id IN (10, 15000)")
         .await
@@ -178,7 +170,7 @@ async fn unique_values_that_moved_between_chunks_arrive() {
 async fn rows_that_nobody_copied_are_replaced() {
     let pair = Pair::take(&["cutoff"]).await;
     big_tables(&pair, "cutoff").await;
-    assert!(cut_off(&pair, 6).await);
+    assert!(cut_off(&pair, cutoff_config(&pair), CHUNKS, 6).await);
     let mut target = pair.target().await;
     target.execute("DELETE FROM daybreak.chunks WHERE range_rank IN ('2', '4')").await.unwrap();
     target.execute("INSERT INTO cutoff.keyless VALUES (1, 'nobody')").await.unwrap();
