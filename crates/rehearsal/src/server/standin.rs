@@ -9,6 +9,7 @@ use super::{Binaries, Product, RehearsalError};
 const MYSQL: &str = include_str!("../standin/mysql.sql");
 const MARIADB: &str = include_str!("../standin/mariadb.sql");
 const MYSQL5: &str = include_str!("../standin/mysql5.sql");
+const COMMON: &str = include_str!("../standin/common.sql");
 
 /// Applies the stand-in as root on a connection that is then closed. Nothing of it enters the binary log.
 pub(super) async fn apply(
@@ -17,10 +18,10 @@ pub(super) async fn apply(
     binaries: &Binaries,
     (admin, admin_password): (&str, &str),
 ) -> Result<(), RehearsalError> {
-    let script = match binaries.product {
-        Product::Mariadb1011 => MARIADB,
-        Product::Mysql56 | Product::Mysql57 => MYSQL5,
-        Product::Mysql97 => MYSQL,
+    let (script, common) = match binaries.product {
+        Product::Mariadb1011 => (MARIADB, ""),
+        Product::Mysql56 | Product::Mysql57 => (MYSQL5, COMMON),
+        Product::Mysql97 => (MYSQL, COMMON),
     };
     let (admin, admin_password) = (escaped(admin), escaped(admin_password));
     // 8.4 split SET_USER_ID in two; each version knows its own only.
@@ -38,7 +39,7 @@ pub(super) async fn apply(
             source,
         }
     };
-    for statement in statements(script) {
+    for statement in statements(script).chain(statements(common)) {
         let text = statement
             .replace("'admin'@'%'", &format!("'{admin}'@'%'"))
             .replace("{admin_password}", &admin_password)

@@ -17,16 +17,6 @@ SET SESSION sql_log_bin = 0
 $$
 CREATE USER IF NOT EXISTS 'rdsadmin'@'localhost' IDENTIFIED BY RANDOM PASSWORD ACCOUNT LOCK
 $$
-GRANT ALL PRIVILEGES ON *.* TO 'rdsadmin'@'localhost' WITH GRANT OPTION
-$$
-CREATE TABLE IF NOT EXISTS mysql.rds_configuration (
-  name VARCHAR(100) NOT NULL PRIMARY KEY, value VARCHAR(100), description VARCHAR(300)) ENGINE=InnoDB
-$$
-INSERT IGNORE INTO mysql.rds_configuration VALUES
- ('binlog retention hours', NULL, 'binlog retention hours specifies the duration in hours before binary logs are automatically deleted.'),
- ('source delay', 0, 'source delay specifies replication delay in seconds between current instance and its master.'),
- ('target delay', 0, 'target delay specifies replication delay in seconds between current instance and its future read-replica.')
-$$
 CREATE TABLE IF NOT EXISTS mysql.rds_history (
   action_timestamp TIMESTAMP(6) DEFAULT CURRENT_TIMESTAMP(6), called_by_user VARCHAR(352), action VARCHAR(64),
   master_host VARCHAR(255), master_port INT, master_user VARCHAR(96), master_log_file VARCHAR(512),
@@ -298,26 +288,11 @@ BEGIN
   END IF;
 END
 $$
-CREATE DEFINER='rdsadmin'@'localhost' PROCEDURE mysql.rds_show_configuration() SQL SECURITY DEFINER
-BEGIN
-  SELECT name, value, description FROM mysql.rds_configuration ORDER BY name;
-END
-$$
 CREATE DEFINER='rdsadmin'@'localhost' PROCEDURE mysql.rds_set_read_only(IN mode TINYINT) SQL SECURITY DEFINER
 BEGIN
   -- Lost at a restart, as on Aurora, and it doesn't bind holders of CONNECTION_ADMIN.
   SET GLOBAL read_only = IF(mode = 1, 1, 0);
   SELECT CONCAT('read_only is now ', @@GLOBAL.read_only) AS Message;
-END
-$$
-CREATE DEFINER='rdsadmin'@'localhost' PROCEDURE mysql.rds_kill(IN thread BIGINT) SQL SECURITY DEFINER
-BEGIN
-  KILL thread;
-END
-$$
-CREATE DEFINER='rdsadmin'@'localhost' PROCEDURE mysql.rds_kill_query(IN thread BIGINT) SQL SECURITY DEFINER
-BEGIN
-  KILL QUERY thread;
 END
 $$
 -- As on Aurora the master account holds its rights through a role: information_schema.USER_PRIVILEGES

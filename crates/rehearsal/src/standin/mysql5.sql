@@ -8,16 +8,6 @@ SET SESSION sql_log_bin = 0
 $$
 CREATE USER 'rdsadmin'@'localhost' IDENTIFIED BY PASSWORD '*THISISNOTAVALIDPASSWORDTHATCANBEUSEDHERE'
 $$
-GRANT ALL PRIVILEGES ON *.* TO 'rdsadmin'@'localhost' WITH GRANT OPTION
-$$
-CREATE TABLE IF NOT EXISTS mysql.rds_configuration (
-  name VARCHAR(100) NOT NULL PRIMARY KEY, value VARCHAR(100), description VARCHAR(300)) ENGINE=InnoDB
-$$
-INSERT IGNORE INTO mysql.rds_configuration VALUES
- ('binlog retention hours', NULL, 'binlog retention hours specifies the duration in hours before binary logs are automatically deleted.'),
- ('source delay', 0, 'source delay specifies replication delay in seconds between current instance and its master.'),
- ('target delay', 0, 'target delay specifies replication delay in seconds between current instance and its future read-replica.')
-$$
 CREATE DEFINER='rdsadmin'@'localhost' PROCEDURE mysql.rds_set_external_master(
   IN host VARCHAR(255), IN port INT, IN user TEXT, IN passwd TEXT, IN log_file TEXT, IN log_pos BIGINT, IN ssl_encryption TINYINT)
   SQL SECURITY DEFINER
@@ -97,21 +87,6 @@ BEGIN
     WHERE CONVERT(c.name USING utf8mb4) = CONVERT(setting USING utf8mb4) COLLATE utf8mb4_general_ci;
   COMMIT;
   SET SESSION sql_log_bin = old_log_bin;
-END
-$$
-CREATE DEFINER='rdsadmin'@'localhost' PROCEDURE mysql.rds_show_configuration() SQL SECURITY DEFINER
-BEGIN
-  SELECT name, value, description FROM mysql.rds_configuration ORDER BY name;
-END
-$$
-CREATE DEFINER='rdsadmin'@'localhost' PROCEDURE mysql.rds_kill(IN thread BIGINT) SQL SECURITY DEFINER
-BEGIN
-  KILL thread;
-END
-$$
-CREATE DEFINER='rdsadmin'@'localhost' PROCEDURE mysql.rds_kill_query(IN thread BIGINT) SQL SECURITY DEFINER
-BEGIN
-  KILL QUERY thread;
 END
 $$
 GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, RELOAD, PROCESS, REFERENCES, INDEX, ALTER, SHOW DATABASES,
