@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fs::{self, File},
-    io::{self, Write as _},
+    io::{self, Seek as _, Write as _},
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -246,7 +246,10 @@ impl Store {
                 match &mut output {
                     None => {
                         fs::rename(&part, &whole)?;
-                        output = Some(File::options().append(true).open(&whole)?);
+                        // Not to append: into such a file the system copies nothing by itself.
+                        let mut whole = File::options().write(true).open(&whole)?;
+                        whole.seek(io::SeekFrom::End(0))?;
+                        output = Some(whole);
                     }
                     Some(output) => {
                         io::copy(&mut File::open(&part)?, output)?;
