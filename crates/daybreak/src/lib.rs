@@ -17,6 +17,7 @@ pub mod event;
 pub mod explain;
 pub mod files;
 pub mod mysql;
+pub mod pipe;
 mod process;
 pub mod report;
 pub mod route;

@@ -10,6 +10,7 @@ use daybreak::{
     config::{CloudOverrides, Config, S3Place},
     engine::{Severity, StopSignal},
     error::{Error, Exit, Kind, Result},
+    pipe,
     transit::{
         inspection::{Inspection, Profile},
         manifest, staging,
@@ -187,6 +188,7 @@ fn from_stdin(options: &Upload, wish: Wish, refused: Refused) -> Result<(Source,
     // Before daybreak compresses it: plain tar.
     let watch = Watch::begin(&name, wish.profile)?;
     let verdict = watch.verdict();
+    pipe::widen(&std::io::stdin());
     let source = Source::Stream {
         compress: name.ends_with(".tar.gz"),
         name,

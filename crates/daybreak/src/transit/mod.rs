@@ -2,6 +2,7 @@
 //! ([`inspect`], with the result in [`inspection`]), and how they come to S3.
 
 pub mod archive;
+pub mod buffers;
 pub mod compress;
 pub mod inspect;
 pub mod inspection;

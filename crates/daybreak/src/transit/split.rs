@@ -3,14 +3,19 @@
 //! Names are as AWS's own examples write them (`split -d`): the stream's name and a number of fixed
 //! width, with no dot between, so that alphabetical and natural order are the same.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 
 use bytes::Bytes;
 
-use super::MAX_OBJECT;
+use super::{
+    MAX_OBJECT,
+    buffers::{Buffer, Buffers},
+};
 
 /// How many parts S3 takes for one object.
 pub const MAX_PARTS: u64 = 10_000;
+/// How many bytes are read at once.
+const READ: usize = 1 << 20;
 /// How many objects a name of five digits can count.
 const MAX_NUMBER: usize = 99_999;
 
@@ -55,23 +60,48 @@ pub enum Cut {
 
 /// A writer that hands over the parts of what is written. Call [`finish`](Self::finish) at the end.
 pub struct Splitter<F: FnMut(Cut) -> io::Result<()>> {
-    part_bytes: usize,
+    buffers: Buffers,
     parts_per_object: u32,
     object: usize,
     part: u32,
-    buffer: Vec<u8>,
+    /// The part that is being filled, and how far.
+    filling: Option<Buffer>,
+    filled: usize,
     hand_over: F,
 }
 
 impl<F: FnMut(Cut) -> io::Result<()>> Splitter<F> {
-    /// Hands over parts of `part_bytes`, so many an object.
-    pub fn new(part_bytes: usize, parts_per_object: u32, hand_over: F) -> Self {
-        Splitter { part_bytes, parts_per_object, object: 0, part: 0, buffer: Vec::new(), hand_over }
+    /// Hands over parts of the buffers' size, so many an object.
+    pub fn new(buffers: Buffers, parts_per_object: u32, hand_over: F) -> Self {
+        Splitter {
+            buffers,
+            parts_per_object,
+            object: 0,
+            part: 0,
+            filling: None,
+            filled: 0,
+            hand_over,
+        }
+    }
+
+    /// Reads what there is next, straight into the part. Returns how many bytes; 0 at the end.
+    pub fn read_from(&mut self, input: &mut dyn Read) -> io::Result<usize> {
+        let to = self.buffers.size().min(self.filled + READ);
+        let buffer = self.filling.get_or_insert_with(|| self.buffers.take());
+        let count = input.read(&mut buffer[self.filled..to])?;
+        self.filled(count)?;
+        Ok(count)
+    }
+
+    /// So many bytes more are in the part.
+    fn filled(&mut self, count: usize) -> io::Result<()> {
+        self.filled += count;
+        if self.filled == self.buffers.size() { self.part_is_full() } else { Ok(()) }
     }
 
     /// Hands over what is left. Returns how many objects there are.
     pub fn finish(mut self) -> io::Result<usize> {
-        if !self.buffer.is_empty() {
+        if self.filled > 0 {
             self.part_is_full()?;
         }
         if self.part > 0 {
@@ -87,7 +117,9 @@ impl<F: FnMut(Cut) -> io::Result<()>> Splitter<F> {
                 "more than 100,000 objects would be needed: raise split_mib in [staging]",
             ));
         }
-        let bytes = Bytes::from(std::mem::take(&mut self.buffer));
+        let count = std::mem::take(&mut self.filled);
+        let Some(buffer) = self.filling.take() else { return Ok(()) };
+        let bytes = buffer.into_bytes(count);
         self.part += 1;
         (self.hand_over)(Cut::Part { object: self.object, number: self.part, bytes })?;
         if self.part == self.parts_per_object {
@@ -100,14 +132,10 @@ impl<F: FnMut(Cut) -> io::Result<()>> Splitter<F> {
 
 impl<F: FnMut(Cut) -> io::Result<()>> Write for Splitter<F> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.buffer.capacity() == 0 {
-            self.buffer.reserve_exact(self.part_bytes);
-        }
-        let taken = bytes.len().min(self.part_bytes - self.buffer.len());
-        self.buffer.extend_from_slice(&bytes[..taken]);
-        if self.buffer.len() == self.part_bytes {
-            self.part_is_full()?;
-        }
+        let taken = bytes.len().min(self.buffers.size() - self.filled);
+        let buffer = self.filling.get_or_insert_with(|| self.buffers.take());
+        buffer[self.filled..self.filled + taken].copy_from_slice(&bytes[..taken]);
+        self.filled(taken)?;
         Ok(taken)
     }
 
@@ -121,10 +149,11 @@ impl<F: FnMut(Cut) -> io::Result<()>> Write for Splitter<F> {
 mod tests {
     use super::*;
 
-    fn cut(length: usize) -> (Vec<Vec<usize>>, Vec<u8>, usize) {
+    /// Cuts a stream that is written, or read.
+    fn cut(length: usize, read: bool) -> (Vec<Vec<usize>>, Vec<u8>, usize) {
         let (mut objects, mut all) = (Vec::new(), Vec::new());
         let mut parts = Vec::new();
-        let mut splitter = Splitter::new(10, 3, |cut| {
+        let mut splitter = Splitter::new(Buffers::of(10), 3, |cut| {
             match cut {
                 Cut::Part { object, number, bytes } => {
                     assert_eq!((object, number as usize), (objects.len(), parts.len() + 1));
@@ -139,8 +168,11 @@ mod tests {
             Ok(())
         });
         let input: Vec<u8> = (0..length).map(|byte| byte as u8).collect();
-        for piece in input.chunks(7) {
-            splitter.write_all(piece).unwrap();
+        for mut piece in input.chunks(7) {
+            match read {
+                true => while splitter.read_from(&mut piece).unwrap() > 0 {},
+                false => splitter.write_all(piece).unwrap(),
+            }
         }
         let count = splitter.finish().unwrap();
         (objects, all, count)
@@ -148,8 +180,9 @@ mod tests {
 
     #[test]
     fn every_length_is_cut_without_empty_parts() {
-        for length in 0..100 {
-            let (objects, all, count) = cut(length);
+        for length in 0..200 {
+            let (length, read) = (length / 2, length % 2 == 0);
+            let (objects, all, count) = cut(length, read);
             assert_eq!(all, (0..length).map(|byte| byte as u8).collect::<Vec<_>>());
             assert_eq!((objects.len(), count), (length.div_ceil(30), length.div_ceil(30)));
             let sizes: Vec<usize> = objects.concat();

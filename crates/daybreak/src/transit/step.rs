@@ -11,7 +11,6 @@ use std::{
 };
 
 use async_trait::async_trait;
-use tokio_util::io::SyncIoBridge;
 
 use super::{
     inspection::Inspection,
@@ -226,7 +225,7 @@ async fn stream(context: &Context) -> Result<Source> {
             .await?;
     let read = Arc::new(AtomicU64::new(0));
     let verdict = watch.verdict();
-    let watched = Watched::new(SyncIoBridge::new(taken.reader), watch);
+    let watched = Watched::new(taken.reader, watch);
     let input = Counted { inner: watched, read: read.clone() };
     let (journal, handle) = (context.journal.clone(), taken.handle);
     let (place, events) = (self::place(context)?, context.events.clone());

@@ -4,13 +4,13 @@
 use std::{
     io::Read,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, mpsc},
 };
 
 use bytes::{Buf as _, Bytes};
-use tokio::sync::mpsc;
 
 use super::{
+    buffers::Buffers,
     inspect::Survey,
     inspection::{Inspection, Profile},
 };
@@ -21,11 +21,13 @@ use crate::{
 
 /// How many pieces may wait for the inspection.
 const WAITING: usize = 4;
+/// How many bytes a piece has at most.
+const PIECE: usize = 1 << 20;
 
 /// Takes what passes.
 #[derive(Debug)]
 pub struct Watch {
-    pieces: Option<mpsc::Sender<Bytes>>,
+    pieces: Option<mpsc::SyncSender<Bytes>>,
     verdict: Verdict,
 }
 
@@ -39,7 +41,7 @@ impl Watch {
     /// # Errors
     /// `Io` when no thread can be started.
     pub fn begin(name: &str, profile: Profile) -> Result<Watch> {
-        let (pieces, receiver) = mpsc::channel(WAITING);
+        let (pieces, receiver) = mpsc::sync_channel(WAITING);
         let name = name.to_string();
         let thread = std::thread::Builder::new()
             .name("inspect".into())
@@ -57,21 +59,12 @@ impl Watch {
         self.verdict.clone()
     }
 
-    /// Bytes that passed.
-    pub async fn passed(&mut self, bytes: &[u8]) {
+    /// Bytes that passed. Blocks while the inspection is behind.
+    pub fn passed(&mut self, bytes: Bytes) {
         if let Some(pieces) = &self.pieces
-            && pieces.send(Bytes::copy_from_slice(bytes)).await.is_err()
+            && pieces.send(bytes).is_err()
         {
             // It has seen enough: what it found is told at the end.
-            self.pieces = None;
-        }
-    }
-
-    /// The same from a thread that may block.
-    fn passed_here(&mut self, bytes: &[u8]) {
-        if let Some(pieces) = &self.pieces
-            && pieces.blocking_send(Bytes::copy_from_slice(bytes)).is_err()
-        {
             self.pieces = None;
         }
     }
@@ -133,23 +126,29 @@ pub fn agrees(found: &Inspection, files: &Path) -> Result<()> {
 pub struct Watched<R> {
     inner: R,
     watch: Option<Watch>,
+    buffers: Buffers,
 }
 
 impl<R> Watched<R> {
     /// Reads as `inner`, from a thread that may block.
     pub fn new(inner: R, watch: Watch) -> Self {
-        Watched { inner, watch: Some(watch) }
+        Watched { inner, watch: Some(watch), buffers: Buffers::of(PIECE) }
     }
 }
 
 impl<R: Read> Read for Watched<R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let read = self.inner.read(buffer)?;
-        match &mut self.watch {
-            Some(watch) if read > 0 => watch.passed_here(&buffer[..read]),
+        if read == 0 && !buffer.is_empty() {
             // Its end: the inspection may come to its own.
-            _ if !buffer.is_empty() => self.watch = None,
-            _ => {}
+            self.watch = None;
+        }
+        if let Some(watch) = &mut self.watch {
+            for piece in buffer[..read].chunks(PIECE) {
+                let mut copy = self.buffers.take();
+                copy[..piece.len()].copy_from_slice(piece);
+                watch.passed(copy.into_bytes(piece.len()));
+            }
         }
         Ok(read)
     }
@@ -164,9 +163,9 @@ struct Pieces {
 impl Read for Pieces {
     fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
         while self.now.is_empty() {
-            match self.receiver.blocking_recv() {
-                Some(piece) => self.now = piece,
-                None => return Ok(0),
+            match self.receiver.recv() {
+                Ok(piece) => self.now = piece,
+                Err(mpsc::RecvError) => return Ok(0),
             }
         }
         let count = self.now.len().min(into.len());

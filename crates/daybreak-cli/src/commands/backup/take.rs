@@ -1,6 +1,8 @@
 //! `daybreak backup take`.
 
 use std::{
+    fs::File,
+    io::{PipeReader, Read as _, Write as _},
     os::{fd::AsFd as _, unix::fs::OpenOptionsExt as _},
     path::Path,
 };
@@ -11,15 +13,16 @@ use daybreak::{
     error::{Error, Exit, Kind, Result},
     event::Events,
     mysql::Secret,
+    pipe,
     source::backup::{self, Request, StreamFormat, TakenBackup, Wanted},
     transit::{
         archive::blobs_of_path,
+        buffers::Buffers,
         inspect::inspect,
         inspection::Profile,
         watch::{self, Watch},
     },
 };
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{Session, list};
 use crate::{
@@ -109,37 +112,29 @@ async fn stream(
             },
         )?
     } else {
-        std::fs::File::from(std::io::stdout().as_fd().try_clone_to_owned()?)
+        File::from(std::io::stdout().as_fd().try_clone_to_owned()?)
     };
-    let mut output = tokio::fs::File::from_std(opened);
+    pipe::widen(&opened);
     let done = async {
         // The ending tells what is in it.
         let name = match format {
             StreamFormat::Xbstream => "backup.xbstream",
             StreamFormat::Tar => "backup.tar",
         };
-        let mut watch = Watch::begin(name, Profile::Any)?;
-        let mut stream = backup::take_stream(request, format, stop, events).await?;
-        let mut buffer = vec![0; BLOCK];
-        let mut bytes = 0;
-        let failed = |error: std::io::Error| {
-            Error::new(Kind::Io, "the stream can't be handed on").because(error)
-        };
-        loop {
-            let read = stream.reader.read(&mut buffer).await.map_err(failed)?;
-            if read == 0 {
-                break;
-            }
-            output.write_all(&buffer[..read]).await.map_err(failed)?;
-            watch.passed(&buffer[..read]).await;
-            bytes += read as u64;
-        }
-        output.flush().await.map_err(failed)?;
-        if to_file {
-            output.sync_all().await.map_err(failed)?;
-        }
+        let watch = Watch::begin(name, Profile::Any)?;
         let verdict = watch.verdict();
-        drop(watch);
+        let stream = backup::take_stream(request, format, stop, events).await?;
+        let reader = stream.reader;
+        let bytes = tokio::task::spawn_blocking(move || -> std::io::Result<u64> {
+            let bytes = hand_on(reader, &opened, watch)?;
+            if to_file {
+                opened.sync_all()?;
+            }
+            Ok(bytes)
+        })
+        .await
+        .map_err(|error| Error::new(Kind::Bug, "handing the stream on failed").because(error))?
+        .map_err(|error| Error::new(Kind::Io, "the stream can't be handed on").because(error))?;
         let whole = move |files: &Path| watch::agrees(&verdict.wait()?, files);
         stream.handle.finish(bytes, Some(Box::new(whole))).await
     }
@@ -149,6 +144,25 @@ async fn stream(
         std::fs::remove_file(file)?;
     }
     done
+}
+
+/// Hands a stream on to its end, and lets it be looked at. Returns how many bytes there were.
+fn hand_on(mut from: PipeReader, mut to: &File, mut watch: Watch) -> std::io::Result<u64> {
+    let buffers = Buffers::of(BLOCK);
+    let mut bytes = 0;
+    loop {
+        let mut buffer = buffers.take();
+        let count = match from.read(&mut buffer) {
+            Ok(0) => return Ok(bytes),
+            Ok(count) => count,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        let piece = buffer.into_bytes(count);
+        to.write_all(&piece)?;
+        watch.passed(piece);
+        bytes += count as u64;
+    }
 }
 
 /// Success is what the tool says and what daybreak finds.

@@ -23,6 +23,7 @@ use crate::{
     engine::StopSignal,
     error::{Error, Kind, Result},
     mysql::Secret,
+    pipe,
     process::Group,
 };
 
@@ -58,6 +59,8 @@ const LOGS_KEPT: u32 = 4;
 #[derive(Debug)]
 pub(super) struct Running {
     child: Child,
+    /// What it streams, until someone takes it.
+    output: Option<std::io::PipeReader>,
     group: Group,
 }
 
@@ -128,10 +131,18 @@ impl Running {
             .args(arguments)
             .current_dir(directory)
             .stdin(Stdio::null())
-            .stdout(if streams { Stdio::piped() } else { Stdio::null() })
             .stderr(Stdio::piped())
             .process_group(0)
             .kill_on_drop(true);
+        let mut output = None;
+        if streams {
+            let (reader, writer) = std::io::pipe()?;
+            pipe::widen(&reader);
+            command.stdout(writer);
+            output = Some(reader);
+        } else {
+            command.stdout(Stdio::null());
+        }
         for secret in SECRETS {
             command.env_remove(secret);
         }
@@ -141,12 +152,12 @@ impl Running {
                 .at(program.display())
         })?;
         let group = Group::of(&child);
-        Ok(Running { child, group })
+        Ok(Running { child, output, group })
     }
 
     /// What it streams.
-    pub(super) fn stdout(&mut self) -> Option<tokio::process::ChildStdout> {
-        self.child.stdout.take()
+    pub(super) fn stdout(&mut self) -> Option<std::io::PipeReader> {
+        self.output.take()
     }
 
     /// Its process, for what the system says about it.

@@ -166,8 +166,8 @@ pub async fn take_stream(
 /// A backup that is being streamed.
 #[derive(Debug)]
 pub struct BackupStream {
-    /// The stream. Its end says nothing: a tool that died has an end too.
-    pub reader: tokio::process::ChildStdout,
+    /// The stream, for a thread that may block. Its end says nothing: a tool that died has an end too.
+    pub reader: std::io::PipeReader,
     /// Says whether what was read is a backup.
     pub handle: StreamHandle,
 }

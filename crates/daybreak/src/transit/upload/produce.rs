@@ -10,7 +10,7 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
-use super::{Ended, MAX_HELD, MIB, Source, pass::Shared};
+use super::{Ended, MIB, Source, pass::Shared};
 use crate::{
     aws::s3::Payload,
     error::{Error, Kind, Result},
@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-/// How many bytes of a live stream are read at once.
+/// How many bytes of a live stream that is to be compressed are read at once.
 const BUFFER: usize = 1 << 20;
 
 /// What is to be sent next.
@@ -220,8 +220,7 @@ fn pack(
         }
         if next.is_none() { Err(gone()) } else { Ok(()) }
     };
-    let part_bytes = usize::try_from(shared.part_bytes.min(MAX_HELD)).unwrap_or(usize::MAX);
-    let splitter = Splitter::new(part_bytes, shared.parts_per_object, hand_over);
+    let splitter = Splitter::new(shared.buffers.clone(), shared.parts_per_object, hand_over);
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let what = "the backup could not be read or packed";
     let result = match work {
@@ -237,12 +236,18 @@ fn pack(
             let packed = || match compress {
                 true => {
                     let mut gzip = Gzip::new(splitter, threads)?;
-                    pump(&mut input, &mut gzip, shared)?;
+                    let mut buffer = vec![0; BUFFER];
+                    let some = || {
+                        let count = input.read(&mut buffer)?;
+                        gzip.write_all(&buffer[..count])?;
+                        Ok(count)
+                    };
+                    pump(some, shared)?;
                     gzip.finish()?.finish()
                 }
                 false => {
                     let mut splitter = splitter;
-                    pump(&mut input, &mut splitter, shared)?;
+                    pump(|| splitter.read_from(&mut input), shared)?;
                     splitter.finish()
                 }
             };
@@ -259,18 +264,15 @@ fn pack(
     })
 }
 
-/// Moves a live stream until its end.
-fn pump(input: &mut dyn Read, output: &mut dyn Write, shared: &Shared) -> io::Result<()> {
-    let mut buffer = vec![0; BUFFER];
+/// Moves a live stream until its end, some of it at a time.
+fn pump(mut some: impl FnMut() -> io::Result<usize>, shared: &Shared) -> io::Result<()> {
     loop {
-        let count = match input.read(&mut buffer) {
+        match some() {
             Ok(0) => break,
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Ok(count) => shared.read(count as u64)?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
-        };
-        output.write_all(&buffer[..count])?;
-        shared.read(count as u64)?;
+        }
     }
     match shared.done.load(Ordering::Relaxed) {
         0 => Err(io::Error::other(
