@@ -17,7 +17,9 @@ use futures_util::future::try_join_all;
 
 use super::{
     ddl::{Clause, CreateTable, LeftOut},
-    schema::{comparable, created, definition, different, settle_reader, settle_writer, try_set},
+    schema::{
+        comparable, created, different, each_definition, settle_reader, settle_writer, try_set,
+    },
 };
 use crate::{
     engine::{Context, Finding, Step},
@@ -99,15 +101,16 @@ impl Step for BuildIndexes {
     async fn verify(&self, ctx: &Context) -> Result<()> {
         let mut target = ctx.target().await?;
         settle_reader(&mut target).await?;
-        for (name, remembered) in created(&mut target).await? {
-            ctx.stop.check()?;
-            let wanted = comparable(ctx, &target, &CreateTable::parse(&remembered.definition)?);
-            let text = definition(&mut target, &name).await?;
-            let found = comparable(ctx, &target, &CreateTable::parse(&text)?);
-            if wanted != found {
-                return Err(different(&name, &wanted, &found).at(target.place()));
+        let created = created(&mut target).await?;
+        each_definition(ctx, &mut target, &created, |target, name, remembered, found| {
+            let wanted = comparable(ctx, target, &CreateTable::parse(&remembered.definition)?);
+            let found = comparable(ctx, target, found);
+            match wanted == found {
+                true => Ok(()),
+                false => Err(different(name, &wanted, &found).at(target.place())),
             }
-        }
+        })
+        .await?;
         target.close().await;
         Ok(())
     }

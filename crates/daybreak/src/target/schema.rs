@@ -27,7 +27,7 @@ use crate::{
     engine::{Context, StepPhase},
     error::{Error, Kind, Result},
     event::{Event, Unit},
-    mysql::{Catalog, Dialect, Session, TableName, quote},
+    mysql::{Catalog, Dialect, Session, Side, TableName, quote},
     select::Selection,
 };
 
@@ -44,6 +44,15 @@ const TOGETHER: usize = 100;
 
 /// How many tables are worth a connection more.
 const FEW: usize = 8;
+
+/// How many connections make tables: each waits for the target's disk far longer than for its cores.
+const MAKERS: usize = 8;
+
+/// How many connections ask for definitions.
+const ASKERS: usize = 4;
+
+/// How many definitions are held at once.
+const HELD: usize = 1_000;
 
 /// The step's name.
 pub(crate) const STEP: &str = "schema";
@@ -107,6 +116,85 @@ pub async fn definition(session: &mut Session, table: &TableName) -> Result<Stri
     text.ok_or_else(|| {
         Error::new(Kind::Bug, "SHOW CREATE TABLE shows nothing that can be read").at(table)
     })
+}
+
+/// Connections beside the first, for work on so many tables: at most `most` with it. A server that gives
+/// fewer is asked on those.
+async fn others(ctx: &Context, side: Side, most: usize, tables: usize) -> Result<Vec<Session>> {
+    let mut others = Vec::new();
+    for _ in 1..most.min(tables / FEW) {
+        ctx.stop.check()?;
+        let opened = match side {
+            Side::Source => ctx.source().await,
+            Side::Target => ctx.target().await,
+        };
+        match opened {
+            Ok(session) => others.push(session),
+            Err(error) => {
+                tracing::info!(%error, "one connection fewer for definitions and tables");
+                break;
+            }
+        }
+    }
+    Ok(others)
+}
+
+/// The definitions of tables, in their order, asked for on several connections.
+async fn definitions(
+    ctx: &Context,
+    sessions: impl Iterator<Item = &mut Session>,
+    names: &[&TableName],
+) -> Result<Vec<String>> {
+    let queue = Mutex::new(names.iter().enumerate());
+    // Each ends what it has begun, whatever becomes of the others.
+    let answers = join_all(sessions.map(|session| ask(ctx, session, &queue))).await;
+    let mut definitions = vec![String::new(); names.len()];
+    for answers in answers {
+        for (at, text) in answers? {
+            definitions[at] = text;
+        }
+    }
+    Ok(definitions)
+}
+
+/// Reads the definition of each table that this migration made on the target, and lets `judge` see what
+/// is remembered of it and what was found.
+pub(crate) async fn each_definition(
+    ctx: &Context,
+    target: &mut Session,
+    tables: &BTreeMap<TableName, Remembered>,
+    judge: impl Fn(&Session, &TableName, &Remembered, &CreateTable) -> Result<()>,
+) -> Result<()> {
+    let mut askers = others(ctx, Side::Target, ASKERS, tables.len()).await?;
+    for session in &mut askers {
+        settle_reader(session).await?;
+    }
+    let names: Vec<&TableName> = tables.keys().collect();
+    for names in names.chunks(HELD) {
+        let sessions = std::iter::once(&mut *target).chain(&mut askers);
+        let texts = definitions(ctx, sessions, names).await?;
+        for (name, text) in names.iter().zip(texts) {
+            judge(target, name, &tables[*name], &CreateTable::parse(&text)?)?;
+        }
+    }
+    for session in askers {
+        session.close().await;
+    }
+    Ok(())
+}
+
+async fn ask(
+    ctx: &Context,
+    session: &mut Session,
+    queue: &Mutex<std::iter::Enumerate<std::slice::Iter<'_, &TableName>>>,
+) -> Result<Vec<(usize, String)>> {
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let mut answers = Vec::new();
+    while let Some((at, name)) = next() {
+        ctx.stop.check()?;
+        answers.push((at, definition(session, name).await?));
+    }
+    Ok(answers)
 }
 
 /// A definition in the form in which source and target can be compared: whole between servers of one
@@ -246,22 +334,34 @@ pub async fn bring_in_line(
     ledger.create(target).await?;
 
     let mut wanted = Vec::new();
-    for table in &catalog.tables {
-        ctx.stop.check()?;
-        let name = &table.name;
-        let text = definition(source, name).await?;
-        let mut parsed = CreateTable::parse(&text).map_err(|error| error.at(name))?;
-        let hash = digest(&parsed.normalised(source.dialect()));
-        let known = remembered.get(name);
-        if existing.contains(name) {
-            match known {
-                None => return Err(foreign(name, target)),
-                Some(known) if known.hash == hash => continue,
-                Some(_) => {}
+    let mut askers = others(ctx, Side::Source, ASKERS, catalog.tables.len()).await?;
+    for session in &mut askers {
+        settle_reader(session).await?;
+    }
+    for tables in catalog.tables.chunks(HELD) {
+        let names: Vec<&TableName> = tables.iter().map(|table| &table.name).collect();
+        let sessions = std::iter::once(&mut *source).chain(&mut askers);
+        let texts = definitions(ctx, sessions, &names).await?;
+        for (table, text) in tables.iter().zip(texts) {
+            let name = &table.name;
+            let mut parsed = CreateTable::parse(&text).map_err(|error| error.at(name))?;
+            let hash = digest(&parsed.normalised(source.dialect()));
+            if existing.contains(name) {
+                match remembered.get(name) {
+                    None => return Err(foreign(name, target)),
+                    Some(known) if known.hash == hash => continue,
+                    Some(known) if known.hash.is_empty() => {}
+                    Some(_) => ctx.events.info(format!(
+                        "{name} changed at the source since it was made: it is made anew, and its rows copied"
+                    )),
+                }
             }
+            let notes = parsed.adapt(source.dialect(), &adaptation);
+            wanted.push((table, hash, parsed, notes));
         }
-        let notes = parsed.adapt(source.dialect(), &adaptation);
-        wanted.push((table, hash, parsed, notes));
+    }
+    for session in askers {
+        session.close().await;
     }
 
     let gone: Vec<&TableName> =
@@ -296,13 +396,11 @@ pub async fn bring_in_line(
         .collect();
     let progress =
         Progress { total: made.len(), done: AtomicUsize::new(0), failed: AtomicBool::new(false) };
-    let mut others = Vec::new();
     // Foreign keys, which are there once the tables are whole, lock other tables.
-    let sessions = if whole { 1 } else { ctx.config.copy.threads.min(made.len() / FEW) };
-    for _ in 1..sessions {
-        let mut session = ctx.target().await?;
-        settle_writer(&mut session).await?;
-        others.push(session);
+    let most = if whole { 1 } else { ctx.config.copy.threads.max(MAKERS) };
+    let mut makers = others(ctx, Side::Target, most, made.len()).await?;
+    for session in &mut makers {
+        settle_writer(session).await?;
     }
     for batch in made.chunks(TOGETHER) {
         // Remembered as begun, and only then made: a table that a kill leaves is known as ours.
@@ -314,9 +412,10 @@ pub async fn bring_in_line(
             ledger.forget(target, &table.name).await?;
         }
         let queue = Mutex::new(batch.iter());
-        let makers = std::iter::once(&mut *target).chain(&mut others);
+        let sessions = std::iter::once(&mut *target).chain(&mut makers);
         // Each ends what it has begun, whatever becomes of the others.
-        let ends = join_all(makers.map(|session| make_all(ctx, session, &queue, &progress))).await;
+        let ends =
+            join_all(sessions.map(|session| make_all(ctx, session, &queue, &progress))).await;
         let end: Result<()> = ends.into_iter().collect();
         // What wasn't there and wasn't begun is nobody's: somebody may make it by hand now.
         let left = queue.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -333,7 +432,7 @@ pub async fn bring_in_line(
             .collect();
         remembered::finish(target, &finished).await?;
     }
-    for session in others {
+    for session in makers {
         session.close().await;
     }
     if !made.is_empty() {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    STEP, adaptation, base_tables, bring_in_line, comparable, databases, definition, digest,
+    STEP, adaptation, base_tables, bring_in_line, comparable, databases, each_definition,
     relations, remembered, selection, settle_reader, settle_writer,
 };
 use crate::{
@@ -140,15 +140,14 @@ impl Step for CreateSchema {
     }
 
     async fn verify(&self, ctx: &Context) -> Result<()> {
-        let (mut source, mut target) = (ctx.source().await?, ctx.target().await?);
-        settle_reader(&mut source).await?;
+        // Of the target alone: the source lives on, and what changes there is brought in line before its
+        // rows are read.
+        let mut target = ctx.target().await?;
         settle_reader(&mut target).await?;
-        let catalog = Catalog::read(&mut source, &selection(ctx)).await?;
         let made = remembered::read(&mut target).await?;
-        let names = catalog.databases.iter().map(|database| database.name.clone()).collect();
-        let existing = base_tables(&mut target, &names).await?;
+        let databases = made.tables.keys().map(|name| name.database.clone()).collect();
+        let existing = base_tables(&mut target, &databases).await?;
         for (name, remembered) in &made.tables {
-            ctx.stop.check()?;
             let missing = || {
                 Error::new(Kind::Different, "a table that was made is not on the target")
                     .at(name)
@@ -158,27 +157,20 @@ impl Step for CreateSchema {
             if !existing.contains(name) || remembered.hash.is_empty() {
                 return Err(missing());
             }
+        }
+        each_definition(ctx, &mut target, &made.tables, |target, name, remembered, found| {
             let wanted = CreateTable::parse(&remembered.definition)?;
-            let found = CreateTable::parse(&definition(&mut target, name).await?)?;
             let lean = wanted.without_secondary();
-            let found = comparable(ctx, &target, &found);
+            let found = comparable(ctx, target, found);
             // Small tables have their keys already, and after the step `indexes` all have all.
             let forms = [&lean, &wanted.without_foreign_keys(), &wanted];
-            if forms.into_iter().all(|form| comparable(ctx, &target, form) != found) {
-                return Err(different(name, &comparable(ctx, &target, &lean), &found));
+            match forms.into_iter().any(|form| comparable(ctx, target, form) == found) {
+                true => Ok(()),
+                false => Err(different(name, &comparable(ctx, target, &lean), &found)),
             }
-        }
-        // The source lives on: what changed there since is brought in line before its rows are read.
-        for table in &catalog.tables {
-            let text = definition(&mut source, &table.name).await?;
-            let hash = digest(&CreateTable::parse(&text)?.normalised(source.dialect()));
-            if made.tables.get(&table.name).is_none_or(|remembered| remembered.hash != hash) {
-                ctx.events.info(format!(
-                    "{} changed at the source meanwhile: it is made anew before its rows are copied",
-                    table.name
-                ));
-            }
-        }
+        })
+        .await?;
+        target.close().await;
         Ok(())
     }
 
