@@ -8,6 +8,7 @@ mod copy {
     mod interruptions;
     mod json;
     mod keys;
+    mod links;
     mod locks;
     mod products;
     mod stopped;

@@ -1,5 +1,5 @@
-//! A bad link on loopback: a TCP proxy before a server that passes, cuts, refuses, delays, throttles
-//! or falls silent, as a test tells it while connections are open.
+//! A bad link on loopback: a TCP proxy before a server that passes, cuts, refuses, delays, throttles,
+//! is far away or falls silent, as a test tells it while connections are open.
 //!
 //! A rule holds for the connections that are open and for those to come, until another one is told.
 
@@ -41,6 +41,8 @@ enum Rule {
     Delay(Duration),
     /// So many bytes a second in each direction of each connection.
     Throttle(u64),
+    /// So many bytes a second in each direction of all connections together, each that much later.
+    Far(u64, Duration),
     /// Connections are taken and nothing ever comes of them.
     Blackhole,
 }
@@ -55,6 +57,8 @@ struct Link {
     open: AtomicUsize,
     cut: AtomicUsize,
     carried: [AtomicU64; 2],
+    /// When a link that is far is done with what it was given, each way.
+    free: Mutex<[Instant; 2]>,
 }
 
 /// A proxy on 127.0.0.1, until it is dropped.
@@ -77,6 +81,7 @@ impl Proxy {
             open: AtomicUsize::new(0),
             cut: AtomicUsize::new(0),
             carried: [AtomicU64::new(0), AtomicU64::new(0)],
+            free: Mutex::new([Instant::now(); 2]),
         });
         let (is_listening, listening) = watch::channel(true);
         let task = tokio::spawn(listen(listener, port_here, link.clone(), is_listening));
@@ -121,6 +126,12 @@ impl Proxy {
     /// Lets so many bytes a second through, in each direction of each connection.
     pub fn throttle(&self, bytes_per_second: u64) {
         self.rule(Rule::Throttle(bytes_per_second.max(STEPS)));
+    }
+
+    /// Lets so many bytes a second through in each direction, those of all connections together, and each
+    /// that much later: the line between two sites.
+    pub fn far(&self, bytes_per_second: u64, by: Duration) {
+        self.rule(Rule::Far(bytes_per_second.max(1), by));
     }
 
     /// Takes connections and answers nothing; those that are open fall silent.
@@ -308,6 +319,11 @@ async fn pump(
                         free = Instant::now() + needs;
                         length
                     }
+                    Rule::Far(rate, by) => {
+                        let turn = link.turn(direction, rest.len(), rate);
+                        tokio::time::sleep_until(turn.max(taken + by)).await;
+                        rest.len()
+                    }
                     _ => rest.len(),
                 };
                 // A rule may have come while this waited.
@@ -330,6 +346,14 @@ async fn pump(
 impl Link {
     fn rule(&self) -> Rule {
         self.now.borrow().0
+    }
+
+    /// When so many bytes may go, after those of all other connections that came before.
+    fn turn(&self, direction: Direction, bytes: usize, rate: u64) -> Instant {
+        let free = &mut lock(&self.free)[direction as usize];
+        let turn = (*free).max(Instant::now());
+        *free = turn + Duration::from_secs_f64(bytes as f64 / rate as f64);
+        turn
     }
 
     /// Waits for as long as nothing goes through.
@@ -403,6 +427,20 @@ mod tests {
             assert!(begun.elapsed() < Duration::from_secs(60), "waited in vain");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+    }
+
+    #[tokio::test]
+    async fn a_line_is_shared_by_its_connections() {
+        let proxy = proxy().await;
+        proxy.far(100_000, Duration::from_millis(50));
+        let (mut one, mut other) = (client(&proxy).await, client(&proxy).await);
+        let begun = Instant::now();
+        let text = vec![7; 50_000];
+        let (first, second) =
+            tokio::join!(there_and_back(&mut one, &text), there_and_back(&mut other, &text));
+        assert!(first.unwrap() == text && second.unwrap() == text);
+        // 100,000 bytes each way: all but the last pieces wait for a second, and there is the way itself.
+        assert!(begun.elapsed() > Duration::from_millis(700), "{:?}", begun.elapsed());
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
-use mysql_async::{OptsBuilder, SslOpts};
+use mysql_async::{Compression, OptsBuilder, SslOpts};
 use percent_encoding::percent_decode_str;
 
 use crate::error::{Error, Kind, Result};
@@ -90,16 +90,18 @@ pub struct ServerUrl {
     pub tls: TlsMode,
     /// The certificate authority's file (PEM).
     pub ca: Option<PathBuf>,
+    /// Whether the protocol is compressed (zlib), both ways: for links that are slower than the cores.
+    pub compression: bool,
 }
 
 impl ServerUrl {
-    /// Reads `mysql://user[:password]@host[:port]/[?socket=PATH&tls=MODE&ca=FILE]`.
+    /// Reads `mysql://user[:password]@host[:port]/[?socket=PATH&tls=MODE&ca=FILE&compression=zlib]`.
     ///
     /// TLS defaults to `required`, and to `off` for a loopback host or a socket.
     pub fn parse(text: &str) -> Result<Self> {
         let wrong = |what: String| {
             Error::new(Kind::Config, what).next(
-                "a server is written mysql://user[:password]@host[:port]/[?socket=PATH&tls=off|required|verify-ca|verify-identity&ca=FILE]",
+                "a server is written mysql://user[:password]@host[:port]/[?socket=PATH&tls=off|required|verify-ca|verify-identity&ca=FILE&compression=off|zlib]",
             )
         };
         // The text itself may hold a password: errors never quote it.
@@ -126,7 +128,7 @@ impl ServerUrl {
                 "a server's URL names no database{found}; choose databases with --database or [select]"
             )));
         }
-        let (mut socket, mut tls, mut ca) = (None, None, None);
+        let (mut socket, mut tls, mut ca, mut compression) = (None, None, None, false);
         for (key, value) in url.query_pairs() {
             match key.as_ref() {
                 "socket" => socket = Some(PathBuf::from(value.as_ref())),
@@ -141,6 +143,15 @@ impl ServerUrl {
                             return Err(wrong(format!("tls={other} is not a mode")));
                         }
                     });
+                }
+                "compression" => {
+                    compression = match value.as_ref() {
+                        "off" => false,
+                        "zlib" => true,
+                        other => {
+                            return Err(wrong(format!("compression={other} isn't known here")));
+                        }
+                    };
                 }
                 other => return Err(wrong(format!("a server's URL has no option {other}"))),
             }
@@ -159,7 +170,8 @@ impl ServerUrl {
         let protection = Protection { tls, ca };
         let tls = protection.mode(socket.is_some() || is_loopback(&host));
         let ca = protection.ca;
-        Ok(ServerUrl { host, port: url.port().unwrap_or(3306), user, password, socket, tls, ca })
+        let port = url.port().unwrap_or(3306);
+        Ok(ServerUrl { host, port, user, password, socket, tls, ca, compression })
     }
 
     /// The same account at another address, protected as it is here: see [`Protection::of`].
@@ -243,6 +255,8 @@ impl ServerUrl {
             // is another account (`user@localhost`), and perhaps another machine's path.
             .prefer_socket(Some(self.socket.is_some()))
             .ssl_opts(ssl)
+            // What is sent; the server compresses by a level of its own.
+            .compression(self.compression.then(Compression::fast))
             .tcp_keepalive(Some(Duration::from_secs(15)))
             .tcp_nodelay(true)
             // A server sends rows larger than its own limit, which is for what it is sent. The client
@@ -284,12 +298,13 @@ mod tests {
 
     #[test]
     fn a_url_is_read_whole() {
-        let url =
-            ServerUrl::parse("mysql://a%40b:p%3Aw@db.example:3307/?tls=verify-ca&ca=/etc/ca.pem")
-                .unwrap();
+        let url = ServerUrl::parse(
+            "mysql://a%40b:p%3Aw@db.example:3307/?tls=verify-ca&ca=/etc/ca.pem&compression=zlib",
+        )
+        .unwrap();
         assert_eq!((url.user.as_str(), url.host.as_str(), url.port), ("a@b", "db.example", 3307));
         assert_eq!(url.password.as_ref().unwrap().reveal(), "p:w");
-        assert_eq!(url.tls, TlsMode::VerifyCa);
+        assert_eq!((url.tls, url.compression), (TlsMode::VerifyCa, true));
         assert!(!format!("{url} {url:?}").contains("p:w"));
     }
 
@@ -306,6 +321,7 @@ mod tests {
         for text in [
             "mysql://u:geheim@h/db",
             "mysql://u:geheim@h/?tls=no",
+            "mysql://u:geheim@h/?compression=zstd",
             "postgres://u:geheim@h",
             "mysql://:geheim@h",
             "mysql://u:geheim@h:99999/",

@@ -449,6 +449,7 @@ impl Restore<'_> {
             socket: None,
             tls: TlsMode::Required,
             ca: None,
+            compression: false,
         };
         url.protected(&self.wanted.protection)
     }

@@ -1,4 +1,4 @@
-//! Measures daybreak against the tools that it would replace: `bench [--only copy|verify|physical]
+//! Measures daybreak against the tools that it would replace: `bench [--only copy|verify|link|physical]
 //! [--workload NAME|all] [--rows N] [--rounds N] [--threads N] [--daybreak PATH]`, or `make bench ROWS=1000000 ROUNDS=3`.
 //!
 //! Every way runs in every round, each on an emptied target, none always first. It is no test: nothing
@@ -7,6 +7,7 @@
 mod endpoint;
 mod figures;
 mod limit;
+mod link;
 mod measure;
 mod nibble;
 mod physical;
@@ -36,6 +37,8 @@ pub enum Part {
     Copy,
     /// Comparing them.
     Verify,
+    /// Copying them over a slow link.
+    Link,
     /// Bringing a physical backup to S3.
     Physical,
 }
@@ -62,7 +65,7 @@ impl Options {
         let beside = std::env::current_exe()?;
         let beside = beside.parent().and_then(|examples| examples.parent());
         let mut options = Options {
-            parts: vec![Part::Copy, Part::Verify, Part::Physical],
+            parts: vec![Part::Copy, Part::Verify, Part::Link, Part::Physical],
             workloads: vec![Workload::Sysbench],
             rows: 1_000_000,
             rounds: 3,
@@ -75,7 +78,7 @@ impl Options {
             let usage = || {
                 failure(
                     format!("`{name} {value}` isn't understood"),
-                    "bench [--only copy|verify|physical] [--workload NAME|all] [--rows N] [--rounds N] [--threads N] [--daybreak PATH]",
+                    "bench [--only copy|verify|link|physical] [--workload NAME|all] [--rows N] [--rounds N] [--threads N] [--daybreak PATH]",
                 )
             };
             let number = || value.parse::<u64>().ok().filter(|n| *n > 0).ok_or_else(usage);
@@ -85,6 +88,7 @@ impl Options {
                         "all" => options.parts,
                         "copy" => vec![Part::Copy],
                         "verify" => vec![Part::Verify],
+                        "link" => vec![Part::Link],
                         "physical" => vec![Part::Physical],
                         _ => return Err(usage()),
                     }
@@ -127,9 +131,13 @@ async fn bench() -> Result<(), Failure> {
         return endpoint::serve(&directory).await;
     }
     let options = Options::parse()?;
-    if options.parts.iter().any(|part| *part != Part::Physical) {
-        for workload in &options.workloads {
+    let any = |parts: &[Part]| parts.iter().any(|part| options.parts.contains(part));
+    for workload in &options.workloads {
+        if any(&[Part::Copy, Part::Verify]) {
             tables::bench(&options, *workload).await?;
+        }
+        if any(&[Part::Link]) {
+            link::bench(&options, *workload).await?;
         }
     }
     if options.parts.contains(&Part::Physical) {

@@ -44,7 +44,7 @@ impl Copy {
         let threads = options.threads.to_string();
         match self {
             Copy::Daybreak => {
-                let mut copy = tools.daybreak(stage, "copy", &threads);
+                let mut copy = tools.daybreak(stage, &address(&stage.source), "copy", &threads);
                 copy.arg("--no-progress");
                 measure::run(vec![copy], logs).await
             }
@@ -76,7 +76,8 @@ impl Copy {
 
 /// Compares both servers with `daybreak verify`, which must find them equal.
 pub async fn verify(tools: &Tools, stage: &Stage, options: &Options) -> Result<Usage, Failure> {
-    let mut verify = tools.daybreak(stage, "verify", &options.threads.to_string());
+    let threads = options.threads.to_string();
+    let mut verify = tools.daybreak(stage, &address(&stage.source), "verify", &threads);
     verify.arg("--no-progress");
     measure::run(vec![verify], stage.private_dir()).await
 }
@@ -119,17 +120,22 @@ impl Tools {
         })
     }
 
-    fn daybreak(&self, stage: &Stage, verb: &str, threads: &str) -> Command {
-        let url = |server: &Server| format!("mysql://root@127.0.0.1:{}/", server.port());
+    /// `daybreak`, from the source at an address to the target.
+    pub fn daybreak(&self, stage: &Stage, source: &str, verb: &str, threads: &str) -> Command {
         let mut command = Command::new(&self.daybreak);
         command.args([verb, "--database", DATABASE, "--threads", threads]);
-        command.args(["--source", &url(&stage.source), "--target", &url(&stage.target)]);
+        command.args(["--source", source, "--target", &address(&stage.target)]);
         command.env("DAYBREAK_SOURCE_PASSWORD", stage.source.root_password());
         command.env("DAYBREAK_TARGET_PASSWORD", stage.target.root_password());
         // A daybreak.toml where this was started is none of its business.
         command.current_dir(stage.private_dir());
         command
     }
+}
+
+/// A server's URL for root.
+fn address(server: &Server) -> String {
+    format!("mysql://root@127.0.0.1:{}/", server.port())
 }
 
 /// A program that logs in as an option file says.
