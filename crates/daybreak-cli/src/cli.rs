@@ -21,8 +21,8 @@ pub use physical::{
 /// A migration lives in a directory: `daybreak.toml`, the journal, logs and reports. Kill daybreak
 /// anywhere; `daybreak resume` goes on.
 ///
-/// Servers are URLs: mysql://user[:password]@host[:port]/[?socket=PATH&tls=off|required|verify-ca|verify-identity&ca=FILE].
-/// TLS is required unless the host is loopback or a socket is used. Passwords are better given by
+/// Servers are URLs: mysql://user[:password]@host[:port]/[?socket=PATH&tls=off|required|verify-ca|verify-identity&ca=FILE&compression=zlib].
+/// TLS is required unless the host is loopback or a socket is used; compression is for slow links. Passwords are better given by
 /// DAYBREAK_SOURCE_PASSWORD / DAYBREAK_TARGET_PASSWORD, --source-password-file /
 /// --target-password-file or --defaults-file.
 ///
@@ -128,6 +128,34 @@ pub struct Switch {
     pub pause_before_open: bool,
 }
 
+/// How fast the copy may go.
+#[derive(Debug, Clone, Args)]
+pub struct Throttle {
+    #[command(flatten)]
+    pub directory: Directory,
+    /// Begin no chunk while more threads than this run at the source (Threads_running, daybreak's own
+    /// included); off: no matter how many.
+    #[arg(long, value_name = "N|off")]
+    pub max_source_load: Option<String>,
+    /// Copy fewer chunks at once while a commit on the target takes longer than this, such as 500ms; off:
+    /// however long.
+    #[arg(long, value_name = "DURATION|off")]
+    pub max_commit_latency: Option<String>,
+    /// Copy at most so many chunks at once; off: as many as `threads` in [copy].
+    #[arg(long, value_name = "N|off")]
+    pub max_threads: Option<String>,
+    /// Begin no chunk until --go. The process and its snapshot stay: the source keeps old versions of
+    /// rows meanwhile. (`daybreak pause` ends the process.)
+    #[arg(long, conflicts_with = "go")]
+    pub pause: bool,
+    /// End a pause.
+    #[arg(long)]
+    pub go: bool,
+    /// Take back what was said; daybreak.toml counts again.
+    #[arg(long, conflicts_with_all = ["max_source_load", "max_commit_latency", "max_threads", "pause", "go"])]
+    pub reset: bool,
+}
+
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Selection")]
 pub struct Select {
@@ -230,6 +258,9 @@ pub enum Verb {
         #[command(flatten)]
         directory: Directory,
     },
+    /// Says how fast the copy may go, also while it goes: a copy at work heeds it within a second. Without an
+    /// option it shows what holds. What is said stays until --reset.
+    Throttle(Throttle),
     /// Takes steps back, the last one first. Refused once the target was opened for writes.
     Undo {
         #[command(flatten)]

@@ -9,11 +9,13 @@ use serde::{Deserialize, Serialize};
 
 mod physical;
 mod raw;
+mod throttle;
 
 pub use physical::{
     AwsConfig, BackupConfig, BackupTool, CloudOverrides, Encryption, Incremental, RestoreConfig,
     S3Place, StagingConfig,
 };
+pub use throttle::Throttle;
 
 use crate::{
     engine::{PositionBy, ReplicationMode},
@@ -63,6 +65,8 @@ pub struct CopyConfig {
     pub lock_attempts: u32,
     /// What becomes of definers.
     pub definer: Definer,
+    /// How fast it may go, unless `daybreak throttle` said otherwise since.
+    pub throttle: Throttle,
 }
 
 /// How changes follow.
@@ -234,6 +238,13 @@ impl Config {
         })
     }
 
+    /// Reads only how fast the copy may go.
+    pub fn throttle(directory: &Path) -> Result<Throttle> {
+        let (path, text) = raw::read_file(directory)?;
+        let read = || raw::parse(&text)?.copy.throttle();
+        read().map_err(|error: Error| error.at(path.display()))
+    }
+
     /// Reads only by whose rules a backup is judged.
     pub fn rules(directory: &Path) -> Result<Profile> {
         let (path, text) = raw::read_file(directory)?;
@@ -330,6 +341,7 @@ impl Config {
                 lock_wait: seconds(&raw.copy.lock_wait, Duration::from_millis(300))?,
                 lock_attempts: raw.copy.lock_attempts.unwrap_or(40).max(1),
                 definer: raw.copy.definer.unwrap_or(Definer::Keep),
+                throttle: raw.copy.throttle()?,
             },
             replication: ReplicationConfig {
                 mode: raw.replication.mode.unwrap_or(ReplicationMode::Native),
@@ -428,6 +440,11 @@ pub fn duration(text: &str) -> Result<Duration> {
         _ => return Err(wrong()),
     };
     number.checked_mul(millis).map(Duration::from_millis).ok_or_else(wrong)
+}
+
+/// A duration in whole milliseconds.
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Reads a secret from a file: its first line.

@@ -13,6 +13,7 @@ mod report;
 mod restore;
 mod run;
 mod status;
+mod throttle;
 mod upload;
 mod verify;
 
@@ -113,6 +114,7 @@ async fn verb(session: &Session<'_>, verb: Verb) -> Result<Exit> {
         }
         Verb::Watch { directory } => status::watch(session, &directory.dir).await,
         Verb::Pause { directory } => run::pause(session, &directory.dir),
+        Verb::Throttle(options) => throttle::throttle(session, &options),
         Verb::Undo { directory, servers, to } => {
             run::undo(session, &directory.dir, &servers, to.as_deref()).await
         }

@@ -7,7 +7,9 @@ use std::{
 
 use serde::Deserialize;
 
-use super::{Definer, FILE, HookCommand, TargetKind, VerifyMode, duration, physical};
+use super::{
+    Definer, FILE, HookCommand, TargetKind, Throttle, VerifyMode, duration, millis, physical,
+};
 use crate::{
     engine::ReplicationMode,
     error::{Error, Kind, Result},
@@ -61,6 +63,19 @@ pub(super) struct RawCopy {
     pub(super) lock_wait: Option<String>,
     pub(super) lock_attempts: Option<u32>,
     pub(super) definer: Option<Definer>,
+    pub(super) max_source_load: Option<u64>,
+    pub(super) max_commit_latency: Option<String>,
+}
+
+impl RawCopy {
+    pub(super) fn throttle(&self) -> Result<Throttle> {
+        let latency = self.max_commit_latency.as_deref().map(duration).transpose()?;
+        Ok(Throttle {
+            max_source_load: self.max_source_load,
+            max_commit_millis: latency.map(millis),
+            ..Throttle::default()
+        })
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -153,7 +168,18 @@ const KEYS: [(&str, &[&str]); 12] = [
     ("source", &["url", "password_file"]),
     ("target", &["url", "password_file", "kind"]),
     ("select", &["databases", "tables", "exclude"]),
-    ("copy", &["threads", "chunk_mib", "lock_wait", "lock_attempts", "definer"]),
+    (
+        "copy",
+        &[
+            "threads",
+            "chunk_mib",
+            "lock_wait",
+            "lock_attempts",
+            "definer",
+            "max_source_load",
+            "max_commit_latency",
+        ],
+    ),
     (
         "replication",
         &[

@@ -5,6 +5,7 @@
 //! range that is on the target against it inside both servers, and copies again what differs: the
 //! target then is as the *new* snapshot, whose coordinates are what replication begins from.
 
+mod governor;
 mod json;
 mod pass;
 mod queue;

@@ -10,7 +10,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Doing, METRIC, Progress, STEP, by_table, ledger_of,
+    Doing, METRIC, Progress, STEP, by_table,
+    governor::Governor,
+    ledger_of,
     queue::{Planner, TableWork, is_sound},
     worker::{Shared, Worker, loader},
 };
@@ -114,6 +116,7 @@ pub(super) async fn run(context: &Context, doing: Doing) -> Result<()> {
         .pop()
         .ok_or_else(|| Error::new(Kind::Bug, "a snapshot came without connections"))?;
     let halt = CancellationToken::new();
+    let (governor, looking) = Governor::begin(context, threads)?;
     let shared = Arc::new(Shared {
         target: context.target_url()?,
         ledger,
@@ -126,6 +129,7 @@ pub(super) async fn run(context: &Context, doing: Doing) -> Result<()> {
         doing,
         stop: context.stop.clone(),
         halt: halt.clone(),
+        governor,
     });
     let planner = Planner {
         reader: planner_reader,
@@ -137,17 +141,19 @@ pub(super) async fn run(context: &Context, doing: Doing) -> Result<()> {
         doing,
         halt,
         group: Vec::new(),
+        threads,
+        left: 0,
     };
     let mut tasks = JoinSet::new();
     let (jobs, taken) = mpsc::channel(2 * threads);
     let taken = Arc::new(Mutex::new(taken));
     tasks.spawn(planner.run(works, jobs));
-    for reader in sessions {
-        tasks.spawn(Worker::new(shared.clone(), reader).run(taken.clone()));
+    for (number, reader) in sessions.into_iter().enumerate() {
+        tasks.spawn(Worker::new(shared.clone(), number, reader).run(taken.clone()));
     }
     drop(taken);
     let result = attend(context, &shared, tasks, total).await;
-    drop(backup_lock);
+    drop((backup_lock, looking));
     result?;
     if doing == Doing::Clear {
         return Ok(());

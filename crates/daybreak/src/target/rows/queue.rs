@@ -29,6 +29,10 @@ use crate::{
 /// of such rows would make a transaction of gigabytes.
 const CHUNK_ROWS: (u64, u64) = (1, 1_000_000);
 
+/// Towards the end chunks become smaller, so that all workers end together: down to this part of their
+/// size, but not below so many bytes, at which a transaction of its own still pays.
+const TAIL: (u64, u64) = (8, 2 << 20);
+
 /// The size of a row of which the server knows none.
 const UNKNOWN_ROW_BYTES: u64 = 256;
 
@@ -216,6 +220,10 @@ pub(super) struct Planner {
     pub(super) halt: CancellationToken,
     /// What is to be handed out together.
     pub(super) group: Vec<Job>,
+    /// How many workers there are.
+    pub(super) threads: usize,
+    /// About how many bytes aren't cut yet.
+    pub(super) left: u64,
 }
 
 impl Planner {
@@ -225,7 +233,10 @@ impl Planner {
         works: Vec<Arc<TableWork>>,
         jobs: mpsc::Sender<Vec<Job>>,
     ) -> Result<()> {
+        let mut left: u64 = works.iter().map(|work| work.table.data_bytes).sum();
         for work in works {
+            self.left = left;
+            left = left.saturating_sub(work.table.data_bytes);
             if !self.table(&work, &jobs).await? {
                 return Ok(());
             }
@@ -319,11 +330,13 @@ impl Planner {
         replace: bool,
         jobs: &mpsc::Sender<Vec<Job>>,
     ) -> Result<bool> {
-        let rows = work.chunk_rows(self.chunk_bytes);
         let mut rest = gap.clone();
         for n in 1.. {
             let cut = match &work.key {
                 Some(key) => {
+                    let aim = aim(self.chunk_bytes, self.left, self.threads);
+                    self.left = self.left.saturating_sub(aim);
+                    let rows = work.chunk_rows(aim);
                     let cut = key.walk(&mut self.reader, &work.table, &rest, rows).await;
                     let cut = cut.map_err(source_lost)?;
                     // Handing out may take as long as the table does: no DDL of the source may wait
@@ -393,6 +406,13 @@ impl Planner {
     }
 }
 
+/// How many bytes the next chunk shall have, when so many are left for so many workers.
+fn aim(chunk_bytes: u64, left: u64, threads: usize) -> u64 {
+    let (part, least) = TAIL;
+    let least = (chunk_bytes / part).max(least).min(chunk_bytes);
+    (left / (2 * threads.max(1) as u64)).clamp(least, chunk_bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -408,6 +428,16 @@ mod tests {
             bytes: 1,
             snapshot: SnapshotId::of(&Coordinates { file: None, gtids: GtidSet::default() }, ""),
         }
+    }
+
+    #[test]
+    fn chunks_become_smaller_towards_the_end() {
+        const MIB: u64 = 1 << 20;
+        for (left, wanted) in [(1000, 32), (128, 32), (64, 16), (16, 4), (1, 4), (0, 4)] {
+            assert_eq!(aim(32 * MIB, left * MIB, 2), wanted * MIB, "{left}");
+        }
+        assert_eq!(aim(64 << 10, 0, 2), 64 << 10);
+        assert_eq!(aim(4 * MIB, 0, 2), 2 * MIB);
     }
 
     #[test]

@@ -1,13 +1,17 @@
 //! One worker: a connection of the snapshot, a connection to the target, and a range at a time from
 //! one to the other, exactly once.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Doing as Pass, Progress,
+    governor::Governor,
     json::{Look, carry_types},
     queue::{Job, TableWork, Task},
 };
@@ -49,6 +53,8 @@ pub(super) struct Shared {
     pub(super) stop: StopSignal,
     /// Ends all work, after a failure or when a stop is asked for.
     pub(super) halt: CancellationToken,
+    /// Who may begin chunks.
+    pub(super) governor: Arc<Governor>,
 }
 
 /// Opens a connection to the target and sets it up for loading.
@@ -118,6 +124,8 @@ enum Doing<'a> {
 /// A worker.
 pub(super) struct Worker {
     shared: Arc<Shared>,
+    /// Counted from 0.
+    number: usize,
     reader: Session,
     target: Option<Session>,
     /// Whether that connection counts notes among warnings.
@@ -127,8 +135,8 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(shared: Arc<Shared>, reader: Session) -> Self {
-        Worker { shared, reader, target: None, notes: true, cut_off: None }
+    pub(super) fn new(shared: Arc<Shared>, number: usize, reader: Session) -> Self {
+        Worker { shared, number, reader, target: None, notes: true, cut_off: None }
     }
 
     /// Works until there are no more jobs, or all work ends.
@@ -136,10 +144,16 @@ impl Worker {
         loop {
             self.shared.stop.check()?;
             let group = tokio::select! {
-                group = async { jobs.lock().await.recv().await } => group,
+                group = async {
+                    self.shared.governor.admit(self.number).await;
+                    jobs.lock().await.recv().await
+                } => group,
                 () = self.shared.halt.cancelled() => None,
             };
-            let Some(group) = group else { return Ok(()) };
+            let Some(group) = group else {
+                self.shared.governor.over();
+                return Ok(());
+            };
             if group.len() > 1 && self.together(&group).await? {
                 self.let_go().await?;
                 continue;
@@ -324,7 +338,7 @@ impl Worker {
         carry_types(shared, reader, target, work, &chunk.range, Look::Both).await?;
         let proved = Chunk { snapshot: shared.snapshot.clone(), ..chunk.clone() };
         shared.ledger.put(target, &[proved]).await.map_err(Failure::Target)?;
-        target.execute("COMMIT").await.map_err(Failure::Target)?;
+        commit(shared, target).await?;
         Ok(Some(Read { rows: chunk.rows, bytes: chunk.bytes }))
     }
 
@@ -341,7 +355,7 @@ impl Worker {
         delete(target, work, &work.predicate(&chunk.range)).await?;
         let line = shared.ledger.forget_range(target, &chunk.table, &chunk.range).await;
         line.map_err(Failure::Target)?;
-        target.execute("COMMIT").await.map(drop).map_err(Failure::Target)
+        commit(shared, target).await
     }
 
     /// Copies a range in one transaction, its line in the ledger included.
@@ -379,7 +393,7 @@ impl Worker {
         same_tables(shared, &[work]).await?;
         let chunk = line(shared, work, range, rank, read);
         shared.ledger.put(target, &[chunk]).await.map_err(Failure::Target)?;
-        target.execute("COMMIT").await.map_err(Failure::Target)?;
+        commit(shared, target).await?;
         Ok(read)
     }
 
@@ -413,7 +427,7 @@ impl Worker {
         let works: Vec<&TableWork> = copies.iter().map(|(work, ..)| *work).collect();
         same_tables(shared, &works).await?;
         shared.ledger.put(target, &chunks).await.map_err(Failure::Target)?;
-        target.execute("COMMIT").await.map_err(Failure::Target)?;
+        commit(shared, target).await?;
         Ok(Some(all))
     }
 }
@@ -458,6 +472,14 @@ async fn begin(shared: &Shared, target: &mut Session) -> Result<(), Failure> {
         Kind::State => Failure::Final(error),
         _ => Failure::Target(error),
     })
+}
+
+/// Commits, and tells how long the target took for it.
+async fn commit(shared: &Shared, target: &mut Session) -> Result<(), Failure> {
+    let begun = Instant::now();
+    target.execute("COMMIT").await.map_err(Failure::Target)?;
+    shared.governor.committed(begun.elapsed());
+    Ok(())
 }
 
 /// Reads and loads at once, and demands that what arrived is what was sent.
