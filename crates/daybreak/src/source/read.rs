@@ -16,6 +16,9 @@ use crate::{
 /// How many bytes are handed over at once: one packet, below the least `max_allowed_packet` in use.
 const BATCH: usize = 1_000_000;
 
+/// How many bytes of a value are looked at together.
+const PIECE: usize = 256;
+
 /// How many batches may wait for the target.
 pub const BATCHES_AHEAD: usize = 3;
 
@@ -229,20 +232,26 @@ fn bytes(row: &mysql_async::Row, at: usize) -> Result<Option<&[u8]>> {
 }
 
 /// Escapes a value for `FIELDS TERMINATED BY '\t' ESCAPED BY '\\' LINES TERMINATED BY '\n'`.
-fn escape(mut value: &[u8], out: &mut BytesMut) {
+fn escape(value: &[u8], out: &mut BytesMut) {
     out.reserve(value.len() + 16);
-    let special = |byte: &u8| matches!(byte, b'\\' | b'\t' | b'\n' | 0);
-    while let Some(at) = value.iter().position(special) {
-        out.put_slice(&value[..at]);
-        out.put_slice(match value[at] {
-            b'\t' => b"\\t",
-            b'\n' => b"\\n",
-            0 => b"\\0",
-            _ => b"\\\\",
-        });
-        value = &value[at + 1..];
+    let special = |byte: u8| matches!(byte, b'\\' | b'\t' | b'\n' | 0);
+    for mut piece in value.chunks(PIECE) {
+        // Without a way out of the middle, so that many bytes are looked at in one instruction: most pieces
+        // hold nothing special.
+        if piece.iter().fold(false, |found, byte| found | special(*byte)) {
+            while let Some(at) = piece.iter().position(|byte| special(*byte)) {
+                out.put_slice(&piece[..at]);
+                out.put_slice(match piece[at] {
+                    b'\t' => b"\\t",
+                    b'\n' => b"\\n",
+                    0 => b"\\0",
+                    _ => b"\\\\",
+                });
+                piece = &piece[at + 1..];
+            }
+        }
+        out.put_slice(piece);
     }
-    out.put_slice(value);
 }
 
 /// What was read.
@@ -318,6 +327,16 @@ mod tests {
         assert_eq!(escaped(b"a\tb\nc\\d\0e"), b"a\\tb\\nc\\\\d\\0e");
         assert_eq!(escaped(b"\\N"), b"\\\\N");
         assert_eq!(escaped(b""), b"");
+        // Wherever it stands in a long value.
+        for length in [1, 255, 256, 257, 700] {
+            for at in 0..length {
+                let mut value = vec![b'x'; length];
+                value[at] = b'\n';
+                let mut wanted = value.clone();
+                wanted.splice(at..=at, *b"\\n");
+                assert_eq!(escaped(&value), wanted, "{at} of {length}");
+            }
+        }
     }
 
     #[test]
