@@ -22,6 +22,9 @@ const PIECES_ON_THE_WAY: usize = 64;
 /// How many steps a second a throttled link moves in when there is much to move.
 const STEPS: u64 = 50;
 
+/// How far a line may catch up on what it didn't carry while those who wait for it woke up.
+const SLACK: Duration = Duration::from_millis(10);
+
 /// Which way bytes go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
@@ -351,7 +354,8 @@ impl Link {
     /// When so many bytes may go, after those of all other connections that came before.
     fn turn(&self, direction: Direction, bytes: usize, rate: u64) -> Instant {
         let free = &mut lock(&self.free)[direction as usize];
-        let turn = (*free).max(Instant::now());
+        let now = Instant::now();
+        let turn = (*free).max(now.checked_sub(SLACK).unwrap_or(now));
         *free = turn + Duration::from_secs_f64(bytes as f64 / rate as f64);
         turn
     }
