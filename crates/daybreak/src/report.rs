@@ -220,7 +220,14 @@ impl Report {
         let plan = journal.plan()?;
         let records = journal.entries()?;
         let (tables, metrics) = (journal.tables()?, journal.metrics()?);
-        Ok(Self::of(plan, &journal.state(), &records, &tables, &metrics, Timestamp::now()))
+        Ok(Self::of(
+            Plan::clone(&plan),
+            &journal.state(),
+            &records,
+            &tables,
+            &metrics,
+            Timestamp::now(),
+        ))
     }
 
     /// Makes the report of records that are at hand.

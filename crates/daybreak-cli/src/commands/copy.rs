@@ -48,7 +48,7 @@ pub async fn copy(session: &Session<'_>, options: cli::Copy) -> Result<Exit> {
     if options.resume {
         let plan = journal.plan()?;
         route::check_same_source(&plan, &config, &journal).await?;
-        config.select = plan.selection;
+        config.select = plan.selection.clone();
         config.copy.definer = plan.definer;
     } else {
         let (mut plan, _) = route::make_plan(&config, Route::Logical, &events).await?;

@@ -115,7 +115,8 @@ pub async fn open(
             _ => route::check_same_source(&plan, &config, &journal).await?,
         }
     }
-    let steps = route::steps(&journal.plan()?);
+    let plan = journal.plan()?;
+    let steps = route::steps(&plan);
     let stop = StopSignal::default();
     listen_for_signals(stop.clone())?;
     watch_for_pause(journal.clone(), stop.clone());
@@ -133,7 +134,7 @@ pub async fn open(
 
 impl Migration {
     /// The plan in force.
-    pub fn plan(&self) -> Result<Plan> {
+    pub fn plan(&self) -> Result<Arc<Plan>> {
         self.context.plan()
     }
 }

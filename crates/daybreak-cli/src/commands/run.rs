@@ -35,7 +35,7 @@ pub async fn plan(
             .map_err(|error| Error::from(error).at(file.display()))?;
     }
     if session.global.json.is_some() {
-        session.ui.document(&plan);
+        session.ui.document(&*plan);
     } else {
         session.ui.line(&plan.markdown());
         session.ui.line("`daybreak run` begins it; it stops before the cutover unless told --yes");

@@ -120,7 +120,7 @@ impl Context {
     }
 
     /// The plan in force.
-    pub fn plan(&self) -> Result<Plan> {
+    pub fn plan(&self) -> Result<Arc<Plan>> {
         self.journal.plan()
     }
 }

@@ -6,7 +6,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::Mutex,
+    sync::{Arc, Mutex},
 };
 
 use jiff::Timestamp;
@@ -57,7 +57,7 @@ pub struct Journal {
 struct Inner {
     db: Connection,
     state: State,
-    plan: Option<Plan>,
+    plan: Option<Arc<Plan>>,
     last: (u64, String),
     #[cfg(feature = "failpoints")]
     fail_in: Option<u32>,
@@ -152,7 +152,7 @@ impl Journal {
         inner.last = (seq, hash);
         inner.state = state;
         if let Entry::Planned { plan, .. } = entry {
-            inner.plan = Some(*plan);
+            inner.plan = Some(Arc::new(*plan));
         }
         #[cfg(feature = "failpoints")]
         super::failpoint::synced(seq);
@@ -212,7 +212,7 @@ impl Journal {
     }
 
     /// The plan in force.
-    pub fn plan(&self) -> Result<Plan> {
+    pub fn plan(&self) -> Result<Arc<Plan>> {
         self.lock().plan.clone().ok_or_else(|| {
             Error::new(Kind::State, "there is no plan yet")
                 .at(self.path.display())
@@ -380,7 +380,7 @@ impl Inner {
                 .map_err(|error| broken("it can't be read").because(error))?;
             state = state.after(&entry).map_err(|illegal| broken(&illegal.to_string()))?;
             if let Entry::Planned { plan: new, .. } = entry {
-                plan = Some(*new);
+                plan = Some(Arc::new(*new));
             }
             last = (seq, hash);
         }

@@ -90,7 +90,7 @@ impl Step for PrepareSource {
 
     async fn check(&self, context: &Context) -> Result<Vec<Finding>> {
         let mut source = context.source().await?;
-        let migration = context.plan()?.migration;
+        let migration = context.plan()?.migration.clone();
         let mut findings = Vec::new();
         if database_state(&mut source, context, &migration).await? == Standing::Foreign {
             findings.push(Finding {
@@ -133,7 +133,7 @@ impl Step for PrepareSource {
             make_account(context, &mut source).await?;
         }
         context.stop.check()?;
-        let migration = context.plan()?.migration;
+        let migration = context.plan()?.migration.clone();
         if database_state(&mut source, context, &migration).await? == Standing::Foreign {
             return Err(foreign_database(&source));
         }
@@ -145,7 +145,7 @@ impl Step for PrepareSource {
 
     async fn verify(&self, context: &Context) -> Result<()> {
         let mut source = context.source().await?;
-        let migration = context.plan()?.migration;
+        let migration = context.plan()?.migration.clone();
         let wrong = |what: String| {
             Error::new(Kind::State, what)
                 .at(source_place(context))
@@ -225,7 +225,7 @@ fn source_place(context: &Context) -> String {
 
 /// The account, with a name short enough for the server (16 characters before MySQL 5.7.8).
 async fn account(context: &Context, source: &mut Session) -> Result<MadeAccount> {
-    let migration = context.plan()?.migration;
+    let migration = context.plan()?.migration.clone();
     let dialect = source.dialect();
     let short = !dialect.is_mariadb() && !dialect.mysql_from(5, 7, 8);
     let host = context.config.replication.account_host.clone();

@@ -53,7 +53,7 @@ impl Step for CleanUp {
 
     async fn check(&self, context: &Context) -> Result<Vec<Finding>> {
         let mut target = context.target().await?;
-        let migration = context.plan()?.migration;
+        let migration = context.plan()?.migration.clone();
         Ok(match heartbeat::owner(&mut target).await? {
             Some(owner) if owner != migration => vec![Finding {
                 id: "target.daybreak_database".into(),
@@ -70,7 +70,7 @@ impl Step for CleanUp {
 
     async fn run(&self, context: &Context) -> Result<()> {
         let mut target = context.target().await?;
-        let migration = context.plan()?.migration;
+        let migration = context.plan()?.migration.clone();
         let left = left_on_source(context).await?;
         context.journal.record(ID, "left_on_source", &left)?;
         if let Some(owner) = heartbeat::owner(&mut target).await?
@@ -152,7 +152,7 @@ async fn left_on_source(context: &Context) -> Result<Vec<LeftOnSource>> {
             });
         }
     }
-    if heartbeat::owner(&mut source).await?.as_deref() == Some(&context.plan()?.migration) {
+    if heartbeat::owner(&mut source).await?.as_deref() == Some(&context.plan()?.migration.clone()) {
         left.push(LeftOnSource {
             kind: "database".into(),
             name: OWN_DATABASE.into(),

@@ -59,7 +59,7 @@ pub(crate) const STEP: &str = "schema";
 
 /// What is taken: by the plan, or before there is one, by the configuration.
 pub(crate) fn selection(ctx: &Context) -> Selection {
-    ctx.plan().map_or_else(|_| ctx.config.select.clone(), |plan| plan.selection)
+    ctx.plan().map_or_else(|_| ctx.config.select.clone(), |plan| plan.selection.clone())
 }
 
 /// Sets a variable of the session if the account may; tells whether it could.
@@ -330,7 +330,7 @@ pub async fn bring_in_line(
     if !is_done("objects") {
         objects::remember(ctx, source, target).await?;
     }
-    let ledger = Ledger::of(&ctx.plan()?.migration);
+    let ledger = Ledger::of(&ctx.plan()?.migration.clone());
     ledger.create(target).await?;
 
     let mut wanted = Vec::new();

@@ -31,7 +31,7 @@ pub const ID: &str = "backup";
 pub fn directory(context: &Context) -> Result<PathBuf> {
     let staging = context.config.staging.directory.clone();
     let parent = staging.unwrap_or_else(|| context.directory.clone());
-    Ok(parent.join(format!("daybreak-{}", context.plan()?.migration)))
+    Ok(parent.join(format!("daybreak-{}", context.plan()?.migration.clone())))
 }
 
 /// What is taken, in order.
@@ -116,7 +116,7 @@ impl Watch {
     /// What the source says.
     pub(crate) async fn begin(context: &Context) -> Result<Watch> {
         let source = context.config.source.clone();
-        let (selection, stop) = (context.plan()?.selection, context.stop.clone());
+        let (selection, stop) = (context.plan()?.selection.clone(), context.stop.clone());
         let before = Aside::read(&source, &selection, &stop).await?;
         Ok(Watch { source, selection, stop, directory: context.directory.clone(), before })
     }

@@ -28,7 +28,7 @@ pub(super) async fn compare(
     source: &mut Session,
     target: &mut Session,
 ) -> Result<()> {
-    let selection = context.plan()?.selection;
+    let selection = context.plan()?.selection.clone();
     let left_out = not_migrated(context)?;
     // Both at once: writes are stopped.
     let (here, there) = tokio::try_join!(names(source, &selection), names(target, &selection))?;

@@ -118,7 +118,7 @@ async fn wanted(context: &Context) -> Result<(SdkRds, Wanted)> {
     let password = config.target.password.clone().unwrap_or_else(|| Secret::new(""));
     let store = S3::new(&sdk, &config.aws, None);
     let wanted = Wanted {
-        migration: plan.migration,
+        migration: plan.migration.clone(),
         bucket: BucketFacts::read(&store, &place, &config.staging.encryption).await?,
         place,
         backup: BackupFacts {
@@ -180,7 +180,7 @@ async fn known(context: &Context) -> Result<(SdkRds, Wanted)> {
     let config = &context.config;
     let sdk = aws::sdk(&config.aws).await?;
     let wanted = Wanted {
-        migration: context.plan()?.migration,
+        migration: context.plan()?.migration.clone(),
         place: transit::step::place(context)?,
         bucket: BucketFacts::default(),
         backup: BackupFacts::default(),
