@@ -10,6 +10,7 @@ use std::{
 };
 
 use tokio::{sync::watch, task::JoinHandle, time::MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::Throttle,
@@ -26,6 +27,8 @@ const LOOK: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Governor {
     allowed: watch::Sender<usize>,
+    /// Nothing is left to begin.
+    over: CancellationToken,
     /// The slowest commit since the last look, in microseconds; 0: none.
     slowest: AtomicU64,
 }
@@ -54,8 +57,11 @@ impl Governor {
             Some(_) => 0,
             None => bounds.next(0, threads, None, None),
         };
-        let governor =
-            Arc::new(Governor { allowed: watch::Sender::new(first), slowest: AtomicU64::new(0) });
+        let governor = Arc::new(Governor {
+            allowed: watch::Sender::new(first),
+            over: CancellationToken::new(),
+            slowest: AtomicU64::new(0),
+        });
         let look = Look {
             governor: governor.clone(),
             threads,
@@ -70,11 +76,23 @@ impl Governor {
         Ok((governor, Looking(tokio::spawn(look.on()))))
     }
 
-    /// Waits until this worker, counted from 0, may begin a chunk.
+    /// Waits until this worker, counted from 0, may ask for a chunk, or there is none.
     pub async fn admit(&self, worker: usize) {
+        tokio::select! {
+            () = self.at_least(worker + 1) => {}
+            () = self.over.cancelled() => {}
+        }
+    }
+
+    /// Waits, for whoever has a chunk in hand, until one may be begun.
+    pub async fn let_begin(&self) {
+        self.at_least(1).await;
+    }
+
+    async fn at_least(&self, workers: usize) {
         let mut allowed = self.allowed.subscribe();
         // The sender lives in `self`.
-        _ = allowed.wait_for(|allowed| worker < *allowed).await;
+        _ = allowed.wait_for(|allowed| *allowed >= workers).await;
     }
 
     /// A commit took so long.
@@ -85,7 +103,7 @@ impl Governor {
 
     /// Nothing is left to begin: nobody is held back from seeing that.
     pub fn over(&self) {
-        self.allowed.send_replace(usize::MAX);
+        self.over.cancel();
     }
 }
 
@@ -121,9 +139,6 @@ impl Look {
             let slowest = self.governor.slowest.swap(0, Ordering::Relaxed);
             let commit = (slowest > 0).then(|| Duration::from_micros(slowest));
             let now = *self.governor.allowed.borrow();
-            if now == usize::MAX {
-                return;
-            }
             let then = self.bounds.next(now, self.threads, load, commit);
             if then != now {
                 self.governor.allowed.send_replace(then);

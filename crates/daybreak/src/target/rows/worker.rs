@@ -146,7 +146,12 @@ impl Worker {
             let group = tokio::select! {
                 group = async {
                     self.shared.governor.admit(self.number).await;
-                    jobs.lock().await.recv().await
+                    let group = jobs.lock().await.recv().await;
+                    if group.is_some() {
+                        // It may have come long after it was asked for.
+                        self.shared.governor.let_begin().await;
+                    }
+                    group
                 } => group,
                 () = self.shared.halt.cancelled() => None,
             };
