@@ -8,6 +8,7 @@ use std::{
 };
 
 use daybreak::{
+    engine::Journal,
     error::{Error, Kind, Result},
     files,
 };
@@ -16,6 +17,19 @@ use daybreak::{
 #[derive(Debug)]
 pub struct Held {
     _file: File,
+}
+
+/// Makes sure that a migration was begun in a directory.
+///
+/// # Errors
+/// `State`.
+pub fn expect_migration(directory: &Path) -> Result<()> {
+    if Journal::exists(directory) {
+        return Ok(());
+    }
+    Err(Error::new(Kind::State, "there is no migration here")
+        .at(directory.display())
+        .next("`daybreak run` begins one; --dir names another directory"))
 }
 
 /// Makes the directory if it isn't there, and holds it.

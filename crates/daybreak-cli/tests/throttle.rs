@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use mysql_async::prelude::Queryable as _;
 use support::{
     connect, daybreak,
@@ -64,5 +66,31 @@ async fn a_copy_waits_for_a_busy_source_is_held_and_let_go_while_it_runs() {
     bench.keeps_secrets(directory.path(), &ended);
     bench.pair.assert_equal("throttled");
     let reset = throttle(&["--reset"]).await;
-    assert!(reset.code() == Some(0) && !directory.path().join("throttle.json").exists());
+    assert!(
+        reset.code() == Some(0) && reset.text.contains("as daybreak.toml says"),
+        "{}",
+        reset.text
+    );
+    assert!(!directory.path().join("throttle.json").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_commits_take_workers_away() {
+    let bench = Bench::start().await;
+    bench.big_tables().await;
+    let directory =
+        bench.directory("[copy]\nthreads = 2\nchunk_mib = 1\nmax_commit_latency = \"50ms\"\n");
+    let ended = Running::events(directory.path(), &["run", "--until", "schema"]).end().await;
+    assert_eq!(ended.code(), Some(0), "{}", ended.text);
+    // A copy that takes as long as it must for this.
+    bench.source_link.throttle(200_000);
+    let run = Running::events(directory.path(), &["resume", "--yes"]);
+    run.says(&["2 of 2 workers copy"]).await;
+    bench.target_link.delay(Duration::from_millis(40));
+    run.says(&["1 of 2 workers copy", "the slowest commit took"]).await;
+    bench.source_link.pass().await;
+    bench.target_link.pass().await;
+    let ended = run.end().await;
+    assert_eq!(ended.code(), Some(0), "{}", ended.text);
+    bench.pair.assert_equal("slow commits");
 }

@@ -442,9 +442,13 @@ pub fn duration(text: &str) -> Result<Duration> {
     number.checked_mul(millis).map(Duration::from_millis).ok_or_else(wrong)
 }
 
-/// A duration in whole milliseconds.
-pub fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+/// A bound of a latency, in milliseconds.
+pub fn latency(text: &str) -> Result<u64> {
+    let millis = u64::try_from(duration(text)?.as_millis()).unwrap_or(u64::MAX);
+    if millis == 0 {
+        return Err(Error::new(Kind::Config, "every latency is above 0").next("write 500ms or 2s"));
+    }
+    Ok(millis)
 }
 
 /// Reads a secret from a file: its first line.

@@ -59,10 +59,8 @@ pub async fn open(
     until: Option<&str>,
     adjust: impl FnOnce(&mut Overrides) -> Result<()>,
 ) -> Result<Migration> {
-    if matches!(planning, Planning::Never | Planning::Back) && !Journal::exists(directory) {
-        return Err(Error::new(Kind::State, "there is no migration here")
-            .at(directory.display())
-            .next("`daybreak run` begins one; --dir names another directory"));
+    if matches!(planning, Planning::Never | Planning::Back) {
+        directory::expect_migration(directory)?;
     }
     let mut overrides = servers.overrides()?;
     let held = directory::hold(directory)?;

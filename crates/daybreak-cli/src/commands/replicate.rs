@@ -17,7 +17,10 @@ use super::{
     migration::{self, Planning},
     run,
 };
-use crate::cli::{OnMigration, Replicate};
+use crate::{
+    cli::{OnMigration, Replicate},
+    directory,
+};
 
 /// Does what was asked.
 pub async fn replicate(session: &Session<'_>, verb: Replicate) -> Result<Exit> {
@@ -60,10 +63,7 @@ pub async fn replicate(session: &Session<'_>, verb: Replicate) -> Result<Exit> {
             let timeout = config::duration(&timeout)?;
             let config = Config::load(&on.directory.dir, &on.servers.overrides()?)?;
             log_to(session, None)?;
-            if !Journal::exists(&on.directory.dir) {
-                return Err(Error::new(Kind::State, "there is no migration here")
-                    .at(on.directory.dir.display()));
-            }
+            directory::expect_migration(&on.directory.dir)?;
             let journal = Journal::open(&on.directory.dir)?;
             let plan = journal.plan()?;
             route::check_same_source(&plan, &config, &journal).await?;

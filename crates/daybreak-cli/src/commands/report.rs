@@ -4,11 +4,12 @@ use std::path::Path;
 
 use daybreak::{
     engine::Journal,
-    error::{Error, Exit, Kind, Result},
+    error::{Exit, Result},
     report::{self, Report},
 };
 
 use super::Session;
+use crate::directory;
 
 /// Writes the report where asked; by default both files into the directory.
 pub fn report(
@@ -17,9 +18,7 @@ pub fn report(
     html: Option<&Path>,
     json: Option<&Path>,
 ) -> Result<Exit> {
-    if !Journal::exists(directory) {
-        return Err(Error::new(Kind::State, "there is no migration here").at(directory.display()));
-    }
+    directory::expect_migration(directory)?;
     let report = Report::build(&Journal::open(directory)?)?;
     match (html, json) {
         (None, None) => {

@@ -111,9 +111,7 @@ pub async fn go(
 
 /// Asks the process at work to pause.
 pub fn pause(session: &Session<'_>, directory: &Path) -> Result<Exit> {
-    if !Journal::exists(directory) {
-        return Err(Error::new(Kind::State, "there is no migration here").at(directory.display()));
-    }
+    directory::expect_migration(directory)?;
     if directory::hold(directory).is_ok() {
         return Err(Error::new(Kind::State, "no process is at work on this migration")
             .at(directory.display())

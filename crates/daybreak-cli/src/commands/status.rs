@@ -10,7 +10,7 @@ use daybreak::{
         Entry, FINDINGS, Finding, Journal, Phase, ReplicationMode, Route, Severity, State,
         StepPhase, context::RESTORE, noted, target_of,
     },
-    error::{Error, Exit, Kind, Result},
+    error::{Exit, Result},
     report::{Outcome, Report},
     switch::cut_over,
     sync::replicate::{self, Following, Health},
@@ -26,11 +26,7 @@ use crate::{cli::Servers, directory};
 const PATIENCE: Duration = Duration::from_secs(3);
 
 fn read(directory: &Path) -> Result<Journal> {
-    if !Journal::exists(directory) {
-        return Err(Error::new(Kind::State, "there is no migration here")
-            .at(directory.display())
-            .next("`daybreak run` begins one; --dir names another directory"));
-    }
+    directory::expect_migration(directory)?;
     Journal::open(directory)
 }
 

@@ -2,7 +2,6 @@
 
 use daybreak::{
     config::{self, Config, Throttle},
-    engine::Journal,
     error::{Error, Exit, Kind, Result},
 };
 
@@ -12,15 +11,9 @@ use crate::{cli, directory};
 /// Says it, or shows what was said.
 pub fn throttle(session: &Session<'_>, options: &cli::Throttle) -> Result<Exit> {
     let directory = options.directory.dir.as_path();
-    if !Journal::exists(directory) {
-        return Err(Error::new(Kind::State, "there is no migration here")
-            .at(directory.display())
-            .next("`daybreak run` begins one; --dir names another directory"));
-    }
+    directory::expect_migration(directory)?;
     if options.reset {
         Throttle::unsay(directory)?;
-        session.ui.line("taken back: the copy goes as [copy] in daybreak.toml says");
-        return Ok(Exit::Done);
     }
     let said = Throttle::said(directory)?;
     let mut bounds = said.clone().map_or_else(|| Config::throttle(directory), Ok)?;
@@ -28,8 +21,7 @@ pub fn throttle(session: &Session<'_>, options: &cli::Throttle) -> Result<Exit> 
         bounds.max_source_load = unless_off(text, "--max-source-load", number)?;
     }
     if let Some(text) = &options.max_commit_latency {
-        let latency = |text: &str| config::duration(text).map(config::millis);
-        bounds.max_commit_millis = unless_off(text, "--max-commit-latency", latency)?;
+        bounds.max_commit_millis = unless_off(text, "--max-commit-latency", config::latency)?;
     }
     if let Some(text) = &options.max_threads {
         bounds.max_threads = unless_off(text, "--max-threads", number)?;

@@ -8,7 +8,7 @@ use std::{
 use serde::Deserialize;
 
 use super::{
-    Definer, FILE, HookCommand, TargetKind, Throttle, VerifyMode, duration, millis, physical,
+    Definer, FILE, HookCommand, TargetKind, Throttle, VerifyMode, duration, latency, physical,
 };
 use crate::{
     engine::ReplicationMode,
@@ -69,10 +69,18 @@ pub(super) struct RawCopy {
 
 impl RawCopy {
     pub(super) fn throttle(&self) -> Result<Throttle> {
-        let latency = self.max_commit_latency.as_deref().map(duration).transpose()?;
+        if self.max_source_load == Some(0) {
+            return Err(Error::new(
+                Kind::Config,
+                "max_source_load = 0 would let nothing be copied",
+            )
+            .at("[copy]")
+            .next("write how many threads may run at the source, or leave it out"));
+        }
+        let millis = self.max_commit_latency.as_deref().map(latency).transpose();
         Ok(Throttle {
             max_source_load: self.max_source_load,
-            max_commit_millis: latency.map(millis),
+            max_commit_millis: millis.map_err(|error| error.at("max_commit_latency in [copy]"))?,
             ..Throttle::default()
         })
     }

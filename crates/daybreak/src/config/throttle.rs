@@ -48,6 +48,14 @@ impl Throttle {
         })
     }
 
+    /// What holds: what was said, or else this, which the configuration says.
+    ///
+    /// # Errors
+    /// As [`Throttle::said`].
+    pub fn in_force(&self, directory: &Path) -> Result<Throttle> {
+        Ok(Throttle::said(directory)?.unwrap_or_else(|| self.clone()))
+    }
+
     /// Says it, for the copy at work and those to come.
     ///
     /// # Errors

@@ -41,8 +41,8 @@ impl Runner {
     /// # Errors
     /// `State` when the plan was made by a daybreak that had other steps.
     pub fn new(context: Arc<Context>, steps: Vec<Box<dyn Step>>) -> Result<Self> {
-        let planned = context.plan()?.steps.clone();
-        if planned.iter().map(|step| step.id.as_str()).ne(steps.iter().map(|step| step.id())) {
+        let plan = context.plan()?;
+        if plan.steps.iter().map(|step| step.id.as_str()).ne(steps.iter().map(|step| step.id())) {
             return Err(Error::new(Kind::State, "the plan has other steps than this daybreak")
                 .next(
                     "go on with the version of daybreak that made the plan, or undo and plan anew",

@@ -83,6 +83,9 @@ impl Session {
         let watch = Watch::new(url, conn.id(), &place);
         let dialect = Dialect::read("", None);
         let mut session = Session { conn, dialect, side, place, watch, lost: false };
+        if url.compression {
+            session.check_compression().await?;
+        }
         let version: String = session.scalar("SELECT VERSION()").await?.unwrap_or_default();
         let aurora = session
             .row("SHOW VARIABLES LIKE 'aurora_version'")
@@ -99,6 +102,18 @@ impl Session {
         session.execute("SET NAMES utf8mb4").await?;
         session.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ").await?;
         Ok(session)
+    }
+
+    /// A client that asks for compression is let in without it where the server has none.
+    async fn check_compression(&mut self) -> Result<()> {
+        let row = self.row("SHOW SESSION STATUS LIKE 'Compression'").await?;
+        let on = row.and_then(|row| row.get_opt::<String, _>(1)).and_then(|value| value.ok());
+        if on.as_deref() == Some("ON") {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Config, "the server doesn't compress connections with zlib")
+            .at(&self.place)
+            .next("leave compression=zlib out of its URL, or allow it there (protocol_compression_algorithms)"))
     }
 
     /// Lets a statement run, and the session wait for its next one, for as long as the work takes,

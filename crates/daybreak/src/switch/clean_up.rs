@@ -152,7 +152,7 @@ async fn left_on_source(context: &Context) -> Result<Vec<LeftOnSource>> {
             });
         }
     }
-    if heartbeat::owner(&mut source).await?.as_deref() == Some(&context.plan()?.migration.clone()) {
+    if heartbeat::owner(&mut source).await?.as_deref() == Some(&context.plan()?.migration) {
         left.push(LeftOnSource {
             kind: "database".into(),
             name: OWN_DATABASE.into(),

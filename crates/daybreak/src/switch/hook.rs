@@ -281,7 +281,7 @@ async fn execute(
     let (config, target) = (&context.config, context.target_url()?);
     process
         .env("DAYBREAK_EVENT", hook.name())
-        .env("DAYBREAK_MIGRATION", context.plan()?.migration.clone())
+        .env("DAYBREAK_MIGRATION", &context.plan()?.migration)
         .env("DAYBREAK_SOURCE", format!("{}:{}", config.source.host, config.source.port))
         .env("DAYBREAK_TARGET", format!("{}:{}", target.host, target.port))
         .envs(told.iter().map(|(name, value)| (*name, value.as_str())));

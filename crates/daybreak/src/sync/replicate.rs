@@ -97,7 +97,7 @@ impl Step for Replicate {
         let by = context.plan()?.position;
         let mut target = context.target().await?;
         // Replicated heartbeats need their row.
-        crate::sync::heartbeat::create(&mut target, &context.plan()?.migration.clone()).await?;
+        crate::sync::heartbeat::create(&mut target, &context.plan()?.migration).await?;
         let from = beginning(context, by)?;
         ensure(context, &mut target, ID, by, &from).await?;
         target.close().await;

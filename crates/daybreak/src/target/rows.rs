@@ -276,7 +276,7 @@ async fn copy(context: &Context, doing: Doing) -> Result<()> {
 }
 
 fn ledger_of(context: &Context) -> Result<Ledger> {
-    Ok(Ledger::of(&context.plan()?.migration.clone()))
+    Ok(Ledger::of(&context.plan()?.migration))
 }
 
 fn by_table(chunks: Vec<Chunk>) -> HashMap<TableName, Vec<Chunk>> {

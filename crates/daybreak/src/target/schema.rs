@@ -330,7 +330,7 @@ pub async fn bring_in_line(
     if !is_done("objects") {
         objects::remember(ctx, source, target).await?;
     }
-    let ledger = Ledger::of(&ctx.plan()?.migration.clone());
+    let ledger = Ledger::of(&ctx.plan()?.migration);
     ledger.create(target).await?;
 
     let mut wanted = Vec::new();

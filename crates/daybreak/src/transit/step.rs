@@ -44,10 +44,7 @@ pub fn place(context: &Context) -> Result<S3Place> {
             .at("[staging]")
             .next("s3 = \"s3://bucket/prefix\" in [staging]")
     })?;
-    Ok(S3Place {
-        prefix: place.key(&format!("daybreak-{}", context.plan()?.migration.clone())),
-        ..place
-    })
+    Ok(S3Place { prefix: place.key(&format!("daybreak-{}", context.plan()?.migration)), ..place })
 }
 
 async fn target(context: &Context) -> Result<Target> {

@@ -1,6 +1,9 @@
 //! What travels between the servers.
 
-use daybreak::mysql::ServerUrl;
+use daybreak::{
+    error::Kind,
+    mysql::{ServerUrl, Session, Side},
+};
 use rehearsal::proxy::{Direction, Proxy};
 
 use super::harness::Pair;
@@ -34,4 +37,24 @@ async fn compressed_connections_carry_the_rows_in_fewer_bytes() {
     let sent = pair.bytes_sent();
     let carried = (source.carried(Direction::Down), target.carried(Direction::Up));
     assert!(carried.0 < sent / 3 && carried.1 < sent / 3, "{carried:?} of {sent}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_compression_is_told() {
+    let pair = Pair::take(&[]).await;
+    let (url, _link) = compressed(&pair.target).await;
+    pair.target()
+        .await
+        .execute("SET GLOBAL protocol_compression_algorithms = 'uncompressed'")
+        .await
+        .unwrap();
+    let refused = Session::open(&url, Side::Target).await;
+    pair.target()
+        .await
+        .execute("SET GLOBAL protocol_compression_algorithms = DEFAULT")
+        .await
+        .unwrap();
+    let error = refused.unwrap_err();
+    assert_eq!(error.kind(), Kind::Config, "{error}");
+    assert!(Session::open(&url, Side::Target).await.is_ok());
 }

@@ -31,7 +31,7 @@ pub const ID: &str = "backup";
 pub fn directory(context: &Context) -> Result<PathBuf> {
     let staging = context.config.staging.directory.clone();
     let parent = staging.unwrap_or_else(|| context.directory.clone());
-    Ok(parent.join(format!("daybreak-{}", context.plan()?.migration.clone())))
+    Ok(parent.join(format!("daybreak-{}", context.plan()?.migration)))
 }
 
 /// What is taken, in order.

@@ -170,7 +170,7 @@ async fn last_look(
 /// Takes the lock: the global one if it is to be had, since it keeps out what no table lock does
 /// (other tables, DDL, accounts), else the locks of everything that is selected.
 pub(super) async fn acquire(context: &Context, source: &mut Session) -> Result<WriteLock> {
-    let catalog = Catalog::read(source, &context.plan()?.selection.clone()).await?;
+    let catalog = Catalog::read(source, &context.plan()?.selection).await?;
     let tables: Vec<TableName> = catalog.tables.into_iter().map(|table| table.name).collect();
     let (url, settings) = (&context.config.source, &context.config.copy);
     let (wait, attempts) = (settings.lock_wait, settings.lock_attempts);

@@ -28,10 +28,11 @@ pub(super) async fn compare(
     source: &mut Session,
     target: &mut Session,
 ) -> Result<()> {
-    let selection = context.plan()?.selection.clone();
+    let plan = context.plan()?;
+    let selection = &plan.selection;
     let left_out = not_migrated(context)?;
     // Both at once: writes are stopped.
-    let (here, there) = tokio::try_join!(names(source, &selection), names(target, &selection))?;
+    let (here, there) = tokio::try_join!(names(source, selection), names(target, selection))?;
     let mut differences = Vec::new();
     for kind in here.keys().chain(there.keys()).collect::<BTreeSet<_>>() {
         let empty = BTreeSet::new();

@@ -48,7 +48,7 @@ impl Governor {
     /// # Errors
     /// As [`Throttle::said`].
     pub fn begin(context: &Context, threads: usize) -> Result<(Arc<Governor>, Looking)> {
-        let bounds = bounds(context)?;
+        let bounds = context.config.copy.throttle.in_force(&context.directory)?;
         if bounds != Throttle::default() {
             context.events.info(format!("the copy goes {bounds} (`daybreak throttle`)"));
         }
@@ -107,11 +107,6 @@ impl Governor {
     }
 }
 
-fn bounds(context: &Context) -> Result<Throttle> {
-    let said = Throttle::said(&context.directory)?;
-    Ok(said.unwrap_or_else(|| context.config.copy.throttle.clone()))
-}
-
 struct Look {
     governor: Arc<Governor>,
     threads: usize,
@@ -149,8 +144,8 @@ impl Look {
 
     /// Heeds what was said since the last look.
     fn listen(&mut self) {
-        let bounds = match Throttle::said(&self.directory) {
-            Ok(said) => said.unwrap_or_else(|| self.configured.clone()),
+        let bounds = match self.configured.in_force(&self.directory) {
+            Ok(bounds) => bounds,
             Err(error) => {
                 tracing::debug!(%error, "the bounds stay as they were");
                 return;

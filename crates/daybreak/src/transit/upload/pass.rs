@@ -30,7 +30,6 @@ use crate::{
     error::{Error, Kind, Result},
     event::{Event, Events, Unit},
     transit::{
-        buffers::Buffers,
         manifest::Manifest,
         objects::{Object, Objects},
     },
@@ -47,8 +46,6 @@ pub(super) struct Shared {
     found: Found,
     events: Events,
     stop: StopSignal,
-    /// What parts are filled into.
-    pub buffers: Buffers,
     /// The memory for pieces, in units.
     permits: Arc<Semaphore>,
     room: Room,
@@ -156,9 +153,6 @@ impl Pass {
                 found,
                 events: events.clone(),
                 stop: stop.clone(),
-                buffers: Buffers::of(
-                    usize::try_from(manifest.part_bytes.min(MAX_HELD)).unwrap_or(usize::MAX),
-                ),
                 permits: Arc::new(Semaphore::new(room.units as usize)),
                 room,
                 total,
@@ -388,8 +382,7 @@ impl Pass {
 }
 
 /// The bytes in memory with their digest; a part that is too large for that stays in its file.
-async fn load(shared: &Shared, payload: Payload) -> Result<(Payload, [u8; 32])> {
-    let buffers = shared.buffers.clone();
+async fn load(payload: Payload) -> Result<(Payload, [u8; 32])> {
     let work = move || -> io::Result<(Payload, [u8; 32])> {
         let (path, offset, length) = match payload {
             Payload::Memory(bytes) => {
@@ -405,18 +398,10 @@ async fn load(shared: &Shared, payload: Payload) -> Result<(Payload, [u8; 32])> 
             _ => error,
         };
         if length <= MAX_HELD {
-            let count = usize::try_from(length).map_err(io::Error::other)?;
-            let bytes = if count == buffers.size() {
-                let mut buffer = buffers.take();
-                file.read_exact(&mut buffer).map_err(short)?;
-                buffer.into_bytes(count)
-            } else {
-                let mut bytes = vec![0; count];
-                file.read_exact(&mut bytes).map_err(short)?;
-                Bytes::from(bytes)
-            };
+            let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+            file.read_exact(&mut bytes).map_err(short)?;
             let digest = Sha256::digest(&bytes).into();
-            return Ok((Payload::Memory(bytes), digest));
+            return Ok((Payload::Memory(Bytes::from(bytes)), digest));
         }
         let mut digest = Sha256::new();
         let read = io::copy(&mut (&mut file).take(length), &mut digest)?;
@@ -434,7 +419,7 @@ async fn load(shared: &Shared, payload: Payload) -> Result<(Payload, [u8; 32])> 
 /// Sends an object in one request, unless the bucket has it.
 async fn whole(shared: &Shared, name: &str, payload: Payload) -> Result<Object> {
     let key = format!("{}{name}", shared.prefix);
-    let (payload, digest) = load(shared, payload).await.map_err(|error| error.at(name))?;
+    let (payload, digest) = load(payload).await.map_err(|error| error.at(name))?;
     let (size, sha256) = (payload.len(), base64(digest));
     let (events, stop) = (&shared.events, &shared.stop);
     let object = Object { key, size, sha256, etag: None, encryption: None };
@@ -462,7 +447,7 @@ async fn part(
     number: u32,
     payload: Payload,
 ) -> Result<Part> {
-    let (payload, digest) = load(shared, payload).await.map_err(|error| error.at(name))?;
+    let (payload, digest) = load(payload).await.map_err(|error| error.at(name))?;
     let way = way.get_or_try_init(|| find_way(shared, name)).await?;
     let mut part =
         Part { number, size: payload.len(), sha256: base64(digest), etag: String::new() };

@@ -10,12 +10,13 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
-use super::{Ended, MIB, Source, pass::Shared};
+use super::{Ended, MAX_HELD, MIB, Source, pass::Shared};
 use crate::{
     aws::s3::Payload,
     error::{Error, Kind, Result},
     transit::{
         MAX_TOTAL,
+        buffers::Buffers,
         compress::Gzip,
         named::Named,
         split::{self, Cut, Splitter},
@@ -220,7 +221,8 @@ fn pack(
         }
         if next.is_none() { Err(gone()) } else { Ok(()) }
     };
-    let splitter = Splitter::new(shared.buffers.clone(), shared.parts_per_object, hand_over);
+    let part_bytes = usize::try_from(shared.part_bytes.min(MAX_HELD)).unwrap_or(usize::MAX);
+    let splitter = Splitter::new(Buffers::of(part_bytes), shared.parts_per_object, hand_over);
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let what = "the backup could not be read or packed";
     let result = match work {
