@@ -461,9 +461,12 @@ pub struct Copy {
     pub servers: Servers,
     #[command(flatten)]
     pub select: Select,
-    /// How many connections read, and as many load.
+    /// How many connections read: so many chunks move at once.
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
+    /// How many connections load; default: more than read, by as many as commit meanwhile.
+    #[arg(long, value_name = "N")]
+    pub load_threads: Option<usize>,
     /// Create tables, indexes and objects, but copy no rows.
     #[arg(long)]
     pub no_data: bool,

@@ -60,7 +60,7 @@ async fn a_copy_waits_for_a_busy_source_is_held_and_let_go_while_it_runs() {
     assert_eq!((&said["paused"], &said["max_source_load"]), (&true.into(), &().into()));
 
     assert_eq!(throttle(&["--go"]).await.code(), Some(0));
-    run.says(&["the copy goes on: 1 of 1 workers"]).await;
+    run.says(&["the copy goes on: 1 of 2 workers"]).await;
     let ended = run.end().await;
     assert_eq!(ended.code(), Some(0), "{}", ended.text);
     bench.keeps_secrets(directory.path(), &ended);
@@ -85,9 +85,9 @@ async fn slow_commits_take_workers_away() {
     // A copy that takes as long as it must for this.
     bench.source_link.throttle(200_000);
     let run = Running::events(directory.path(), &["resume", "--yes"]);
-    run.says(&["2 of 2 workers copy"]).await;
+    run.says(&["3 of 3 workers copy"]).await;
     bench.target_link.delay(Duration::from_millis(40));
-    run.says(&["1 of 2 workers copy", "the slowest commit took"]).await;
+    run.says(&["2 of 3 workers copy", "the slowest commit took"]).await;
     bench.source_link.pass().await;
     bench.target_link.pass().await;
     let ended = run.end().await;

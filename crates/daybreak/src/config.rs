@@ -55,8 +55,10 @@ pub enum Definer {
 /// How the rows are copied.
 #[derive(Debug, Clone)]
 pub struct CopyConfig {
-    /// How many connections read, and as many load.
+    /// How many connections read: so many chunks move at once.
     pub threads: usize,
+    /// How many connections load; none: more than read, by as many as commit meanwhile.
+    pub load_threads: Option<usize>,
     /// About how many bytes of data a chunk holds.
     pub chunk_bytes: u64,
     /// How long the lock for the snapshot may wait; past that it is given up, and writers go on.
@@ -205,6 +207,8 @@ pub struct Overrides {
     pub target_is_the_truth: bool,
     /// `--threads`.
     pub threads: Option<usize>,
+    /// `--load-threads`.
+    pub load_threads: Option<usize>,
 }
 
 impl Config {
@@ -296,6 +300,10 @@ impl Config {
         if threads == 0 || threads > 256 {
             return Err(Error::new(Kind::Config, "threads must be 1 to 256"));
         }
+        let load_threads = overrides.load_threads.or(raw.copy.load_threads);
+        if load_threads.is_some_and(|threads| threads == 0 || threads > 512) {
+            return Err(Error::new(Kind::Config, "load_threads must be 1 to 512"));
+        }
         let position = match raw.replication.position.as_deref() {
             None | Some("auto") => None,
             Some("gtid") => Some(PositionBy::Gtid),
@@ -337,6 +345,7 @@ impl Config {
             select: selection,
             copy: CopyConfig {
                 threads,
+                load_threads,
                 chunk_bytes: raw.copy.chunk_mib.unwrap_or(32).clamp(1, 4096) * 1_048_576,
                 lock_wait: seconds(&raw.copy.lock_wait, Duration::from_millis(300))?,
                 lock_attempts: raw.copy.lock_attempts.unwrap_or(40).max(1),

@@ -9,6 +9,7 @@ mod copy {
     mod json;
     mod keys;
     mod links;
+    mod loaders;
     mod locks;
     mod products;
     mod stopped;

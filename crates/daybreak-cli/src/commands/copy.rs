@@ -17,6 +17,7 @@ use crate::{cli, directory};
 pub async fn copy(session: &Session<'_>, options: cli::Copy) -> Result<Exit> {
     let mut overrides = options.servers.overrides()?;
     overrides.threads = options.threads;
+    overrides.load_threads = options.load_threads;
     let temporary = tempfile::tempdir()?;
     let place = options.dir.as_deref().unwrap_or(temporary.path());
     let _held = directory::hold(place)?;

@@ -59,6 +59,7 @@ pub(super) struct RawSelect {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawCopy {
     pub(super) threads: Option<usize>,
+    pub(super) load_threads: Option<usize>,
     pub(super) chunk_mib: Option<u64>,
     pub(super) lock_wait: Option<String>,
     pub(super) lock_attempts: Option<u32>,
@@ -180,6 +181,7 @@ const KEYS: [(&str, &[&str]); 12] = [
         "copy",
         &[
             "threads",
+            "load_threads",
             "chunk_mib",
             "lock_wait",
             "lock_attempts",

@@ -9,6 +9,7 @@ mod governor;
 mod json;
 mod pass;
 mod queue;
+mod readers;
 mod worker;
 
 use std::{

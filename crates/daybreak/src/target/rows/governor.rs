@@ -13,7 +13,7 @@ use tokio::{sync::watch, task::JoinHandle, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::Throttle,
+    config::{CopyConfig, Throttle},
     engine::Context,
     error::Result,
     event::Events,
@@ -23,6 +23,45 @@ use crate::{
 /// How often it is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// How many workers there are. Each has a connection to the target, and while rows move one of the
+/// source's as well: as many as move at once are one number, how many there must be so that others
+/// commit meanwhile is another.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Loaders {
+    readers: usize,
+    fixed: Option<usize>,
+}
+
+impl Loaders {
+    pub fn of(copy: &CopyConfig) -> Self {
+        Loaders { readers: copy.threads.max(1), fixed: copy.load_threads }
+    }
+
+    /// The most there can be.
+    pub fn most(&self) -> usize {
+        self.fixed.unwrap_or(2 * self.readers)
+    }
+
+    /// How many the copy doesn't do without.
+    pub fn sure(&self) -> usize {
+        self.fixed.unwrap_or(self.readers)
+    }
+
+    /// How many there shall be, when rows moved for so long in all, and commits took so long in all: so
+    /// many more than readers as would be found in a commit.
+    fn wanted(&self, moving: Duration, committing: Duration) -> usize {
+        if let Some(fixed) = self.fixed {
+            return fixed;
+        }
+        let share = match moving.is_zero() {
+            true => 0.0,
+            false => committing.as_secs_f64() / moving.as_secs_f64(),
+        };
+        let more = (self.readers as f64 * share).ceil() as usize;
+        self.readers + more.clamp(1, self.readers)
+    }
+}
+
 /// Who may begin chunks.
 #[derive(Debug)]
 pub(super) struct Governor {
@@ -31,6 +70,9 @@ pub(super) struct Governor {
     over: CancellationToken,
     /// The slowest commit since the last look, in microseconds; 0: none.
     slowest: AtomicU64,
+    /// How long all commits took, and all moving of rows, in microseconds.
+    committing: AtomicU64,
+    moving: AtomicU64,
 }
 
 /// Looks until it is dropped.
@@ -47,7 +89,7 @@ impl Governor {
     ///
     /// # Errors
     /// As [`Throttle::said`].
-    pub fn begin(context: &Context, threads: usize) -> Result<(Arc<Governor>, Looking)> {
+    pub fn begin(context: &Context, loaders: Loaders) -> Result<(Arc<Governor>, Looking)> {
         let bounds = context.config.copy.throttle.in_force(&context.directory)?;
         if bounds != Throttle::default() {
             context.events.info(format!("the copy goes {bounds} (`daybreak throttle`)"));
@@ -55,16 +97,18 @@ impl Governor {
         // The source is asked before anything begins.
         let first = match bounds.max_source_load {
             Some(_) => 0,
-            None => bounds.next(0, threads, None, None),
+            None => bounds.next(0, loaders.wanted(Duration::ZERO, Duration::ZERO), None, None),
         };
         let governor = Arc::new(Governor {
             allowed: watch::Sender::new(first),
             over: CancellationToken::new(),
             slowest: AtomicU64::new(0),
+            committing: AtomicU64::new(0),
+            moving: AtomicU64::new(0),
         });
         let look = Look {
             governor: governor.clone(),
-            threads,
+            loaders,
             configured: context.config.copy.throttle.clone(),
             directory: context.directory.clone(),
             source: context.config.source.clone(),
@@ -97,8 +141,14 @@ impl Governor {
 
     /// A commit took so long.
     pub fn committed(&self, took: Duration) {
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1);
+        let micros = micros(took);
         self.slowest.fetch_max(micros, Ordering::Relaxed);
+        self.committing.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    /// A chunk's rows took so long from the one side to the other.
+    pub fn moved(&self, took: Duration) {
+        self.moving.fetch_add(micros(took), Ordering::Relaxed);
     }
 
     /// Nothing is left to begin: nobody is held back from seeing that.
@@ -107,9 +157,13 @@ impl Governor {
     }
 }
 
+fn micros(took: Duration) -> u64 {
+    u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1)
+}
+
 struct Look {
     governor: Arc<Governor>,
-    threads: usize,
+    loaders: Loaders,
     configured: Throttle,
     directory: std::path::PathBuf,
     source: ServerUrl,
@@ -134,11 +188,14 @@ impl Look {
             let slowest = self.governor.slowest.swap(0, Ordering::Relaxed);
             let commit = (slowest > 0).then(|| Duration::from_micros(slowest));
             let now = *self.governor.allowed.borrow();
-            let then = self.bounds.next(now, self.threads, load, commit);
+            let sum = |of: &AtomicU64| Duration::from_micros(of.load(Ordering::Relaxed));
+            let governor = &self.governor;
+            let wanted = self.loaders.wanted(sum(&governor.moving), sum(&governor.committing));
+            let then = self.bounds.next(now, wanted, load, commit);
             if then != now {
                 self.governor.allowed.send_replace(then);
             }
-            self.tell(now, then, load, commit);
+            self.tell((now, then, wanted), load, commit);
         }
     }
 
@@ -182,8 +239,12 @@ impl Look {
         })
     }
 
-    fn tell(&mut self, now: usize, then: usize, load: Option<u64>, commit: Option<Duration>) {
-        let threads = self.threads;
+    fn tell(
+        &mut self,
+        (now, then, threads): (usize, usize, usize),
+        load: Option<u64>,
+        commit: Option<Duration>,
+    ) {
         let waited = std::mem::replace(&mut self.waiting, then == 0);
         if then == 0 && waited {
             return;
@@ -208,5 +269,25 @@ impl Look {
                 commit.map_or_else(|| "?".to_string(), |took| took.as_millis().to_string())
             ));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_commits_is_made_up_for() {
+        let auto = Loaders { readers: 8, fixed: None };
+        let seconds = Duration::from_secs;
+        for (moving, committing, wanted) in
+            [(0, 0, 9), (100, 1, 9), (100, 20, 10), (100, 50, 12), (100, 100, 16), (1, 100, 16)]
+        {
+            assert_eq!(auto.wanted(seconds(moving), seconds(committing)), wanted, "{committing}");
+        }
+        assert_eq!((auto.sure(), auto.most()), (8, 16));
+        let fixed = Loaders { readers: 8, fixed: Some(3) };
+        assert_eq!((fixed.wanted(seconds(1), seconds(100)), fixed.most()), (3, 3));
+        assert_eq!(fixed.sure(), 3);
     }
 }

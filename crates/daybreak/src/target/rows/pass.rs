@@ -3,6 +3,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use futures_util::future::try_join_all;
 use tokio::{
     sync::{Mutex, mpsc},
     task::JoinSet,
@@ -11,9 +12,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Doing, METRIC, Progress, STEP, by_table,
-    governor::Governor,
+    governor::{Governor, Loaders},
     ledger_of,
     queue::{Planner, TableWork, is_sound},
+    readers::Readers,
     worker::{Shared, Worker, loader},
 };
 use crate::{
@@ -40,7 +42,10 @@ const END_LIMIT: Duration = Duration::from_secs(5);
 pub(super) async fn run(context: &Context, doing: Doing) -> Result<()> {
     let threads = context.config.copy.threads.max(1);
     // The target first: writers aren't locked out for a snapshot that nobody could take.
-    let mut target = loader(&context.target_url()?).await?;
+    let url = context.target_url()?;
+    let mut target = loader(&url).await?;
+    let loaders = Loaders::of(&context.config.copy);
+    let mut sure = try_join_all((0..loaders.sure()).map(|_| loader(&url))).await?.into_iter();
     let snapshot = {
         let mut held = context.write_lock.lock().await;
         Snapshot::take(SnapshotRequest {
@@ -116,12 +121,13 @@ pub(super) async fn run(context: &Context, doing: Doing) -> Result<()> {
         .pop()
         .ok_or_else(|| Error::new(Kind::Bug, "a snapshot came without connections"))?;
     let halt = CancellationToken::new();
-    let (governor, looking) = Governor::begin(context, threads)?;
+    let (governor, looking) = Governor::begin(context, loaders)?;
     let shared = Arc::new(Shared {
-        target: context.target_url()?,
+        target: url,
         ledger,
         pass,
         snapshot: snapshot_id.clone(),
+        readers: Readers::new(sessions),
         witness: tokio::sync::Mutex::new(source),
         journal: context.journal.clone(),
         progress: Progress::default(),
@@ -148,8 +154,9 @@ pub(super) async fn run(context: &Context, doing: Doing) -> Result<()> {
     let (jobs, taken) = mpsc::channel(2 * threads);
     let taken = Arc::new(Mutex::new(taken));
     tasks.spawn(planner.run(works, jobs));
-    for (number, reader) in sessions.into_iter().enumerate() {
-        tasks.spawn(Worker::new(shared.clone(), number, reader).run(taken.clone()));
+    for number in 0..loaders.most() {
+        let worker = Worker::new(shared.clone(), number, sure.next());
+        tasks.spawn(worker.run(taken.clone()));
     }
     drop(taken);
     let result = attend(context, &shared, tasks, total).await;

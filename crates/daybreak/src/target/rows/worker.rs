@@ -1,5 +1,5 @@
-//! One worker: a connection of the snapshot, a connection to the target, and a range at a time from
-//! one to the other, exactly once.
+//! One worker: a connection to the target, and a range at a time into it, exactly once. It borrows a
+//! connection of the snapshot for as long as it reads, so that others read while it commits.
 
 use std::{
     sync::Arc,
@@ -14,6 +14,7 @@ use super::{
     governor::Governor,
     json::{Look, carry_types},
     queue::{Job, TableWork, Task},
+    readers::{Reader, Readers},
 };
 use crate::{
     engine::{Journal, StopSignal, TableResult},
@@ -22,7 +23,7 @@ use crate::{
     mysql::{KeyRange, ServerUrl, Session, Side, TableName, quote},
     source::{
         read::{self, BATCHES_AHEAD, Read},
-        snapshot::{self, SAVEPOINT},
+        snapshot,
     },
     sync::verify::hash::{Documents, RowHash, chunk_sum, in_common},
     target::{
@@ -44,6 +45,7 @@ pub(super) struct Shared {
     /// The pass's number in the ledger.
     pub(super) pass: u64,
     pub(super) snapshot: SnapshotId,
+    pub(super) readers: Readers,
     /// A connection to the source outside the snapshot: it sees definitions as they are now.
     pub(super) witness: tokio::sync::Mutex<Session>,
     pub(super) journal: Arc<Journal>,
@@ -126,7 +128,8 @@ pub(super) struct Worker {
     shared: Arc<Shared>,
     /// Counted from 0.
     number: usize,
-    reader: Session,
+    /// Whether nobody asked for it.
+    spare: bool,
     target: Option<Session>,
     /// Whether that connection counts notes among warnings.
     notes: bool,
@@ -135,45 +138,65 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(shared: Arc<Shared>, number: usize, reader: Session) -> Self {
-        Worker { shared, number, reader, target: None, notes: true, cut_off: None }
+    /// A worker with a connection to the target, or one that the copy does without if it gets none.
+    pub(super) fn new(shared: Arc<Shared>, number: usize, target: Option<Session>) -> Self {
+        Worker { shared, number, spare: target.is_none(), target, notes: true, cut_off: None }
     }
 
     /// Works until there are no more jobs, or all work ends.
     pub(super) async fn run(mut self, jobs: Arc<Mutex<mpsc::Receiver<Vec<Job>>>>) -> Result<()> {
+        let shared = self.shared.clone();
         loop {
-            self.shared.stop.check()?;
+            shared.stop.check()?;
             let group = tokio::select! {
                 group = async {
-                    self.shared.governor.admit(self.number).await;
+                    shared.governor.admit(self.number).await;
+                    if !self.has_a_place().await {
+                        return None;
+                    }
                     let group = jobs.lock().await.recv().await;
-                    if group.is_some() {
+                    match group {
                         // It may have come long after it was asked for.
-                        self.shared.governor.let_begin().await;
+                        Some(_) => shared.governor.let_begin().await,
+                        None => shared.governor.over(),
                     }
                     group
                 } => group,
-                () = self.shared.halt.cancelled() => None,
+                () = shared.halt.cancelled() => None,
             };
-            let Some(group) = group else {
-                self.shared.governor.over();
-                return Ok(());
-            };
+            let Some(group) = group else { return Ok(()) };
             if group.len() > 1 && self.together(&group).await? {
-                self.let_go().await?;
                 continue;
             }
             for Job { work, task } in group {
                 self.job(&work, task).await?;
-                self.let_go().await?;
             }
         }
     }
 
-    /// Gives up the metadata locks of the tables that were read.
-    async fn let_go(&mut self) -> Result<()> {
-        let back = self.reader.execute(format!("ROLLBACK TO SAVEPOINT {SAVEPOINT}")).await;
-        back.map(drop).map_err(source_lost)
+    /// Whether there is a connection to the target for it: one that the copy can do without isn't worth
+    /// an error.
+    async fn has_a_place(&mut self) -> bool {
+        if !self.spare || self.target.is_some() {
+            return true;
+        }
+        match self.target().await {
+            Ok(_) => true,
+            Err(Failure::Source(error) | Failure::Target(error) | Failure::Final(error)) => {
+                self.shared.events.detail(format!("one worker fewer: {error}"));
+                false
+            }
+        }
+    }
+
+    /// A connection of the snapshot, once there is one.
+    async fn reader(&self) -> Result<Reader, Failure> {
+        tokio::select! {
+            reader = self.shared.readers.borrow() => reader.map_err(Failure::Source),
+            () = self.shared.halt.cancelled() => {
+                Err(Failure::Final(Error::new(Kind::Interrupted, "all work ends")))
+            }
+        }
     }
 
     /// Copies small tables in one transaction; false where that failed: one by one they tell which of
@@ -320,18 +343,19 @@ impl Worker {
     /// Whether a chunk of an earlier snapshot is still as the source is; if so, it is of this one too.
     /// None if not.
     async fn prove(&mut self, work: &TableWork, chunk: &Chunk) -> Result<Option<Read>, Failure> {
+        let mut reader = self.reader().await?;
         self.target().await?;
-        let Worker { shared, reader, target: Some(target), .. } = self else {
+        let Worker { shared, target: Some(target), .. } = self else {
             return Err(Failure::Final(Error::new(Kind::Bug, "no connection to prove with")));
         };
         let key = work.key.as_ref();
         // The types within JSON documents are looked at below.
         let common = in_common(&work.table, reader.dialect(), target.dialect());
         let hash = |on: &Session| RowHash::new(on, &common, Documents::Text);
-        let ours = hash(reader).map_err(Failure::Source)?;
+        let ours = hash(&reader).map_err(Failure::Source)?;
         let theirs = hash(target).map_err(Failure::Target)?;
         let (here, there) = tokio::join!(
-            chunk_sum(reader, &work.table, &ours, key, &chunk.range),
+            chunk_sum(&mut reader, &work.table, &ours, key, &chunk.range),
             chunk_sum(target, &work.table, &theirs, key, &chunk.range)
         );
         let (here, there) = (here.map_err(Failure::Source)?, there.map_err(Failure::Target)?);
@@ -340,7 +364,8 @@ impl Worker {
         }
         same_tables(shared, &[work]).await?;
         begin(shared, target).await?;
-        carry_types(shared, reader, target, work, &chunk.range, Look::Both).await?;
+        carry_types(shared, &mut reader, target, work, &chunk.range, Look::Both).await?;
+        reader.let_go().await.map_err(Failure::Source)?;
         let proved = Chunk { snapshot: shared.snapshot.clone(), ..chunk.clone() };
         shared.ledger.put(target, &[proved]).await.map_err(Failure::Target)?;
         commit(shared, target).await?;
@@ -371,8 +396,9 @@ impl Worker {
         rank: &Rank,
         replace: bool,
     ) -> Result<Read, Failure> {
+        let mut reader = self.reader().await?;
         self.target().await?;
-        let Worker { shared, reader, target: Some(target), notes, .. } = self else {
+        let Worker { shared, target: Some(target), notes, .. } = self else {
             return Err(Failure::Final(Error::new(Kind::Bug, "no connection to load with")));
         };
         begin(shared, target).await?;
@@ -393,9 +419,10 @@ impl Worker {
             delete(target, work, &predicate).await?;
         }
         count_notes(target, work, notes).await?;
-        let read = transfer(shared, reader, target, work, &predicate).await?;
-        carry_types(shared, reader, target, work, range, Look::Source).await?;
+        let read = transfer(shared, &mut reader, target, work, &predicate).await?;
+        carry_types(shared, &mut reader, target, work, range, Look::Source).await?;
         same_tables(shared, &[work]).await?;
+        reader.let_go().await.map_err(Failure::Source)?;
         let chunk = line(shared, work, range, rank, read);
         shared.ledger.put(target, &[chunk]).await.map_err(Failure::Target)?;
         commit(shared, target).await?;
@@ -405,8 +432,9 @@ impl Worker {
     /// Copies ranges of several tables in one transaction. None where the ledger has one of them
     /// already, or something else than copying is to be done.
     async fn attempt_all(&mut self, group: &[Job]) -> Result<Option<Vec<Read>>, Failure> {
+        let mut reader = self.reader().await?;
         self.target().await?;
-        let Worker { shared, reader, target: Some(target), notes, .. } = self else {
+        let Worker { shared, target: Some(target), notes, .. } = self else {
             return Err(Failure::Final(Error::new(Kind::Bug, "no connection to load with")));
         };
         let mut copies = Vec::with_capacity(group.len());
@@ -424,13 +452,14 @@ impl Worker {
         for (work, range, rank) in &copies {
             shared.progress.now(&work.table.name);
             count_notes(target, work, notes).await?;
-            let read = transfer(shared, reader, target, work, &work.predicate(range)).await?;
-            carry_types(shared, reader, target, work, range, Look::Source).await?;
+            let read = transfer(shared, &mut reader, target, work, &work.predicate(range)).await?;
+            carry_types(shared, &mut reader, target, work, range, Look::Source).await?;
             chunks.push(line(shared, work, range, rank, read));
             all.push(read);
         }
         let works: Vec<&TableWork> = copies.iter().map(|(work, ..)| *work).collect();
         same_tables(shared, &works).await?;
+        reader.let_go().await.map_err(Failure::Source)?;
         shared.ledger.put(target, &chunks).await.map_err(Failure::Target)?;
         commit(shared, target).await?;
         Ok(Some(all))
@@ -507,6 +536,7 @@ async fn transfer(
         work.form.select_list(),
         work.table.name.sql(),
     );
+    let begun = Instant::now();
     let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
     let halt = shared.halt.child_token();
     let moved = |rows, bytes| shared.progress.moved(rows, bytes);
@@ -533,6 +563,7 @@ async fn transfer(
         (Err(error), _) => return Err(Failure::Source(error)),
     };
     if outcome.warnings == 0 && outcome.affected == read.rows {
+        shared.governor.moved(begun.elapsed());
         return Ok(read);
     }
     let warning = match outcome.warnings {
