@@ -47,6 +47,9 @@ pub const STEP: &str = "rows";
 /// The figure's name in the journal: the rows that a pass has copied so far.
 pub(crate) const METRIC: &str = "rows_copied_so_far";
 
+/// How many tables of the target are counted in one question, and of how many rows in all.
+const COUNTED: (usize, u64) = (64, 1_000_000);
+
 /// How many snapshots a run takes when they are lost.
 const SNAPSHOTS: u32 = 5;
 
@@ -288,24 +291,43 @@ fn by_table(chunks: Vec<Chunk>) -> HashMap<TableName, Vec<Chunk>> {
     tables
 }
 
-/// Counts the rows of some tables on the target.
+/// Counts the rows of some tables on the target: of small ones many at once.
 async fn count(context: &Context, tables: impl Iterator<Item = &(TableName, u64)>) -> Result<()> {
+    let mut tables = tables.peekable();
     let mut target = None;
-    for (table, expected) in tables {
+    while tables.peek().is_some() {
         context.stop.check()?;
-        if target.is_none() {
-            target = Some(context.target().await?);
+        let target = match &mut target {
+            Some(target) => target,
+            none => none.insert(context.target().await?),
+        };
+        let (mut together, mut rows) = (Vec::new(), 0);
+        while let Some((table, expected)) = tables.next_if(|(_, expected)| {
+            together.is_empty() || together.len() < COUNTED.0 && rows + expected <= COUNTED.1
+        }) {
+            rows += expected;
+            together.push((table, *expected));
         }
-        let Some(target) = &mut target else { continue };
-        let sql = format!("SELECT COUNT(*) FROM {}", table.sql());
-        let found: u64 = target.scalar(sql).await?.unwrap_or_default();
-        if found != *expected {
-            return Err(Error::new(
-                Kind::Different,
-                format!("{expected} rows were copied, {found} are there"),
-            )
-            .at(format!("{}, {table}", target.place()))
-            .next("find out who writes to the target, then `daybreak undo --to schema` and `daybreak resume`"));
+        let one = |(at, (table, _)): (usize, &(&TableName, u64))| {
+            format!("SELECT {at} AS n, COUNT(*) AS found FROM {}", table.sql())
+        };
+        let all: Vec<String> = together.iter().enumerate().map(one).collect();
+        let mut found = vec![0; together.len()];
+        for row in target.rows(all.join(" UNION ALL ")).await? {
+            let at: usize = target.field(&row, "n")?;
+            if let Some(found) = found.get_mut(at) {
+                *found = target.field::<u64>(&row, "found")?;
+            }
+        }
+        for ((table, expected), found) in together.into_iter().zip(found) {
+            if found != expected {
+                return Err(Error::new(
+                    Kind::Different,
+                    format!("{expected} rows were copied, {found} are there"),
+                )
+                .at(format!("{}, {table}", target.place()))
+                .next("find out who writes to the target, then `daybreak undo --to schema` and `daybreak resume`"));
+            }
         }
     }
     Ok(())

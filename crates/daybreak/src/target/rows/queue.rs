@@ -33,6 +33,9 @@ const CHUNK_ROWS: (u64, u64) = (1, 1_000_000);
 /// size, but not below so many bytes, at which a transaction of its own still pays.
 const TAIL: (u64, u64) = (8, 2 << 20);
 
+/// How many tables on the target are asked about at once.
+const ASKED_TOGETHER: usize = 64;
+
 /// The size of a row of which the server knows none.
 const UNKNOWN_ROW_BYTES: u64 = 256;
 
@@ -234,11 +237,14 @@ impl Planner {
         jobs: mpsc::Sender<Vec<Job>>,
     ) -> Result<()> {
         let mut left: u64 = works.iter().map(|work| work.table.data_bytes).sum();
-        for work in works {
-            self.left = left;
-            left = left.saturating_sub(work.table.data_bytes);
-            if !self.table(&work, &jobs).await? {
-                return Ok(());
+        for works in works.chunks(ASKED_TOGETHER) {
+            let Some(occupied) = self.occupied(works).await? else { return Ok(()) };
+            for (work, occupied) in works.iter().zip(occupied) {
+                self.left = left;
+                left = left.saturating_sub(work.table.data_bytes);
+                if !self.table(work, occupied, &jobs).await? {
+                    return Ok(());
+                }
             }
         }
         self.hand_out(&jobs).await;
@@ -249,13 +255,14 @@ impl Planner {
     async fn table(
         &mut self,
         work: &Arc<TableWork>,
+        occupied: bool,
         jobs: &mpsc::Sender<Vec<Job>>,
     ) -> Result<bool> {
         if self.doing == Doing::Clear {
             return self.doubtful(work, jobs).await;
         }
         // What is there without being in the ledger is no row of this copy.
-        let Some(mut replace) = self.has_rows(&work.table.name).await? else { return Ok(false) };
+        let mut replace = occupied;
         let unknown = work.parts.iter().all(|part| matches!(part, Part::Gap { .. }));
         if replace && work.collides && unknown {
             // Chunk by chunk, what isn't replaced yet would stand in the way of what comes.
@@ -301,6 +308,35 @@ impl Planner {
             }
         }
         Ok(true)
+    }
+
+    /// Which tables on the target have rows. None when nobody takes jobs any more.
+    async fn occupied(&mut self, works: &[Arc<TableWork>]) -> Result<Option<Vec<bool>>> {
+        let mut occupied = vec![false; works.len()];
+        if self.doing == Doing::Clear {
+            return Ok(Some(occupied));
+        }
+        let one = |(at, work): (usize, &Arc<TableWork>)| {
+            format!("(SELECT {at} FROM {} LIMIT 1)", work.table.name.sql())
+        };
+        let all: Vec<String> = works.iter().enumerate().map(one).collect();
+        if let Ok(rows) = self.target.rows(all.join(" UNION ALL ")).await {
+            for row in rows {
+                let at = self.target.column::<usize>(&row, 0)?;
+                if let Some(found) = at.and_then(|at| occupied.get_mut(at)) {
+                    *found = true;
+                }
+            }
+            return Ok(Some(occupied));
+        }
+        // One by one they tell which of them is the trouble.
+        for (work, found) in works.iter().zip(&mut occupied) {
+            match self.has_rows(&work.table.name).await? {
+                Some(has_rows) => *found = has_rows,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(occupied))
     }
 
     /// Whether a table on the target has rows; a lock on it is waited for. None when nobody takes jobs
