@@ -141,7 +141,11 @@ pub struct Throttle {
     /// however long.
     #[arg(long, value_name = "DURATION|off")]
     pub max_commit_latency: Option<String>,
-    /// Copy at most so many chunks at once; off: as many as `threads` in [copy].
+    /// Begin no chunk while a replica of the target (`replicas` in [copy]) is further behind than this;
+    /// off: however far.
+    #[arg(long, value_name = "DURATION|off")]
+    pub max_replica_lag: Option<String>,
+    /// Copy at most so many chunks at once, those that commit included; off: as [copy] says.
     #[arg(long, value_name = "N|off")]
     pub max_threads: Option<String>,
     /// Begin no chunk until --go. The process and its snapshot stay: the source keeps old versions of
@@ -152,7 +156,7 @@ pub struct Throttle {
     #[arg(long)]
     pub go: bool,
     /// Take back what was said; daybreak.toml counts again.
-    #[arg(long, conflicts_with_all = ["max_source_load", "max_commit_latency", "max_threads", "pause", "go"])]
+    #[arg(long, conflicts_with_all = ["max_source_load", "max_commit_latency", "max_replica_lag", "max_threads", "pause", "go"])]
     pub reset: bool,
 }
 

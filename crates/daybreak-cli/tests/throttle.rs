@@ -26,6 +26,7 @@ async fn a_copy_waits_for_a_busy_source_is_held_and_let_go_while_it_runs() {
     // What isn't understood changes nothing.
     throttle(&["--max-threads", "0"]).await.told(2, &["--max-threads", "off"]);
     throttle(&["--max-commit-latency", "fast"]).await.told(2, &["--max-commit-latency", "500ms"]);
+    throttle(&["--max-replica-lag", "5s"]).await.told(2, &["no replica", "replicas ="]);
     let shown = throttle(&[]).await;
     assert_eq!(shown.code(), Some(0), "{}", shown.text);
     assert!(shown.text.contains("at most 6 threads run at the source, as daybreak.toml says"));

@@ -15,7 +15,7 @@ pub use physical::{
     AwsConfig, BackupConfig, BackupTool, CloudOverrides, Encryption, Incremental, RestoreConfig,
     S3Place, StagingConfig,
 };
-pub use throttle::Throttle;
+pub use throttle::{Measured, Throttle};
 
 use crate::{
     engine::{PositionBy, ReplicationMode},
@@ -69,6 +69,8 @@ pub struct CopyConfig {
     pub definer: Definer,
     /// How fast it may go, unless `daybreak throttle` said otherwise since.
     pub throttle: Throttle,
+    /// Replicas of the target, whose lag it may heed.
+    pub replicas: Vec<ServerUrl>,
 }
 
 /// How changes follow.
@@ -242,10 +244,13 @@ impl Config {
         })
     }
 
-    /// Reads only how fast the copy may go.
-    pub fn throttle(directory: &Path) -> Result<Throttle> {
+    /// Reads only how fast the copy may go, and whether a replica is named whose lag it could heed.
+    pub fn throttle(directory: &Path) -> Result<(Throttle, bool)> {
         let (path, text) = raw::read_file(directory)?;
-        let read = || raw::parse(&text)?.copy.throttle();
+        let read = || {
+            let copy = raw::parse(&text)?.copy;
+            Ok((copy.throttle()?, !copy.replicas.is_empty()))
+        };
         read().map_err(|error: Error| error.at(path.display()))
     }
 
@@ -263,7 +268,8 @@ impl Config {
         readable_by_others: bool,
     ) -> Result<Self> {
         let raw = raw::parse(text)?;
-        for url in [&raw.source.url, &raw.target.url].into_iter().flatten() {
+        let servers = [&raw.source.url, &raw.target.url].into_iter().flatten();
+        for url in servers.chain(&raw.copy.replicas) {
             if readable_by_others && ServerUrl::blanked(url).is_some() {
                 return Err(Error::new(
                     Kind::Config,
@@ -326,6 +332,13 @@ impl Config {
         let hook_time = seconds(&raw.hooks.timeout, Duration::from_secs(30))?;
         let hook =
             |name, raw: Option<raw::RawHook>| raw.map(|raw| raw.read(name, hook_time)).transpose();
+        let target = server(
+            Side::Target,
+            &overrides.target,
+            &raw.target.url,
+            &raw.target.password_file,
+            &overrides.target_password,
+        )?;
         Ok(Config {
             source: server(
                 Side::Source,
@@ -333,13 +346,6 @@ impl Config {
                 &raw.source.url,
                 &raw.source.password_file,
                 &overrides.source_password,
-            )?,
-            target: server(
-                Side::Target,
-                &overrides.target,
-                &raw.target.url,
-                &raw.target.password_file,
-                &overrides.target_password,
             )?,
             target_kind: raw.target.kind,
             select: selection,
@@ -351,7 +357,9 @@ impl Config {
                 lock_attempts: raw.copy.lock_attempts.unwrap_or(40).max(1),
                 definer: raw.copy.definer.unwrap_or(Definer::Keep),
                 throttle: raw.copy.throttle()?,
+                replicas: raw.copy.replicas(&target)?,
             },
+            target,
             replication: ReplicationConfig {
                 mode: raw.replication.mode.unwrap_or(ReplicationMode::Native),
                 position,
@@ -502,6 +510,24 @@ mod tests {
             Config::parse(SERVERS, &Overrides::default(), Path::new("."), true).unwrap_err();
         assert!(error.to_string().contains("chmod 600") && !error.to_string().contains("geheim"));
         assert_eq!(parse(SERVERS).unwrap().cutover.max_write_stop, Duration::from_secs(30));
+    }
+
+    #[test]
+    fn replicas_have_the_targets_password_or_their_own() {
+        let servers = SERVERS.replace("b@h2", "b:theirs@h2").replace("a:geheim", "a");
+        let with = |copy: &str| parse(&format!("{servers}[copy]\n{copy}\n"));
+        let copy =
+            with("max_replica_lag = '5s'\nreplicas = ['mysql://r@h3/', 'mysql://r:own@h4/']");
+        let copy = copy.unwrap().copy;
+        assert_eq!(copy.throttle.max_replica_lag_millis, Some(5000));
+        let passwords = copy.replicas.iter().map(|url| url.password.as_ref().unwrap().reveal());
+        assert_eq!(passwords.collect::<Vec<_>>(), ["theirs", "own"]);
+        let error = with("max_replica_lag = '5s'").unwrap_err();
+        assert!(error.next_step().unwrap().contains("replicas ="), "{error}");
+        let open = "[source]\nurl='mysql://a@h1/'\n[target]\nurl='mysql://b@h2/'\n\
+                    [copy]\nreplicas = ['mysql://r:own@h4/']\n";
+        let error = Config::parse(open, &Overrides::default(), Path::new("."), true).unwrap_err();
+        assert!(error.to_string().contains("chmod 600"), "{error}");
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod copy {
     mod interruptions;
     mod json;
     mod keys;
+    mod lag;
     mod links;
     mod loaders;
     mod locks;

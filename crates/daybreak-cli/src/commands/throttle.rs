@@ -16,12 +16,23 @@ pub fn throttle(session: &Session<'_>, options: &cli::Throttle) -> Result<Exit> 
         Throttle::unsay(directory)?;
     }
     let said = Throttle::said(directory)?;
-    let mut bounds = said.clone().map_or_else(|| Config::throttle(directory), Ok)?;
+    let (configured, has_replicas) = Config::throttle(directory)?;
+    let mut bounds = said.clone().unwrap_or(configured);
     if let Some(text) = &options.max_source_load {
         bounds.max_source_load = unless_off(text, "--max-source-load", number)?;
     }
     if let Some(text) = &options.max_commit_latency {
         bounds.max_commit_millis = unless_off(text, "--max-commit-latency", config::latency)?;
+    }
+    if let Some(text) = &options.max_replica_lag {
+        bounds.max_replica_lag_millis = unless_off(text, "--max-replica-lag", config::latency)?;
+        if bounds.max_replica_lag_millis.is_some() && !has_replicas {
+            return Err(Error::new(Kind::Usage, "no replica is named whose lag could be heeded")
+                .at(directory.join(config::FILE).display())
+                .next(
+                    "replicas = [\"mysql://user@host:port/\"] in [copy]; the next process reads it",
+                ));
+        }
     }
     if let Some(text) = &options.max_threads {
         bounds.max_threads = unless_off(text, "--max-threads", number)?;
@@ -29,6 +40,7 @@ pub fn throttle(session: &Session<'_>, options: &cli::Throttle) -> Result<Exit> 
     bounds.paused = options.pause || bounds.paused && !options.go;
     let asks = options.max_source_load.is_none()
         && options.max_commit_latency.is_none()
+        && options.max_replica_lag.is_none()
         && options.max_threads.is_none()
         && !(options.pause || options.go);
     if !asks {

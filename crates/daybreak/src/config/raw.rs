@@ -13,6 +13,7 @@ use super::{
 use crate::{
     engine::ReplicationMode,
     error::{Error, Kind, Result},
+    mysql::ServerUrl,
 };
 
 #[derive(Debug, Default, Deserialize)]
@@ -66,6 +67,8 @@ pub(super) struct RawCopy {
     pub(super) definer: Option<Definer>,
     pub(super) max_source_load: Option<u64>,
     pub(super) max_commit_latency: Option<String>,
+    pub(super) max_replica_lag: Option<String>,
+    pub(super) replicas: Vec<String>,
 }
 
 impl RawCopy {
@@ -79,11 +82,31 @@ impl RawCopy {
             .next("write how many threads may run at the source, or leave it out"));
         }
         let millis = self.max_commit_latency.as_deref().map(latency).transpose();
+        let lag = self.max_replica_lag.as_deref().map(latency).transpose();
         Ok(Throttle {
             max_source_load: self.max_source_load,
             max_commit_millis: millis.map_err(|error| error.at("max_commit_latency in [copy]"))?,
+            max_replica_lag_millis: lag.map_err(|error| error.at("max_replica_lag in [copy]"))?,
             ..Throttle::default()
         })
+    }
+
+    /// The target's replicas; one without a password has the target's.
+    pub(super) fn replicas(&self, target: &ServerUrl) -> Result<Vec<ServerUrl>> {
+        if self.max_replica_lag.is_some() && self.replicas.is_empty() {
+            return Err(Error::new(
+                Kind::Config,
+                "max_replica_lag without a replica that is asked",
+            )
+            .at("[copy]")
+            .next("name the target's: replicas = [\"mysql://user@host:port/\"]"));
+        }
+        let read = |text: &String| {
+            let url = ServerUrl::parse(text).map_err(|error| error.at("replicas in [copy]"))?;
+            let password = url.password.clone().or_else(|| target.password.clone());
+            Ok(ServerUrl { password, ..url })
+        };
+        self.replicas.iter().map(read).collect()
     }
 }
 
@@ -188,6 +211,8 @@ const KEYS: [(&str, &[&str]); 12] = [
             "definer",
             "max_source_load",
             "max_commit_latency",
+            "max_replica_lag",
+            "replicas",
         ],
     ),
     (

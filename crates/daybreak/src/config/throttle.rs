@@ -22,10 +22,23 @@ pub struct Throttle {
     pub max_source_load: Option<u64>,
     /// Fewer chunks are copied at once while a commit on the target takes longer, in milliseconds.
     pub max_commit_millis: Option<u64>,
+    /// No new chunk is begun while a replica of the target is further behind it, in milliseconds.
+    pub max_replica_lag_millis: Option<u64>,
     /// At most so many chunks are copied at once.
     pub max_threads: Option<u64>,
     /// No new chunk is begun.
     pub paused: bool,
+}
+
+/// What the servers say of themselves; none where nothing was measured.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Measured {
+    /// How many threads run at the source.
+    pub load: Option<u64>,
+    /// How long the slowest commit since the last look took.
+    pub commit: Option<Duration>,
+    /// How far the slowest replica is behind.
+    pub lag: Option<Duration>,
 }
 
 impl Throttle {
@@ -83,26 +96,35 @@ impl Throttle {
 
     /// Whether chunks are held back by what is measured.
     pub fn measures(&self) -> bool {
-        self.max_source_load.is_some() || self.max_commit_millis.is_some()
+        self.asks() || self.max_commit_millis.is_some()
     }
 
-    /// How many chunks may be copied at once, of `threads`, after `now` of them: by how many threads run
-    /// at the source, and how long the slowest commit since the last look took.
-    pub fn next(
-        &self,
-        now: usize,
-        threads: usize,
-        load: Option<u64>,
-        commit: Option<Duration>,
-    ) -> usize {
+    /// Whether servers are asked before anything may begin.
+    pub fn asks(&self) -> bool {
+        self.max_source_load.is_some() || self.max_replica_lag_millis.is_some()
+    }
+
+    /// Whether the source has too much to do.
+    pub fn is_busy(&self, measured: &Measured) -> bool {
+        self.max_source_load.zip(measured.load).is_some_and(|(most, load)| load > most)
+    }
+
+    /// Whether a replica is too far behind.
+    pub fn is_behind(&self, measured: &Measured) -> bool {
+        (self.max_replica_lag_millis.map(Duration::from_millis).zip(measured.lag))
+            .is_some_and(|(most, lag)| lag > most)
+    }
+
+    /// How many chunks may be copied at once, of `threads`, after `now` of them, by what was measured.
+    pub fn next(&self, now: usize, threads: usize, measured: &Measured) -> usize {
         if self.paused {
             return 0;
         }
         let most = self
             .max_threads
             .map_or(threads, |most| usize::try_from(most).unwrap_or(usize::MAX).clamp(1, threads));
-        let busy = self.max_source_load.zip(load).is_some_and(|(most, load)| load > most);
-        let slow = (self.max_commit_millis.map(Duration::from_millis).zip(commit))
+        let busy = self.is_busy(measured) || self.is_behind(measured);
+        let slow = (self.max_commit_millis.map(Duration::from_millis).zip(measured.commit))
             .is_some_and(|(most, commit)| commit > most);
         if busy {
             // Down fast, up slowly.
@@ -129,6 +151,9 @@ impl fmt::Display for Throttle {
         }
         if let Some(most) = self.max_commit_millis {
             bounds.push(format!("fewer chunks at once while a commit takes over {most} ms"));
+        }
+        if let Some(most) = self.max_replica_lag_millis {
+            bounds.push(format!("while no replica is over {most} ms behind"));
         }
         if let Some(most) = self.max_threads {
             bounds.push(format!("workers: at most {most}"));
@@ -160,24 +185,31 @@ mod tests {
 
     #[test]
     fn bounds_hold() {
+        let nothing = Measured::default();
         let free = Throttle::default();
-        assert_eq!(free.next(0, 4, None, None), 4);
+        assert_eq!(free.next(0, 4, &nothing), 4);
         let paused = Throttle { paused: true, ..Throttle::default() };
-        assert_eq!(paused.next(4, 4, None, None), 0);
+        assert_eq!(paused.next(4, 4, &nothing), 0);
         let few = Throttle { max_threads: Some(2), ..Throttle::default() };
-        assert_eq!((few.next(4, 4, None, None), few.next(1, 1, None, None)), (2, 1));
+        assert_eq!((few.next(4, 4, &nothing), few.next(1, 1, &nothing)), (2, 1));
         let load = Throttle { max_source_load: Some(30), ..Throttle::default() };
         let steps =
             [(4, 31, 2), (2, 31, 1), (1, 31, 0), (0, 31, 0), (0, 30, 1), (3, 5, 4), (4, 5, 4)];
         for (now, running, then) in steps {
-            assert_eq!(load.next(now, 4, Some(running), None), then, "{now} at {running}");
+            let measured = Measured { load: Some(running), ..nothing };
+            assert_eq!(load.next(now, 4, &measured), then, "{now} at {running}");
         }
         // What can't be measured holds nothing back.
-        assert_eq!(load.next(3, 4, None, None), 4);
+        assert_eq!(load.next(3, 4, &nothing), 4);
         let commit = Throttle { max_commit_millis: Some(100), ..Throttle::default() };
         for (now, millis, then) in [(4, 101, 3), (1, 5000, 1), (0, 101, 1), (2, 100, 3)] {
-            let took = Some(Duration::from_millis(millis));
-            assert_eq!(commit.next(now, 4, None, took), then, "{now} at {millis}");
+            let measured = Measured { commit: Some(Duration::from_millis(millis)), ..nothing };
+            assert_eq!(commit.next(now, 4, &measured), then, "{now} at {millis}");
+        }
+        let lag = Throttle { max_replica_lag_millis: Some(5000), ..Throttle::default() };
+        for (now, seconds, then) in [(4, 6, 2), (1, 6, 0), (0, 5, 1), (1, u64::MAX, 0)] {
+            let measured = Measured { lag: Some(Duration::from_secs(seconds)), ..nothing };
+            assert_eq!(lag.next(now, 4, &measured), then, "{now} at {seconds}");
         }
     }
 }

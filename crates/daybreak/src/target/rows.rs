@@ -10,6 +10,7 @@ mod json;
 mod pass;
 mod queue;
 mod readers;
+mod replicas;
 mod worker;
 
 use std::{

@@ -12,8 +12,9 @@ use std::{
 use tokio::{sync::watch, task::JoinHandle, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
+use super::replicas::{Lag, Replicas};
 use crate::{
-    config::{CopyConfig, Throttle},
+    config::{CopyConfig, Measured, Throttle},
     engine::Context,
     error::Result,
     event::Events,
@@ -88,16 +89,20 @@ impl Governor {
     /// Lets as many begin as the bounds allow without anything measured, and looks from now on.
     ///
     /// # Errors
-    /// As [`Throttle::said`].
-    pub fn begin(context: &Context, loaders: Loaders) -> Result<(Arc<Governor>, Looking)> {
+    /// As [`Throttle::said`]; a replica that can't be asked.
+    pub async fn begin(context: &Context, loaders: Loaders) -> Result<(Arc<Governor>, Looking)> {
         let bounds = context.config.copy.throttle.in_force(&context.directory)?;
         if bounds != Throttle::default() {
             context.events.info(format!("the copy goes {bounds} (`daybreak throttle`)"));
         }
-        // The source is asked before anything begins.
-        let first = match bounds.max_source_load {
-            Some(_) => 0,
-            None => bounds.next(0, loaders.wanted(Duration::ZERO, Duration::ZERO), None, None),
+        let mut replicas = Replicas::new(&context.config.copy.replicas);
+        if bounds.max_replica_lag_millis.is_some() {
+            replicas.check().await?;
+        }
+        let wanted = loaders.wanted(Duration::ZERO, Duration::ZERO);
+        let first = match bounds.asks() {
+            true => 0,
+            false => bounds.next(0, wanted, &Measured::default()),
         };
         let governor = Arc::new(Governor {
             allowed: watch::Sender::new(first),
@@ -114,6 +119,7 @@ impl Governor {
             source: context.config.source.clone(),
             events: context.events.clone(),
             session: None,
+            replicas,
             bounds,
             waiting: false,
         };
@@ -169,6 +175,7 @@ struct Look {
     source: ServerUrl,
     events: Events,
     session: Option<Session>,
+    replicas: Replicas,
     bounds: Throttle,
     /// Whether it was told that the copy waits.
     waiting: bool,
@@ -185,17 +192,22 @@ impl Look {
                 Some(_) => self.load().await,
                 None => None,
             };
+            let lag = match self.bounds.max_replica_lag_millis {
+                Some(_) => self.replicas.worst().await,
+                None => None,
+            };
             let slowest = self.governor.slowest.swap(0, Ordering::Relaxed);
             let commit = (slowest > 0).then(|| Duration::from_micros(slowest));
+            let measured = Measured { load, commit, lag: lag.as_ref().map(|lag| lag.behind) };
             let now = *self.governor.allowed.borrow();
             let sum = |of: &AtomicU64| Duration::from_micros(of.load(Ordering::Relaxed));
             let governor = &self.governor;
             let wanted = self.loaders.wanted(sum(&governor.moving), sum(&governor.committing));
-            let then = self.bounds.next(now, wanted, load, commit);
+            let then = self.bounds.next(now, wanted, &measured);
             if then != now {
                 self.governor.allowed.send_replace(then);
             }
-            self.tell((now, then, wanted), load, commit);
+            self.tell((now, then, wanted), &measured, lag.as_ref());
         }
     }
 
@@ -241,9 +253,9 @@ impl Look {
 
     fn tell(
         &mut self,
-        (now, then, threads): (usize, usize, usize),
-        load: Option<u64>,
-        commit: Option<Duration>,
+        (now, then, wanted): (usize, usize, usize),
+        measured: &Measured,
+        lag: Option<&Lag>,
     ) {
         let waited = std::mem::replace(&mut self.waiting, then == 0);
         if then == 0 && waited {
@@ -254,20 +266,31 @@ impl Look {
                 "the copy is paused, and its snapshot stays open: the source keeps old versions of rows for it; \
                  `daybreak throttle --go` goes on",
             );
+        } else if then == 0 && self.bounds.is_behind(measured) {
+            let lag = lag.map(Lag::to_string).unwrap_or_default();
+            self.events.warn(format!(
+                "the copy waits: {lag}; without that bound: `daybreak throttle --max-replica-lag off`"
+            ));
         } else if then == 0 {
             self.events.warn(format!(
                 "the copy waits: {} threads run at the source, more than {}",
-                load.unwrap_or_default(),
+                measured.load.unwrap_or_default(),
                 self.bounds.max_source_load.unwrap_or_default()
             ));
         } else if waited {
-            self.events.info(format!("the copy goes on: {then} of {threads} workers"));
+            self.events.info(format!("the copy goes on: {then} of {wanted} workers"));
         } else if then != now {
-            self.events.detail(format!(
-                "{then} of {threads} workers copy ({} threads run at the source; the slowest commit took {} ms)",
-                load.map_or_else(|| "?".to_string(), |load| load.to_string()),
-                commit.map_or_else(|| "?".to_string(), |took| took.as_millis().to_string())
-            ));
+            let mut why = format!("{then} of {wanted} workers copy");
+            if let Some(load) = measured.load {
+                why += &format!("; {load} threads run at the source");
+            }
+            if let Some(took) = measured.commit {
+                why += &format!("; the slowest commit took {} ms", took.as_millis());
+            }
+            if let Some(lag) = lag {
+                why += &format!("; {lag}");
+            }
+            self.events.detail(why);
         }
     }
 }

@@ -121,7 +121,7 @@ pub(super) async fn run(context: &Context, doing: Doing) -> Result<()> {
         .pop()
         .ok_or_else(|| Error::new(Kind::Bug, "a snapshot came without connections"))?;
     let halt = CancellationToken::new();
-    let (governor, looking) = Governor::begin(context, loaders)?;
+    let (governor, looking) = Governor::begin(context, loaders).await?;
     let shared = Arc::new(Shared {
         target: url,
         ledger,
