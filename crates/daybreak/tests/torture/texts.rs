@@ -1,6 +1,6 @@
 //! Texts in every character set, with bytes that look like syntax in another; bytes without one.
 
-use super::case::{ALL, Case, M56, M97, MARIA, TO_MARIA, case};
+use super::case::{ALL, Case, FROM_56, FROM_MARIA, M56, M97, MARIA, TO_MARIA, case};
 
 pub const CASES: &[Case] = &[
     case("all_bytes_of_latin1", ALL, 400, &[
@@ -138,12 +138,34 @@ pub const CASES: &[Case] = &[
         r#"CREATE TABLE {t} (id INT PRIMARY KEY, a VARCHAR(40) DEFAULT 'it''s \\ "x" `y` /* no */ -- no', b VARCHAR(9) DEFAULT '\n\t', c BINARY(3) DEFAULT X'00FF5C', d VARCHAR(9) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT 'é€')"#,
         "INSERT INTO {t} (id) VALUES (1)",
     ]),
-    // MariaDB prints such a default as '?', so that nobody can see whether it has it.
-    case("default_of_four_bytes", M97, 1, &[
-        "CREATE TABLE {t} (id INT PRIMARY KEY, a VARCHAR(9) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT '🙂')",
+    // MariaDB and MySQL 5.6 print such a default as '?', so that nobody can see whether it has it.
+    case("default_of_four_bytes", ALL, 1, &[
+        "CREATE TABLE {t} (id INT PRIMARY KEY, a VARCHAR(9) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL DEFAULT '🙂')",
         "INSERT INTO {t} (id) VALUES (1)",
     ])
-    .refused(&[(TO_MARIA, "rows the target's definition isn't the source's")]),
+    .refused(&[
+        (TO_MARIA, "rows the target's definition isn't the source's"),
+        (FROM_MARIA, "source.default_unreadable"),
+        (FROM_56, "source.default_unreadable"),
+    ]),
+    case("default_of_four_bytes_without_rows", M56 | MARIA, 0, &[
+        "CREATE TABLE {t} (id INT PRIMARY KEY, a VARCHAR(9) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT 'a🙂')",
+    ])
+    .refused(&[
+        (FROM_MARIA, "source.default_unreadable"),
+        (FROM_56, "source.default_unreadable"),
+    ]),
+    case("default_with_a_question", ALL, 1, &[
+        "CREATE TABLE {t} (id INT PRIMARY KEY, a VARCHAR(9) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL DEFAULT 'é?')",
+        "INSERT INTO {t} (id) VALUES (1)",
+    ]),
+    case("default_with_a_question_without_rows", ALL, 0, &[
+        "CREATE TABLE {t} (id INT PRIMARY KEY, a VARCHAR(9) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL DEFAULT '?')",
+    ])
+    .refused(&[
+        (FROM_MARIA, "warning source.default_unknown"),
+        (FROM_56, "warning source.default_unknown"),
+    ]),
     case("defaults_of_bytes", ALL, 1, &[
         r"CREATE TABLE {t} (id INT PRIMARY KEY, a BINARY(3) DEFAULT 'ab', b VARBINARY(9) DEFAULT 'it''s\\', c VARBINARY(9) DEFAULT X'FF00FE5C27', d BINARY(2) DEFAULT X'C3A9', e VARBINARY(9) DEFAULT '')",
         "INSERT INTO {t} (id) VALUES (1)",

@@ -8,7 +8,7 @@ use mysql_async::Row;
 use super::instance::Server;
 use crate::{
     error::{Kind, Result},
-    mysql::{Session, TableName, quote_text},
+    mysql::{Session, TableName, quote, quote_text},
     select::{OWN_DATABASE, Selection, is_system},
 };
 
@@ -105,6 +105,15 @@ pub(super) struct ForeignKey {
     pub non_unique: bool,
 }
 
+/// A column's default that the server prints with a `?`, where it may be another character.
+#[derive(Debug, Clone)]
+pub(super) struct DoubtfulDefault {
+    pub table: TableName,
+    pub column: String,
+    /// Whether it is another; none where no row told.
+    pub lost: Option<bool>,
+}
+
 /// What goes on now.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Activity {
@@ -125,6 +134,7 @@ pub(super) struct Inventory {
     pub tables: BTreeMap<TableName, TableOptions>,
     pub odd_tables: Vec<OddTable>,
     pub foreign_keys: Vec<ForeignKey>,
+    pub doubtful_defaults: Vec<DoubtfulDefault>,
     /// Kinds of routines that are not migrated: packages, libraries.
     pub odd_routines: Vec<(String, TableName)>,
     /// Tables of users' databases that the selection leaves.
@@ -151,6 +161,9 @@ impl Inventory {
             let within = format!("IN ({})", taken.join(", "));
             inventory.read_objects(session, selection, &within).await?;
             inventory.read_foreign_keys(session, selection, &within).await?;
+            if !session.dialect().mysql_from(8, 0, 0) {
+                inventory.read_doubtful_defaults(session, selection, &within).await?;
+            }
         }
         inventory.activity = Activity::read(session).await?;
         inventory.server = Server::read(session).await?;
@@ -261,6 +274,46 @@ impl Inventory {
                     hidden: session.field::<i64>(&row, "HIDDEN")? != 0,
                 });
             }
+        }
+        Ok(())
+    }
+
+    /// MariaDB, and MySQL before 8.0, print definitions in utf8mb3: in a default each character of four
+    /// bytes is a `?`. `DEFAULT(column)` tells the truth, where a row is there to ask it of.
+    async fn read_doubtful_defaults(
+        &mut self,
+        session: &mut Session,
+        selection: &Selection,
+        within: &str,
+    ) -> Result<()> {
+        for row in session
+            .rows(format!(
+                "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME FROM information_schema.COLUMNS \
+                 WHERE TABLE_SCHEMA {within} AND COLUMN_DEFAULT LIKE '%?%' \
+                 AND CHARACTER_SET_NAME IN ('utf8mb4', 'utf16', 'utf16le', 'utf32') ORDER BY 1, 2, ORDINAL_POSITION"
+            ))
+            .await?
+        {
+            let table = table(session, &row, "TABLE_SCHEMA", "TABLE_NAME")?;
+            if !self.tables.contains_key(&table) || !selection.takes_table(&table) {
+                continue;
+            }
+            let column: String = session.field(&row, "COLUMN_NAME")?;
+            let value = format!("HEX(CONVERT(DEFAULT({}) USING utf8mb4))", quote(&column));
+            let mut lost = None;
+            // The second asks of no row, which a column that may be NULL can answer.
+            for from in [
+                format!("{} LIMIT 1", table.sql()),
+                format!("(SELECT 1) AS one LEFT JOIN {} ON FALSE", table.sql()),
+            ] {
+                let told: Option<String> =
+                    session.scalar(format!("SELECT {value} FROM {from}")).await?;
+                if let Some(hex) = told {
+                    lost = Some(hex.as_bytes().chunks(2).any(|byte| byte[0] == b'F'));
+                    break;
+                }
+            }
+            self.doubtful_defaults.push(DoubtfulDefault { table, column, lost });
         }
         Ok(())
     }

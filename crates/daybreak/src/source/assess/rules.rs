@@ -21,7 +21,7 @@ const NAMED: usize = 3;
 type Rule = fn(&Survey, &Estimates, &mut Findings);
 
 /// Every rule, in the order in which a reader meets their findings (within one severity).
-const RULES: [Rule; 40] = [
+const RULES: [Rule; 41] = [
     servers::target_not_asked,
     servers::same_server,
     servers::older_target,
@@ -42,6 +42,7 @@ const RULES: [Rule; 40] = [
     tables::keys,
     tables::collations,
     tables::options,
+    tables::defaults,
     tables::foreign_keys,
     tables::spatial,
     products::of_mysql,

@@ -69,6 +69,42 @@ fn alter_engine(tables: &[&Table]) -> String {
     format!("{}{rest}", statements.join(" "))
 }
 
+/// Defaults that the source itself prints wrongly, so that the target would have them wrong.
+pub(super) fn defaults(survey: &Survey, _: &Estimates, out: &mut Findings) {
+    let named = |lost| -> Vec<String> {
+        let all = survey.source.inventory.doubtful_defaults.iter();
+        all.filter(|default| default.lost == lost)
+            .map(|default| format!("{}.{}", default.table, default.column))
+            .collect()
+    };
+    let (lost, unknown) = (named(Some(true)), named(None));
+    if !lost.is_empty() {
+        out.blocker(
+            "source.default_unreadable",
+            lost.clone(),
+            format!(
+                "the default of {} has a character of four bytes, which the source prints as ?: the target would \
+                 fill new rows with a question mark",
+                few(&lost)
+            ),
+            "at the source ALTER TABLE ... ALTER column DROP DEFAULT (who inserts must then name the value), and set \
+             it on the target after the cutover; or leave the table out",
+        );
+    }
+    if !unknown.is_empty() {
+        out.warning(
+            "source.default_unknown",
+            unknown.clone(),
+            format!(
+                "the default of {} is printed with a ?, and the table has no row that would tell whether that is a \
+                 character of four bytes, which the source can't print",
+                few(&unknown)
+            ),
+            "compare it with what the application expects; if it isn't a ?, set it on the target after the cutover",
+        );
+    }
+}
+
 /// Engines: a consistent copy needs transactions on both sides.
 pub(super) fn engines(survey: &Survey, _: &Estimates, out: &mut Findings) {
     let mut by_engine: BTreeMap<String, Vec<&Table>> = BTreeMap::new();
