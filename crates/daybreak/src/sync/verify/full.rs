@@ -87,7 +87,7 @@ pub(super) async fn settle(session: &mut Session) -> Result<()> {
 }
 
 /// Rows as they come from one side.
-struct Rows<'a> {
+pub(super) struct Rows<'a> {
     result: QueryResult<'a, 'static, BinaryProtocol>,
     watch: Watch,
 }
@@ -95,7 +95,7 @@ struct Rows<'a> {
 impl<'a> Rows<'a> {
     /// Runs a query through the key's index, or (the second text) without naming it where it isn't
     /// there, as on a target whose secondary indexes are still to be built.
-    async fn open(session: &'a mut Session, [forced, plain]: [String; 2]) -> Result<Self> {
+    pub async fn open(session: &'a mut Session, [forced, plain]: [String; 2]) -> Result<Self> {
         let watch = session.watch();
         // Preparing tells whether the index is there.
         let statement = match watch.over(session.conn().prep(forced)).await {
@@ -108,7 +108,7 @@ impl<'a> Rows<'a> {
         Ok(Rows { result, watch })
     }
 
-    async fn next(&mut self) -> Result<Option<Row>> {
+    pub async fn next(&mut self) -> Result<Option<Row>> {
         self.watch.over(self.result.next()).await
     }
 }
@@ -286,7 +286,7 @@ pub(super) async fn key_digests(
 }
 
 /// Where rows are read from: through the key's index, and without naming it.
-fn through(table: &Table, key: &ChunkKey, predicate: &str, lock: &str) -> [String; 2] {
+pub(super) fn through(table: &Table, key: &ChunkKey, predicate: &str, lock: &str) -> [String; 2] {
     let name = table.name.sql();
     [format!(" FORCE INDEX ({})", quote(&key.index)), String::new()]
         .map(|forced| format!("{name}{forced} WHERE {predicate} {lock}"))

@@ -31,7 +31,7 @@ const CATCH_UP: Duration = Duration::from_secs(10);
 /// How many rows are held at once.
 const HELD: usize = 20;
 /// How many keys one query looks up.
-const KEYS: usize = 100;
+pub(super) const KEYS: usize = 100;
 
 /// Whether the target is a replica that runs.
 pub(super) async fn is_replicating(target: &mut Session) -> Result<bool> {

@@ -130,7 +130,7 @@ impl Means {
         &self,
         session: &mut Session,
         table: &Table,
-        buckets: &[&String],
+        buckets: &[String],
     ) -> Result<BTreeMap<String, u64>> {
         match self {
             Means::Hash(hash) => whole::counted(session, table, hash, buckets).await,
@@ -146,7 +146,7 @@ impl Means {
         session: &mut Session,
         table: &Table,
         key: &ChunkKey,
-        buckets: &[&String],
+        buckets: &[String],
     ) -> Result<Vec<(KeyTuple, String)>> {
         match self {
             Means::Hash(hash) => whole::keyed(session, table, hash, key, buckets).await,
@@ -159,7 +159,7 @@ impl Means {
 }
 
 /// Whether a hash is in one of some buckets, which are sorted.
-fn is_of(hash: &str, buckets: &[&String]) -> bool {
+fn is_of(hash: &str, buckets: &[String]) -> bool {
     let digits = buckets.first().map_or(0, |name| name.len());
     hash.get(..digits)
         .is_some_and(|name| buckets.binary_search_by(|bucket| bucket.as_str().cmp(name)).is_ok())

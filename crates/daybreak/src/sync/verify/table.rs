@@ -232,36 +232,66 @@ pub(super) async fn differences(
         return whole::differences(pair, work).await;
     };
     let mut found = Found::default();
-    let mut open = vec![(range, seen)];
-    while let Some((range, seen)) = open.pop() {
-        let rows = seen.source.max(seen.target);
-        if found.is_full() {
-            found.beyond += seen.source.abs_diff(seen.target).max(1);
-            continue;
-        }
-        let parts = if rows > LEAF {
-            // The side with more rows is the one whose keys cut: rows past the other's last key too.
-            let (session, table) = if seen.source >= seen.target {
-                (&mut pair.source, &work.source)
-            } else {
-                (&mut pair.target, &work.target)
-            };
-            cut(session, table, key, &range, rows.div_ceil(PARTS)).await?
-        } else {
-            Vec::new()
-        };
-        if parts.len() < 2 {
-            found.rows.extend(leaf(pair, work, key, &range).await?);
-            continue;
-        }
-        for part in parts {
-            let seen = Means::sums(pair, work, &part).await?;
-            if !seen.equal {
-                open.push((part, seen));
-            }
+    let mut narrowing = Narrowing::of(range, seen);
+    while !found.is_full() {
+        match narrowing.next(pair, work, key).await? {
+            Some(rows) => found.rows.extend(rows),
+            None => return Ok(found),
         }
     }
+    found.beyond += narrowing.left();
     Ok(found)
+}
+
+/// Ranges that aren't equal, cut finer until their rows can be told apart one by one.
+#[derive(Debug, Default)]
+pub(super) struct Narrowing {
+    open: Vec<(KeyRange, Sums)>,
+}
+
+impl Narrowing {
+    /// Begins with a range, and what was seen of it.
+    pub fn of(range: KeyRange, seen: Sums) -> Self {
+        Narrowing { open: vec![(range, seen)] }
+    }
+
+    /// The differing rows of the next small range; none when all were looked at.
+    pub async fn next(
+        &mut self,
+        pair: &mut Pair,
+        work: &Work,
+        key: &ChunkKey,
+    ) -> Result<Option<Vec<RowDifference>>> {
+        while let Some((range, seen)) = self.open.pop() {
+            let rows = seen.source.max(seen.target);
+            let parts = if rows > LEAF {
+                // The side with more rows is the one whose keys cut: rows past the other's last key too.
+                let (session, table) = if seen.source >= seen.target {
+                    (&mut pair.source, &work.source)
+                } else {
+                    (&mut pair.target, &work.target)
+                };
+                cut(session, table, key, &range, rows.div_ceil(PARTS)).await?
+            } else {
+                Vec::new()
+            };
+            if parts.len() < 2 {
+                return leaf(pair, work, key, &range).await.map(Some);
+            }
+            for part in parts {
+                let seen = Means::sums(pair, work, &part).await?;
+                if !seen.equal {
+                    self.open.push((part, seen));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// At least how many rows differ in what wasn't looked at.
+    pub fn left(&self) -> u64 {
+        self.open.iter().map(|(_, seen)| seen.source.abs_diff(seen.target).max(1)).sum()
+    }
 }
 
 /// Cuts a range into parts of so many rows, the last with the rest.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::{
     hash::RowHash,
     report::{Difference, What},
-    table::{By, Found, Pair, Work, by_key},
+    table::{By, Found, Pair, RowDifference, Work, by_key},
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -24,6 +24,29 @@ pub(super) type Bucket = (u64, String);
 
 /// Finds out which rows of a whole table differ.
 pub(super) async fn differences(pair: &mut Pair, work: &Work) -> Result<Found> {
+    let mut found = Found::default();
+    for batch in batches(pair, work).await? {
+        if found.is_full() {
+            found.beyond += batch.len() as u64;
+            continue;
+        }
+        match &work.by {
+            By::Ranges(key) | By::Identity(key) => {
+                found.rows.extend(rows(pair, work, key, &batch).await?);
+            }
+            By::Nothing => {
+                let copies = copies(pair, work, &batch).await?;
+                found.hashes.extend(copies.iter().map(Copies::describe));
+            }
+        }
+    }
+    // A changed row has its old hash in one bucket and its new one in another.
+    found.settle_moves();
+    Ok(found)
+}
+
+/// The names of the buckets that differ, as many together as can be fetched at once.
+pub(super) async fn batches(pair: &mut Pair, work: &Work) -> Result<Vec<Vec<String>>> {
     let digits = digits(work.rows_estimate());
     let (ours, theirs) = tokio::join!(
         work.means.buckets(&mut pair.source, &work.source, digits),
@@ -33,7 +56,7 @@ pub(super) async fn differences(pair: &mut Pair, work: &Work) -> Result<Found> {
     let mut names: Vec<&String> = ours.keys().chain(theirs.keys()).collect();
     names.sort();
     names.dedup();
-    let mut batches: Vec<(Vec<&String>, u64)> = Vec::new();
+    let mut batches: Vec<(Vec<String>, u64)> = Vec::new();
     for name in names {
         let (a, b) = (ours.get(name), theirs.get(name));
         if a == b {
@@ -42,38 +65,70 @@ pub(super) async fn differences(pair: &mut Pair, work: &Work) -> Result<Found> {
         let rows = a.map_or(0, |bucket| bucket.0).max(b.map_or(0, |bucket| bucket.0));
         match batches.last_mut() {
             Some((batch, sum)) if *sum + rows <= BATCH => {
-                batch.push(name);
+                batch.push(name.clone());
                 *sum += rows;
             }
-            _ => batches.push((vec![name], rows)),
+            _ => batches.push((vec![name.clone()], rows)),
         }
     }
-    let mut found = Found::default();
-    for (batch, _) in batches {
-        if found.is_full() {
-            found.beyond += batch.len() as u64;
-            continue;
-        }
-        match &work.by {
-            By::Ranges(key) | By::Identity(key) => {
-                let (ours, theirs) = tokio::join!(
-                    work.means.keyed(&mut pair.source, &work.source, key, &batch),
-                    work.means.keyed(&mut pair.target, &work.target, key, &batch)
-                );
-                found.rows.extend(by_key(ours?, theirs?));
-            }
-            By::Nothing => {
-                let (ours, theirs) = tokio::join!(
-                    work.means.counted(&mut pair.source, &work.source, &batch),
-                    work.means.counted(&mut pair.target, &work.target, &batch)
-                );
-                found.hashes.extend(multiset(&ours?, &theirs?));
-            }
+    Ok(batches.into_iter().map(|(batch, _)| batch).collect())
+}
+
+/// The rows of some buckets that differ, by key.
+pub(super) async fn rows(
+    pair: &mut Pair,
+    work: &Work,
+    key: &ChunkKey,
+    batch: &[String],
+) -> Result<Vec<RowDifference>> {
+    let (ours, theirs) = tokio::join!(
+        work.means.keyed(&mut pair.source, &work.source, key, batch),
+        work.means.keyed(&mut pair.target, &work.target, key, batch)
+    );
+    Ok(by_key(ours?, theirs?))
+}
+
+/// How often a row without a key is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Copies {
+    pub hash: String,
+    pub source: u64,
+    pub target: u64,
+}
+
+impl Copies {
+    fn describe(&self) -> Difference {
+        let Copies { hash, source, target } = self;
+        Difference {
+            key: format!(
+                "the row with hash {}, {source} times at the source and {target} at the target,",
+                &hash[..hash.len().min(16)]
+            ),
+            what: if source > target { What::MissingOnTarget } else { What::ExtraOnTarget },
         }
     }
-    // A changed row has its old hash in one bucket and its new one in another.
-    found.settle_moves();
-    Ok(found)
+}
+
+/// The rows of some buckets that aren't there equally often.
+pub(super) async fn copies(pair: &mut Pair, work: &Work, batch: &[String]) -> Result<Vec<Copies>> {
+    let (ours, theirs) = tokio::join!(
+        work.means.counted(&mut pair.source, &work.source, batch),
+        work.means.counted(&mut pair.target, &work.target, batch)
+    );
+    let (ours, theirs) = (ours?, theirs?);
+    let mut hashes: Vec<&String> = ours.keys().chain(theirs.keys()).collect();
+    hashes.sort();
+    hashes.dedup();
+    let count = |of: &BTreeMap<String, u64>, hash| of.get(hash).copied().unwrap_or_default();
+    Ok(hashes
+        .into_iter()
+        .map(|hash| Copies {
+            hash: hash.clone(),
+            source: count(&ours, hash),
+            target: count(&theirs, hash),
+        })
+        .filter(|copies| copies.source != copies.target)
+        .collect())
 }
 
 /// By how many digits of the hash to tell buckets apart: from 256 to a million of them.
@@ -108,7 +163,7 @@ pub(super) async fn buckets(
     Ok(buckets)
 }
 
-fn within(batch: &[&String]) -> String {
+fn within(batch: &[String]) -> String {
     let digits = batch.first().map_or(0, |name| name.len());
     let names: Vec<String> = batch.iter().map(|name| format!("'{name}'")).collect();
     format!("SUBSTRING(daybreak_h, 1, {digits}) IN ({})", names.join(", "))
@@ -118,7 +173,7 @@ pub(super) async fn counted(
     session: &mut Session,
     table: &Table,
     hash: &RowHash,
-    batch: &[&String],
+    batch: &[String],
 ) -> Result<BTreeMap<String, u64>> {
     let rows = session
         .rows(format!(
@@ -141,7 +196,7 @@ pub(super) async fn keyed(
     table: &Table,
     hash: &RowHash,
     key: &ChunkKey,
-    batch: &[&String],
+    batch: &[String],
 ) -> Result<Vec<(KeyTuple, String)>> {
     let rows = session
         .rows(format!(
@@ -157,26 +212,6 @@ pub(super) async fn keyed(
         tuples.push((key.tuple(&row, 1)?, hash));
     }
     Ok(tuples)
-}
-
-fn multiset(ours: &BTreeMap<String, u64>, theirs: &BTreeMap<String, u64>) -> Vec<Difference> {
-    let mut hashes: Vec<&String> = ours.keys().chain(theirs.keys()).collect();
-    hashes.sort();
-    hashes.dedup();
-    hashes
-        .into_iter()
-        .filter_map(|hash| {
-            let source = ours.get(hash).copied().unwrap_or_default();
-            let target = theirs.get(hash).copied().unwrap_or_default();
-            (source != target).then(|| Difference {
-                key: format!(
-                    "the row with hash {}, {source} times at the source and {target} at the target,",
-                    &hash[..hash.len().min(16)]
-                ),
-                what: if source > target { What::MissingOnTarget } else { What::ExtraOnTarget },
-            })
-        })
-        .collect()
 }
 
 #[cfg(test)]
