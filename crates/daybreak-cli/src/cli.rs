@@ -288,20 +288,10 @@ pub enum Verb {
     Copy(Copy),
     /// Compares both sides and names what differs, down to the key. What isn't given is as the
     /// directory's daybreak.toml says, if there is one.
-    Verify {
-        #[command(flatten)]
-        directory: Directory,
-        #[command(flatten)]
-        servers: Servers,
-        #[command(flatten)]
-        select: Select,
-        /// How to compare; default: checksum.
-        #[arg(long, value_enum)]
-        mode: Option<VerifyMode>,
-        /// How many chunks at once.
-        #[arg(long, value_name = "N")]
-        threads: Option<usize>,
-    },
+    ///
+    /// What differs in rows can be set right, always the target's by the source's and never after the
+    /// cutover: by a file of SQL to look at and run, or at once.
+    Verify(Verify),
     /// Brings a backup to S3: a directory, files that are ready, or a stream on stdin.
     ///
     /// The prefix must be empty: Aurora reads every object below it. Killed or interrupted, the same
@@ -392,6 +382,33 @@ impl From<Route> for daybreak::engine::Route {
             Route::Physical => Self::Physical,
         }
     }
+}
+
+#[derive(Debug, Args)]
+pub struct Verify {
+    #[command(flatten)]
+    pub directory: Directory,
+    #[command(flatten)]
+    pub servers: Servers,
+    #[command(flatten)]
+    pub select: Select,
+    /// How to compare; default: checksum.
+    #[arg(long, value_enum)]
+    pub mode: Option<VerifyMode>,
+    /// How many chunks at once.
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// Write the SQL that makes the target's rows those of the source into a new file, for the `mysql`
+    /// client. It runs on this target alone, and holds the rows.
+    #[arg(long, value_name = "FILE")]
+    pub repair_sql: Option<PathBuf>,
+    /// Set the target's rows right, in a migration's directory; then compare those tables again.
+    /// Replication stands still while a table is repaired.
+    #[arg(long)]
+    pub repair: bool,
+    /// Agree to what --repair writes on the target.
+    #[arg(long, requires = "repair")]
+    pub yes: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -66,6 +66,8 @@ fn entries_for(step: &str) -> Vec<Entry> {
         Entry::StepFailed { step: step.clone(), error: "e".into() },
         Entry::PointOfNoReturn { step: step.clone() },
         Entry::PointOfNoReturnLifted { step: step.clone() },
+        Entry::RepairStarted { table: "d.t".into() },
+        Entry::RepairEnded { table: "d.t".into() },
         Entry::Paused { reason: "r".into() },
         Entry::UndoStarted { step: step.clone() },
         Entry::StepUndone { step },
@@ -100,6 +102,7 @@ fn every_pair_of_state_and_entry() {
                         steps: vec![("a".into(), first), ("b".into(), second)],
                         past_no_return,
                         consent: false,
+                        repairing: (first == second).then(|| "d.t".into()),
                     };
                     for (name, own, earlier_ok, later_ok) in [
                         ("a", first, true, second == StepPhase::Pending),
@@ -120,6 +123,11 @@ fn every_pair_of_state_and_entry() {
                                 | Entry::ConsentEnded { .. } => {
                                     matches!(phase, Phase::Planned | Phase::Active | Phase::Paused)
                                 }
+                                Entry::RepairStarted { .. } => {
+                                    !past_no_return
+                                        && !matches!(phase, Phase::Empty | Phase::Aborted)
+                                }
+                                Entry::RepairEnded { .. } => first == second,
                                 Entry::StepStarted { .. } => {
                                     active
                                         && earlier_ok
@@ -176,6 +184,7 @@ fn an_unknown_step_is_refused() {
         steps: vec![("a".into(), StepPhase::Pending)],
         past_no_return: false,
         consent: false,
+        repairing: None,
     };
     assert!(state.after(&Entry::StepStarted { step: "x".into() }).is_err());
 }

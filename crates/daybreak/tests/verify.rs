@@ -11,6 +11,8 @@ mod verify {
     pub mod hashes;
     mod live;
     mod products;
+    mod repair;
+    mod repair_live;
     pub mod rows;
     pub mod shops;
 }

@@ -51,7 +51,7 @@ pub async fn dispatch(cli: Cli, password_was_in_argv: bool) -> Exit {
     let one_document = json
         && matches!(
             cli.verb,
-            Verb::Plan { .. } | Verb::Copy(_) | Verb::Backup { .. } | Verb::Verify { .. }
+            Verb::Plan { .. } | Verb::Copy(_) | Verb::Backup { .. } | Verb::Verify(_)
         );
     let session = Session { global: &cli.global, ui: &ui, observer: None, one_document };
     let alone = stands_alone(&cli.verb);
@@ -71,7 +71,7 @@ fn stands_alone(verb: &Verb) -> bool {
         verb,
         Verb::Assess { .. }
             | Verb::Copy(_)
-            | Verb::Verify { .. }
+            | Verb::Verify(_)
             | Verb::Backup { .. }
             | Verb::Upload(_)
             | Verb::Restore(_)
@@ -123,9 +123,7 @@ async fn verb(session: &Session<'_>, verb: Verb) -> Result<Exit> {
         Verb::Copy(options) => copy::copy(session, options).await,
         Verb::Restore(options) => restore::restore(session, *options).await,
         Verb::Upload(options) => upload::upload(session, options).await,
-        Verb::Verify { directory, servers, select, mode, threads } => {
-            verify::verify(session, &directory.dir, &servers, &select, mode, threads).await
-        }
+        Verb::Verify(options) => verify::verify(session, &options).await,
         Verb::Replicate { verb } => replicate::replicate(session, verb).await,
         Verb::Cutover { directory, go: true, .. } => cutover::go(session, &directory.dir),
         Verb::Cutover { directory, servers, dry_run, go: false, target_is_the_truth, switch } => {

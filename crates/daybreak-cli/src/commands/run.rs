@@ -7,6 +7,7 @@ use daybreak::{
     error::{Error, Exit, Kind, Result},
     report::{self, Report},
     source::activity,
+    sync::verify::repair,
 };
 
 use super::{
@@ -78,6 +79,7 @@ pub async fn go(
     until: Option<&str>,
     consent: bool,
 ) -> Result<Exit> {
+    repair::go_on(&migration.context).await?;
     let result = tokio::select! {
         result = migration.runner.run(until, consent) => result,
         () = activity::watch(migration.context.clone()) => unreachable!("it has no end"),

@@ -254,6 +254,8 @@ fn describe(entry: &Entry) -> Option<String> {
         Entry::PointOfNoReturnLifted { step } => {
             format!("{step}: before the point of no return again")
         }
+        Entry::RepairStarted { table } => format!("rows of {table} are being repaired"),
+        Entry::RepairEnded { table } => format!("the repair of {table} is over"),
         Entry::Paused { reason } => format!("paused: {reason}"),
         Entry::UndoStarted { step } => format!("{step}: being undone"),
         Entry::StepUndone { step } => format!("{step}: undone"),

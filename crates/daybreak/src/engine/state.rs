@@ -99,6 +99,17 @@ pub enum Entry {
         /// The step.
         step: String,
     },
+    /// The rows of a table on the target are about to be set to the source's (`verify --repair`); where
+    /// replication runs, it may be stopped meanwhile.
+    RepairStarted {
+        /// The table's full name.
+        table: String,
+    },
+    /// The repair is over, done or not, and replication runs again where it is to.
+    RepairEnded {
+        /// The table's full name.
+        table: String,
+    },
     /// The process lets go of the work in good order.
     Paused {
         /// Why.
@@ -135,6 +146,8 @@ impl Entry {
             Entry::StepFailed { .. } => "step_failed",
             Entry::PointOfNoReturn { .. } => "point_of_no_return",
             Entry::PointOfNoReturnLifted { .. } => "point_of_no_return_lifted",
+            Entry::RepairStarted { .. } => "repair_started",
+            Entry::RepairEnded { .. } => "repair_ended",
             Entry::Paused { .. } => "paused",
             Entry::UndoStarted { .. } => "undo_started",
             Entry::StepUndone { .. } => "step_undone",
@@ -192,6 +205,9 @@ pub struct State {
     /// Whether the operator agreed to the next attempt at the steps that want consent. It ends when
     /// the attempt begins, when he withdraws it, and when something is undone.
     pub consent: bool,
+    /// The table whose repair has begun and isn't known to be over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repairing: Option<String>,
 }
 
 /// An entry that may not follow.
@@ -206,7 +222,13 @@ pub struct Illegal {
 
 impl Default for State {
     fn default() -> Self {
-        State { phase: Phase::Empty, steps: Vec::new(), past_no_return: false, consent: false }
+        State {
+            phase: Phase::Empty,
+            steps: Vec::new(),
+            past_no_return: false,
+            consent: false,
+            repairing: None,
+        }
     }
 }
 
@@ -333,6 +355,22 @@ impl State {
                     return illegal("the step isn't past its point of no return");
                 }
                 (next.past_no_return, next.consent) = (false, false);
+            }
+            Entry::RepairStarted { table } => {
+                if self.past_no_return {
+                    return illegal("the target has been opened for writes");
+                }
+                // A copy is complete, and its target opened for nobody.
+                if !open && self.phase != P::Completed {
+                    return illegal("there is nothing to repair");
+                }
+                next.repairing = Some(table.clone());
+            }
+            Entry::RepairEnded { .. } => {
+                if self.repairing.is_none() {
+                    return illegal("nothing is being repaired");
+                }
+                next.repairing = None;
             }
             Entry::Paused { .. } => {
                 if !active {

@@ -317,14 +317,19 @@ impl Session {
     /// The server's identity: `server_uuid`, or for MariaDB (which has none) its `server_uid` or,
     /// before 10.11's, host, port and data directory.
     pub async fn server_uuid(&mut self) -> Result<String> {
+        Ok(self.identity().await?.1)
+    }
+
+    /// The same, behind the expression that says it in SQL.
+    pub async fn identity(&mut self) -> Result<(String, String)> {
         for name in ["server_uuid", "server_uid"] {
             if let Some(value) = self.variable(name).await?.filter(|value| !value.is_empty()) {
-                return Ok(value);
+                return Ok((format!("@@GLOBAL.{name}"), value));
             }
         }
-        let id: Option<String> =
-            self.scalar("SELECT CONCAT(@@hostname, ':', @@port, ':', @@datadir)").await?;
-        Ok(id.unwrap_or_default())
+        let expression = "CONCAT(@@hostname, ':', @@port, ':', @@datadir)".to_string();
+        let id: Option<String> = self.scalar(format!("SELECT {expression}")).await?;
+        Ok((expression, id.unwrap_or_default()))
     }
 
     /// The names of the server's binary log files, oldest first. Needs REPLICATION CLIENT.

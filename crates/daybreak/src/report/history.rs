@@ -265,8 +265,12 @@ impl Reader<'_> {
                     self.moment(at, "hook", Some(step), Some(words));
                 }
             }
+            Entry::RepairStarted { table } => {
+                self.moment(at, "repair", None, Some(format!("rows of {table}")));
+            }
             Entry::SwitchOptions { .. }
             | Entry::ConsentEnded { .. }
+            | Entry::RepairEnded { .. }
             | Entry::Checkpoint { .. }
             | Entry::StepFinished { .. } => {}
             Entry::StepVerified { step } => {

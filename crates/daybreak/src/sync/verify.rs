@@ -13,6 +13,7 @@ pub mod hash;
 mod json;
 mod live;
 mod means;
+pub mod repair;
 mod report;
 mod table;
 mod whole;

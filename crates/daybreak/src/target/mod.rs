@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod ddl;
+pub(crate) mod document;
 pub mod indexes;
 pub mod ledger;
 pub mod load;

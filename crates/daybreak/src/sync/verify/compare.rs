@@ -401,8 +401,8 @@ impl Again<'_> {
         let mut why;
         loop {
             self.stop.check()?;
-            match fence::open(self.pair, &mut locks, work, self.stop).await? {
-                Ok(()) => {
+            match fence::open(self.pair, &mut locks, work, None, self.stop).await? {
+                Ok(_) => {
                     let found = self.snapshots(work, mode, &mut state).await;
                     fence::close(self.pair).await?;
                     state.found = found?;

@@ -14,9 +14,10 @@ use super::{
     table::{Pair, Work},
 };
 use crate::{
-    engine::StopSignal,
+    engine::{Context, StopSignal},
     error::{Kind, Result},
     mysql::{Coordinates, PATIENT_SECONDS, Session},
+    sync::replicate,
 };
 
 /// The longest that the table may be locked at the source.
@@ -26,13 +27,15 @@ const HOLD: Duration = Duration::from_secs(3);
 pub(super) const IDLE_SECONDS: u64 = 20;
 
 /// Opens a transaction on both sessions of `read` that shows one and the same moment of a table, or
-/// says why it can't be had now. `lock` holds the locks meanwhile.
+/// says why it can't be had now. `lock` holds the locks meanwhile. With `applier` the target's replication
+/// is stopped at that moment (perhaps also where there is none to be had), and is for the caller to start.
 pub(super) async fn open(
     read: &mut Pair,
     lock: &mut Pair,
     work: &Work,
+    applier: Option<&Context>,
     stop: &StopSignal,
-) -> Result<Result<(), String>> {
+) -> Result<Result<Coordinates, String>> {
     for table in [&work.source, &work.target] {
         if !table.engine.eq_ignore_ascii_case("InnoDB") {
             return Ok(Err(format!("{} has no snapshots", table.engine)));
@@ -42,14 +45,14 @@ pub(super) async fn open(
     if !live::catch_up(read, stop).await? {
         return Ok(Err("the target didn't catch up with the source".to_string()));
     }
-    let opened = under_locks(read, lock, work, stop).await;
+    let opened = under_locks(read, lock, work, applier, stop).await;
     // Let go in every case; the first failure is the one to tell.
     let (ours, theirs) = tokio::join!(unlock(&mut lock.source), unlock(&mut lock.target));
     match opened {
-        Ok(Ok(())) => {
+        Ok(Ok(position)) => {
             ours?;
             theirs?;
-            Ok(Ok(()))
+            Ok(Ok(position))
         }
         Ok(Err(why)) => {
             close(read).await?;
@@ -78,18 +81,25 @@ async fn under_locks(
     read: &mut Pair,
     lock: &mut Pair,
     work: &Work,
+    applier: Option<&Context>,
     stop: &StopSignal,
-) -> Result<Result<(), String>> {
+) -> Result<Result<Coordinates, String>> {
     lock_table(&mut lock.source, &work.source.name.sql()).await?;
     read.source.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT").await?;
     let position = Coordinates::read(&mut read.source).await?;
     if !live::wait(&mut read.target, &position, None, HOLD, stop).await? {
         return Ok(Err(format!("the target is more than {HOLD:?} behind")));
     }
-    // Waits for an applier that has said it executed the position and is about to commit.
-    lock_table(&mut lock.target, &work.target.name.sql()).await?;
+    match applier {
+        // Waits for an applier that has said it executed the position and is about to commit.
+        None => lock_table(&mut lock.target, &work.target.name.sql()).await?,
+        Some(context) => match tokio::time::timeout(HOLD, replicate::stop(context)).await {
+            Ok(stopped) => drop(stopped?),
+            Err(_) => return Ok(Err(format!("replication doesn't stop within {HOLD:?}"))),
+        },
+    }
     read.target.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT").await?;
-    Ok(Ok(()))
+    Ok(Ok(position))
 }
 
 /// Locks a table for reading. With autocommit off InnoDB's own table lock is taken as well, which
