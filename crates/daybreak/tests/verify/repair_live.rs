@@ -21,12 +21,15 @@ use super::{
     repair::{client, said, write},
 };
 
-/// Writes to all tables without a pause.
+/// Writes to all tables, no faster than a target on the same cores can follow.
 async fn hammer(url: ServerUrl, stop: Arc<AtomicBool>, done: Arc<AtomicU64>) {
     let mut session = Session::open(&url, Side::Source).await.unwrap();
     let mut n = 0_u64;
+    let mut pace = tokio::time::interval(Duration::from_millis(5));
+    pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while !stop.load(Ordering::SeqCst) {
         n += 1;
+        pace.tick().await;
         let id = 2_000 + n % 500;
         for sql in [
             format!("UPDATE live.t SET n = n + 1, v = '{n}' WHERE id = {id}"),
@@ -79,6 +82,11 @@ async fn a_file_made_under_a_writer_sets_right_what_differs() {
         until_within(Duration::from_secs(60), "the writer goes on", until).await;
     };
     goes_on(500).await;
+    until_within(Duration::from_secs(60), "the target has what was there at first", async || {
+        let rows = target.scalar::<u64>("SELECT COUNT(*) FROM live.k WHERE v < 0").await;
+        rows.is_ok_and(|rows| rows == Some(499))
+    })
+    .await;
     target.execute("SET SESSION sql_log_bin = 0").await.unwrap();
     let directory = tempfile::tempdir().unwrap();
     for mode in [VerifyMode::Checksum, VerifyMode::Full] {
