@@ -313,3 +313,45 @@ async fn a_target_is_repaired_while_its_source_is_written() {
         target.query_first("SELECT v FROM shop.m WHERE id = 1").await.unwrap();
     assert_eq!(newer.as_deref(), Some("newer"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_follows_by_position_or_not_at_all_is_repaired() {
+    let pair = Pair::start(false, 500).await;
+    let (mut source, mut target) = (pair.source_root().await, pair.target_root().await);
+    source.query_drop("SET SESSION cte_max_recursion_depth = 10000").await.unwrap();
+    for sql in TABLES {
+        source.query_drop(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+    for (mode, until) in [("none", "verify"), ("native", "verify")] {
+        let extra = format!("[replication]\nmode = \"{mode}\"\n");
+        let directory = pair.directory(&extra);
+        let dir = directory.path();
+        let early = output(daybreak(dir, &["run", "--until", "rows"])).await;
+        assert!(early.status.success(), "{mode}: {}", said(&early));
+        let refused = verb(dir, &["--repair", "--yes"]).await;
+        assert_eq!(refused.status.code(), Some(1), "{mode}: {}", said(&refused));
+        assert!(said(&refused).contains("isn't all there yet"), "{mode}: {}", said(&refused));
+        let run = output(daybreak(dir, &["resume", "--until", until])).await;
+        assert!(run.status.success(), "{mode}: {}", said(&run));
+        let writer = (mode == "native").then(|| Writer::start(pair.source.root_url()));
+        if let Some(writer) = &writer {
+            writer.goes_on().await;
+        }
+        damage(&mut target).await;
+        let differ = verb(dir, &[]).await;
+        assert_eq!(differ.status.code(), Some(3), "{mode}: {}", said(&differ));
+        let cutover = output(daybreak(dir, &["cutover"])).await;
+        assert_ne!(cutover.status.code(), Some(0), "{mode}: {}", said(&cutover));
+        let repaired = verb(dir, &["--repair", "--yes", "--mode", "full"]).await;
+        assert!(repaired.status.success(), "{mode}: {}", said(&repaired));
+        if let Some(writer) = writer {
+            writer.goes_on().await;
+            writer.end().await;
+        }
+        // A comparison that found both sides equal lets the cutover begin.
+        let moved = output(daybreak(dir, &["cutover"])).await;
+        assert!(moved.status.success(), "{mode}: {}", said(&moved));
+        pair.assert_equal(mode);
+        pair.reset().await;
+    }
+}

@@ -124,8 +124,8 @@ fn every_pair_of_state_and_entry() {
                                     matches!(phase, Phase::Planned | Phase::Active | Phase::Paused)
                                 }
                                 Entry::RepairStarted { .. } => {
-                                    !past_no_return
-                                        && !matches!(phase, Phase::Empty | Phase::Aborted)
+                                    let over = [Phase::Empty, Phase::Completed, Phase::Aborted];
+                                    !past_no_return && !over.contains(&phase)
                                 }
                                 Entry::RepairEnded { .. } => first == second,
                                 Entry::StepStarted { .. } => {

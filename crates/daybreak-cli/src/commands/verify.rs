@@ -234,6 +234,17 @@ async fn open(session: &Session<'_>, options: &Verify) -> Result<migration::Migr
             .at(directory.display())
             .next("--dir names another directory; --repair-sql FILE writes the statements for any two servers"));
     }
+    if Journal::open(directory)?
+        .plan()
+        .is_ok_and(|plan| plan.replication == ReplicationMode::CopyOnly)
+    {
+        return Err(Error::new(
+            Kind::State,
+            "a copy of its own is no migration, and only a migration's target is repaired",
+        )
+        .at(directory.display())
+        .next("--repair-sql FILE writes the statements"));
+    }
     let migration =
         migration::open(session, directory, servers, Planning::Never, None, |_| Ok(())).await?;
     repair::expect_repairable(&migration.context.journal)?;

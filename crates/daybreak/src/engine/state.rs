@@ -360,8 +360,7 @@ impl State {
                 if self.past_no_return {
                     return illegal("the target has been opened for writes");
                 }
-                // A copy is complete, and its target opened for nobody.
-                if !open && self.phase != P::Completed {
+                if !open {
                     return illegal("there is nothing to repair");
                 }
                 next.repairing = Some(table.clone());
