@@ -8,6 +8,11 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
+use daybreak::{
+    error::{Error, Kind, Result},
+    select::{Selection, assignment},
+};
+
 mod physical;
 
 pub use physical::{
@@ -45,11 +50,14 @@ impl Cli {
     }
 }
 
+/// The options that say what is taken.
+const SELECTING: [&str; 4] = ["--database", "--table", "--exclude", "--where"];
+
 /// What a migration takes is the plan's, and no option of the verbs that go by it.
 fn with_tip(mut error: clap::Error) -> clap::Error {
     let selects = matches!(
         error.get(ContextKind::InvalidArg),
-        Some(ContextValue::String(flag)) if ["--database", "--table", "--exclude"].contains(&flag.as_str())
+        Some(ContextValue::String(flag)) if SELECTING.contains(&flag.as_str())
     );
     if error.kind() == ErrorKind::UnknownArgument && selects {
         let tip = "what a migration takes stands in [select] of daybreak.toml before `daybreak plan` or the first \
@@ -172,6 +180,31 @@ pub struct Select {
     /// A database or table to leave out; may be repeated.
     #[arg(long, value_name = "D[.T]")]
     pub exclude: Vec<String>,
+    /// Take only those rows of a table for which an SQL expression holds, such as
+    /// 'shop.orders=created >= "2026-01-01"' (TIMESTAMPs in UTC); may be repeated. Compared with all
+    /// rows that the target has.
+    #[arg(long = "where", value_name = "D.T=COND")]
+    pub filter: Vec<String>,
+}
+
+impl Select {
+    /// Whether anything was said.
+    pub fn is_given(&self) -> bool {
+        let Select { database, table, exclude, filter } = self;
+        [database, table, exclude, filter].iter().any(|given| !given.is_empty())
+    }
+
+    /// What was said.
+    pub fn read(&self) -> Result<Selection> {
+        let mut filters = Vec::with_capacity(self.filter.len());
+        for given in &self.filter {
+            filters.push(assignment(given).ok_or_else(|| {
+                Error::new(Kind::Usage, format!("--where {given} names no condition"))
+                    .next("write DATABASE.TABLE=CONDITION")
+            })?);
+        }
+        Selection::parse(&self.database, &self.table, &self.exclude)?.filtered(filters)
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -498,7 +531,7 @@ pub struct Copy {
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
     /// Go on with the copy whose journal is in --dir: what is taken stands in its plan.
-    #[arg(long, requires = "dir", conflicts_with_all = ["database", "table", "exclude", "no_data"])]
+    #[arg(long, requires = "dir", conflicts_with_all = ["database", "table", "exclude", "filter", "no_data"])]
     pub resume: bool,
 }
 
@@ -547,7 +580,7 @@ mod tests {
             error.render().to_string()
         };
         for verb in ["run", "plan", "resume"] {
-            for flag in ["--database=d", "--table", "--exclude"] {
+            for flag in ["--database=d", "--table", "--exclude", "--where=d.t=TRUE"] {
                 let text = said(&[verb, flag]);
                 assert!(text.contains("[select]") && text.contains("daybreak.toml"), "{text}");
             }

@@ -297,7 +297,14 @@ impl Config {
             Ok::<_, Error>(url)
         };
         let selection =
-            Selection::parse(&raw.select.databases, &raw.select.tables, &raw.select.exclude)?;
+            Selection::parse(&raw.select.databases, &raw.select.tables, &raw.select.exclude)?
+                .filtered(
+                    raw.select
+                        .r#where
+                        .iter()
+                        .map(|(table, condition)| (table.as_str(), condition.as_str())),
+                )
+                .map_err(|error| error.at("[select] where"))?;
         let seconds = |given: &Option<String>, otherwise: Duration| match given {
             Some(text) => duration(text),
             None => Ok(otherwise),

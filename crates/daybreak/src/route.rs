@@ -12,7 +12,7 @@ use crate::{
     event::Events,
     mysql::{Session, Side},
     source::{
-        assess::{Assessment, NO_REPLICATION, Survey, TargetSpec, Wishes},
+        assess::{Assessment, NO_FILTERS, NO_REPLICATION, Survey, TargetSpec, Wishes},
         backup::{self, step::TakeBackup},
         preflight::Preflight,
         prepare::PrepareSource,
@@ -41,6 +41,7 @@ pub async fn make_plan(
 ) -> Result<(Plan, Assessment)> {
     if route == Route::Physical {
         refuse_other_replication(config)?;
+        refuse_filters(config)?;
     }
     events.detail(format!("looking at {} and {}", config.source, config.target));
     let wishes = Wishes::by(config, route);
@@ -111,7 +112,9 @@ pub async fn make_plan(
 
 /// What no remedy on the servers can mend makes no plan: another one must be asked for.
 fn refuse_impossible(assessment: &Assessment) -> Result<()> {
-    match assessment.blockers().find(|finding| finding.id == NO_REPLICATION) {
+    let impossible =
+        |finding: &&Finding| [NO_REPLICATION, NO_FILTERS].contains(&finding.id.as_str());
+    match assessment.blockers().find(impossible) {
         Some(finding) => Err(Error::new(Kind::Blocked, finding.why.clone())
             .at(finding.objects.join(", "))
             .next(finding.remedy.clone())),
@@ -138,6 +141,19 @@ fn refuse_other_replication(config: &Config) -> Result<()> {
         return Ok(());
     };
     Err(Error::new(Kind::Config, what).at(key).next(next))
+}
+
+/// A backup holds all rows, under the names that they have.
+fn refuse_filters(config: &Config) -> Result<()> {
+    match config.select.filters.first() {
+        None => Ok(()),
+        Some(filter) => Err(Error::new(
+            Kind::Config,
+            "a physical backup holds every row: conditions can't leave any out",
+        )
+        .at(format!("[select] where, {}", filter.table))
+        .next("leave the condition out, or --route logical")),
+    }
 }
 
 /// A source of which no backup could be restored gets no plan: it would fail hours later.

@@ -1,6 +1,11 @@
-//! Which databases and tables a migration takes.
+//! Which databases and tables a migration takes, which of their rows, and what they are called on the
+//! target.
+
+mod condition;
 
 use serde::{Deserialize, Serialize};
+
+pub use condition::Condition;
 
 use crate::{
     error::{Error, Kind, Result},
@@ -14,6 +19,15 @@ pub const OWN_DATABASE: &str = "daybreak";
 const SYSTEM_DATABASES: [&str; 5] =
     ["mysql", "information_schema", "performance_schema", "sys", OWN_DATABASE];
 
+/// A table of which not all rows are taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filter {
+    /// Which one.
+    pub table: TableName,
+    /// What a row must fulfil.
+    pub condition: Condition,
+}
+
 /// Which databases and tables are taken. Empty: all but the server's own.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Selection {
@@ -25,6 +39,9 @@ pub struct Selection {
     pub exclude_databases: Vec<String>,
     /// Tables to leave.
     pub exclude_tables: Vec<TableName>,
+    /// Tables of which only some rows are taken, in name order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub filters: Vec<Filter>,
 }
 
 impl Selection {
@@ -59,6 +76,43 @@ impl Selection {
             .next("leave it out: accounts and routines are named in the plan instead"));
         }
         Ok(selection)
+    }
+
+    /// Adds conditions on rows: tables, as `D.T`, and what their rows must fulfil.
+    ///
+    /// # Errors
+    /// `Config` for a name that isn't a table's, a second condition on a table, and what
+    /// [`Condition::parse`] refuses: each names the table.
+    pub fn filtered<'a>(
+        mut self,
+        filters: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self> {
+        for (name, condition) in filters {
+            let table = table_name(name).ok_or_else(|| {
+                Error::new(Kind::Config, format!("{name} isn't a table's full name"))
+                    .next("write DATABASE.TABLE, with backticks around odd names")
+            })?;
+            if self.filters.iter().any(|filter| filter.table == table) {
+                return Err(Error::new(Kind::Config, "the table has two conditions")
+                    .at(table)
+                    .next("put them into one, with AND or OR"));
+            }
+            let condition = Condition::parse(condition).map_err(|error| error.at(&table))?;
+            self.filters.push(Filter { table, condition });
+        }
+        self.filters.sort_by(|a, b| a.table.cmp(&b.table));
+        Ok(self)
+    }
+
+    /// What a table's rows must fulfil to be taken; none: all are.
+    pub fn condition(&self, table: &TableName) -> Option<&Condition> {
+        self.filters.iter().find(|filter| filter.table == *table).map(|filter| &filter.condition)
+    }
+
+    /// The same of the target: all rows are taken that are there. One that the source's condition leaves
+    /// out is one too many.
+    pub fn on_target(&self) -> Selection {
+        Selection { filters: Vec::new(), ..self.clone() }
     }
 
     /// Whether everything that users own is taken.
@@ -97,6 +151,16 @@ impl Selection {
 /// Whether a database belongs to the server itself, or to daybreak.
 pub fn is_system(database: &str) -> bool {
     SYSTEM_DATABASES.iter().any(|name| name.eq_ignore_ascii_case(database))
+}
+
+/// The two sides of `LEFT=RIGHT`, at the first `=` outside of backticks; none without one.
+pub fn assignment(text: &str) -> Option<(&str, &str)> {
+    let mut quoted = false;
+    let at = text.find(|c| {
+        quoted ^= c == '`';
+        c == '=' && !quoted
+    })?;
+    Some((text[..at].trim(), text[at + 1..].trim()))
 }
 
 /// `D.T` with optional backticks around either.
@@ -148,6 +212,24 @@ mod tests {
         for wrong in ["`we.b", "we.", "", "a.`b"] {
             assert!(Selection::parse(&[], &[], &[wrong.into()]).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn conditions_belong_to_tables() {
+        let given = [("b.`we=ird`", "x = 'a=b'"), ("a.t", "id > 5")];
+        let selection = Selection::default().filtered(given).unwrap();
+        let condition = |table: &TableName| selection.condition(table).map(Condition::sql);
+        assert_eq!(condition(&TableName::new("b", "we=ird")), Some("(x = 'a=b')".into()));
+        assert_eq!(condition(&TableName::new("a", "u")), None);
+        assert!(!selection.is_everything());
+        let wrong = |given: &[(&str, &str)]| {
+            Selection::default().filtered(given.iter().copied()).unwrap_err().to_string()
+        };
+        assert!(wrong(&[("t", "id > 5")]).contains("full name"));
+        assert!(wrong(&[("a.t", "TRUE"), ("a.`t`", "FALSE")]).contains("two conditions"));
+        assert!(wrong(&[("a.t", "(id")]).contains("a.t"));
+        assert_eq!(assignment("a.`b=c` = id = 5"), Some(("a.`b=c`", "id = 5")));
+        assert_eq!(assignment("a.b"), None);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! engine's own bytes) and values in hexadecimal.
 
 mod copy {
+    mod filters;
     pub mod harness;
     mod interruptions;
     mod json;

@@ -6,7 +6,6 @@ use daybreak::{
     config::Config,
     engine::{Journal, Phase, Route, Severity},
     error::{Error, Exit, Kind, Result},
-    select::Selection,
     source::assess::{self, Assessment, TargetSpec, Wishes},
 };
 
@@ -45,9 +44,8 @@ pub async fn assess(
         overrides.target = overrides.source.clone();
     }
     let mut config = Config::load(directory, &overrides)?;
-    let given = Selection::parse(&select.database, &select.table, &select.exclude)?;
-    if !given.is_everything() {
-        config.select = given;
+    if select.is_given() {
+        config.select = select.read()?;
     }
     let target = match (target_version, no_target || route == Route::Physical) {
         (Some(version), _) => TargetSpec::Version(version),

@@ -7,7 +7,6 @@ use daybreak::{
     engine::{Context, Entry, Journal, ReplicationMode, Route, Runner, Standing, StopSignal},
     error::{Error, Exit, Kind, Result},
     route,
-    select::Selection,
 };
 
 use super::{Session, listen_for_signals, log_to, migration};
@@ -37,8 +36,7 @@ pub async fn copy(session: &Session<'_>, options: cli::Copy) -> Result<Exit> {
         });
     }
     let mut config = Config::from_overrides(&overrides)?;
-    config.select =
-        Selection::parse(&options.select.database, &options.select.table, &options.select.exclude)?;
+    config.select = options.select.read()?;
     config.copy.definer = match options.definer {
         cli::Definer::Keep => Definer::Keep,
         cli::Definer::Current => Definer::Current,

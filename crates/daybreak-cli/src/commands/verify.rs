@@ -71,11 +71,10 @@ pub async fn verify(session: &Session<'_>, options: &Verify) -> Result<Exit> {
             .next("add --mode checksum or --mode full"));
     }
     config.verify.threads = threads.unwrap_or(config.verify.threads);
-    let given = [&select.database, &select.table, &select.exclude];
-    if given.iter().any(|names| !names.is_empty()) {
-        config.select = Selection::parse(&select.database, &select.table, &select.exclude)?;
+    if select.is_given() {
+        config.select = select.read()?;
     }
-    let whole = given.iter().all(|names| names.is_empty());
+    let whole = !select.is_given();
     // Whose comparison this is; a restored cluster's place is known to the journal alone.
     let (mut ours, mut follows) = (false, false);
     let journal = match &migration {

@@ -1,6 +1,7 @@
 //! `daybreak.toml` as it is written: its sections and keys, before anything is validated.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -54,6 +55,7 @@ pub(super) struct RawSelect {
     pub(super) databases: Vec<String>,
     pub(super) tables: Vec<String>,
     pub(super) exclude: Vec<String>,
+    pub(super) r#where: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -199,7 +201,7 @@ impl RawHook {
 const KEYS: [(&str, &[&str]); 12] = [
     ("source", &["url", "password_file"]),
     ("target", &["url", "password_file", "kind"]),
-    ("select", &["databases", "tables", "exclude"]),
+    ("select", &["databases", "tables", "exclude", "where"]),
     (
         "copy",
         &[

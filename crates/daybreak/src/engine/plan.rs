@@ -133,6 +133,14 @@ impl Plan {
                 }
             );
         }
+        for filter in &self.selection.filters {
+            let _ = writeln!(
+                out,
+                "- of {} only rows WHERE {}",
+                filter.table,
+                filter.condition.sql().replace('\n', " ")
+            );
+        }
         let _ = writeln!(
             out,
             "- {} tables, about {rows} rows, {:.1} MiB\n",

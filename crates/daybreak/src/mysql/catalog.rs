@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Session, TableName};
-use crate::{error::Result, select::Selection};
+use crate::{
+    error::{Error, Kind, Result},
+    select::{Condition, Selection},
+};
 
 /// A column.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,9 +101,33 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// Indexes, the primary key first.
     pub indexes: Vec<Index>,
+    /// What a row must fulfil to be taken; none: all are. Only at the source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<Condition>,
 }
 
 impl Table {
+    /// The same table as the target has it: under the name that it has there, and with all of its rows.
+    pub fn on_target(&self, name: TableName) -> Table {
+        Table { name, condition: None, ..self.clone() }
+    }
+
+    /// A predicate, and with it what a row must fulfil to be taken: for a WHERE clause.
+    pub fn taken(&self, predicate: &str) -> String {
+        match &self.condition {
+            Some(condition) => format!("({predicate}) AND {}", condition.sql()),
+            None => predicate.to_string(),
+        }
+    }
+
+    /// The rows that are taken, for a FROM clause: the name, and where there is a condition, WHERE.
+    pub fn rows_taken(&self) -> String {
+        match &self.condition {
+            Some(condition) => format!("{} WHERE {}", self.name.sql(), condition.sql()),
+            None => self.name.sql(),
+        }
+    }
+
     /// Whether its engine is MyISAM: no transactions, and converted where a physical backup is restored.
     pub fn is_myisam(&self) -> bool {
         self.engine.eq_ignore_ascii_case("MyISAM")
@@ -144,6 +171,9 @@ pub struct Catalog {
 
 impl Catalog {
     /// Reads databases, tables, columns and indexes of what is selected. Takes no lock.
+    ///
+    /// # Errors
+    /// `Config` for a condition on a table that isn't there, or that the server doesn't understand.
     pub async fn read(session: &mut Session, selection: &Selection) -> Result<Self> {
         if session.dialect().mysql_from(8, 0, 0) {
             // Otherwise sizes may be a day old.
@@ -203,6 +233,7 @@ impl Catalog {
                     partitioned: options.contains("partitioned"),
                     columns: Vec::new(),
                     indexes: Vec::new(),
+                    condition: None,
                 },
             );
         }
@@ -277,6 +308,16 @@ impl Catalog {
                 }),
             }
         }
+        for filter in &selection.filters {
+            let table = tables.get_mut(&filter.table).ok_or_else(|| {
+                Error::new(Kind::Config, "there is a condition on a table that isn't taken")
+                    .at(&filter.table)
+                    .at(session.place())
+                    .next("no such table is there, or it is left out: correct the name, or leave the condition out")
+            })?;
+            estimate(session, table, &filter.condition).await?;
+            table.condition = Some(filter.condition.clone());
+        }
         catalog.tables = tables.into_values().collect();
         Ok(catalog)
     }
@@ -298,4 +339,40 @@ impl Catalog {
         let at = self.tables.binary_search_by(|table| table.name.cmp(name)).ok()?;
         self.tables.get(at)
     }
+}
+
+/// Lets the server read a condition, which runs nothing, and takes over how many rows it expects.
+async fn estimate(session: &mut Session, table: &mut Table, condition: &Condition) -> Result<()> {
+    let dialect = session.dialect();
+    // Older ones print `filtered` only then; newer ones know no EXTENDED, and print a tree unless told.
+    let form = match dialect.is_mariadb() || !dialect.mysql_from(5, 7, 3) {
+        true => "EXTENDED",
+        false => "FORMAT=TRADITIONAL",
+    };
+    let explain =
+        format!("EXPLAIN {form} SELECT 1 FROM {} WHERE {}", table.name.sql(), condition.sql());
+    let rows = session.rows(explain).await.map_err(|error| match error.kind() {
+        Kind::Sql => {
+            Error::new(Kind::Config, format!("the condition {} can't be used", condition.sql()))
+                .because(error)
+                .at(&table.name)
+                .next("correct it: one SQL expression over the table's columns")
+        }
+        _ => error.at(&table.name),
+    })?;
+    // The first line is of the table itself, unless the server saw that no row can fulfil it.
+    let Some(first) = rows.first() else { return Ok(()) };
+    let (of, number): (Option<String>, Option<u64>) =
+        (session.optional(first, "table")?, session.optional(first, "rows")?);
+    let part: Option<f64> = session.optional(first, "filtered")?;
+    let expected = match (of, number) {
+        (Some(_), Some(rows)) => (rows as f64 * part.unwrap_or(100.0) / 100.0).ceil() as u64,
+        _ => 0,
+    };
+    let all = table.rows_estimate.max(1);
+    let expected = expected.min(table.rows_estimate);
+    table.data_bytes =
+        (u128::from(table.data_bytes) * u128::from(expected) / u128::from(all)) as u64;
+    table.rows_estimate = expected;
+    Ok(())
 }

@@ -106,7 +106,7 @@ impl ChunkKey {
             self.read_list(),
             table.name.sql(),
             quote(&self.index),
-            range.predicate(self),
+            table.taken(&range.predicate(self)),
             self.column_list(),
             rows.saturating_sub(1),
         );

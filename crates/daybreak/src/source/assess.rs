@@ -1,7 +1,8 @@
 //! Looks at the source, and at the target if there is one, and says what a migration would meet.
 //!
 //! Read-only, and safe on a busy server: `information_schema`, variables and small system tables, no
-//! row of a user's table, no lock, every statement bounded in time. What can't be read for want of a
+//! row of a user's table (but where a condition may leave out what foreign keys refer to), no lock, every
+//! statement bounded in time. What can't be read for want of a
 //! privilege is said, never taken for absent. It decides nothing: [`crate::route`] makes the plan,
 //! [`super::preflight`] stops at blockers.
 
@@ -10,6 +11,7 @@ mod instance;
 mod inventory;
 mod landing;
 mod not_migrated;
+mod orphans;
 mod position;
 mod rules;
 mod trial;
@@ -31,6 +33,7 @@ use crate::{
 };
 use inventory::{Inventory, TableOptions};
 use landing::Landing;
+use orphans::Orphans;
 pub(crate) use rules::grant_statement;
 use trial::Trial;
 
@@ -42,6 +45,9 @@ const COPY_RATE: u64 = 20 * 1_048_576;
 
 /// The finding that says that native replication can't serve this pair of servers at all.
 pub(crate) const NO_REPLICATION: &str = "replication.products";
+
+/// The finding that says that native replication would bring other rows than those that are taken.
+pub(crate) const NO_FILTERS: &str = "replication.filters";
 
 /// The finding that says what wasn't looked at for want of a target.
 pub(crate) const NOT_ASKED: &str = "target.not_asked";
@@ -214,6 +220,7 @@ struct SourceSide {
     grants: Grants,
     catalog: Catalog,
     inventory: Inventory,
+    orphans: Vec<Orphans>,
 }
 
 struct TargetSide {
@@ -237,6 +244,7 @@ impl Survey {
         let grants = Grants::read(&mut session).await?;
         let catalog = Catalog::read(&mut session, &wishes.selection).await?;
         let inventory = Inventory::read(&mut session, &wishes.selection).await?;
+        let orphans = orphans::read(&mut session, &catalog).await?;
         let target = match target {
             TargetSpec::Url(url) => {
                 let mut on_target = Session::open(url, Side::Target).await?;
@@ -258,7 +266,8 @@ impl Survey {
             TargetSpec::None => None,
         };
         session.close().await;
-        let source = SourceSide { url: source.clone(), facts, grants, catalog, inventory };
+        let url = source.clone();
+        let source = SourceSide { url, facts, grants, catalog, inventory, orphans };
         Ok(Survey { source, target, wishes })
     }
 

@@ -18,14 +18,15 @@ use futures_util::future::try_join_all;
 use super::{
     ddl::{Clause, CreateTable, LeftOut},
     schema::{
-        comparable, created, different, each_definition, settle_reader, settle_writer, try_set,
+        comparable, created, different, each_definition, selection, settle_reader, settle_writer,
+        try_set,
     },
 };
 use crate::{
     engine::{Context, Finding, Step},
     error::{Error, Kind, Result},
     event::{Event, Unit},
-    mysql::{Session, TableName, quote, quote_text},
+    mysql::{Reference, Session, TableName, quote, quote_text},
 };
 
 const STEP: &str = "indexes";
@@ -93,6 +94,7 @@ impl Step for BuildIndexes {
         for (name, clauses) in foreign {
             add(ctx, &mut target, &name, &clauses, &present, true).await?;
         }
+        refuse_orphans(ctx, &mut target).await?;
         progress(ctx, String::new(), total, total);
         target.close().await;
         Ok(())
@@ -256,6 +258,29 @@ async fn builder_session(ctx: &Context, threads: usize) -> Result<Session> {
     try_set(&mut session, "innodb_ddl_buffer_size", &buffer.to_string()).await?;
     try_set(&mut session, "innodb_ddl_threads", if threads > 2 { "2" } else { "4" }).await?;
     Ok(session)
+}
+
+/// Looks whether foreign keys hold whose parents' rows a condition left out: added without being
+/// checked, they need not. Those of other tables hold as they do at the source.
+async fn refuse_orphans(ctx: &Context, target: &mut Session) -> Result<()> {
+    let filters = selection(ctx).filters;
+    let filtered = filters.iter().map(|filter| filter.table.clone()).collect();
+    for key in Reference::to(target, &filtered).await? {
+        ctx.stop.check()?;
+        if key.has_orphans(target, &key.child.sql(), &key.parent.sql()).await? {
+            return Err(Error::new(
+                Kind::Different,
+                "rows refer to rows that a condition left out: the foreign key doesn't hold",
+            )
+            .at(&key)
+            .at(target.place())
+            .next(
+                "`daybreak undo` takes the copy back; then give the table that refers a condition as well, \
+                 or drop the key at the source",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Takes tables from the queue until it is empty.

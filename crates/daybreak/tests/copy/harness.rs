@@ -9,9 +9,9 @@ use daybreak::{
     config::{Config, Overrides},
     engine::{
         Context, Entry, Fingerprint, Journal, Plan, PlannedStep, PositionBy, ReplicationMode,
-        Route, Step, StopSignal,
+        Route, Step, StopReason, StopSignal,
     },
-    error::Result,
+    error::{Kind, Result},
     event::{Event, Events},
     mysql::{Catalog, ServerUrl, Session, Side},
     select::Selection,
@@ -216,5 +216,31 @@ fn plan(config: &Config) -> Plan {
         streamed: false,
         tables: Vec::new(),
         steps: vec![step("rows"), step("objects"), step("verify")],
+    }
+}
+
+/// Runs a copy on one connection until the target answers a question with more than so many, then asks it to
+/// pause. False: it was done before.
+pub async fn cut_off(pair: &Pair, mut config: Config, question: &str, more_than: u64) -> bool {
+    config.copy.threads = 1;
+    let context = Arc::new(pair.context(config, None));
+    let running = tokio::spawn({
+        let context = context.clone();
+        async move { run_and_verify(&context).await }
+    });
+    let mut target = pair.target().await;
+    while !running.is_finished() {
+        let there = target.scalar::<u64>(question).await;
+        if there.is_ok_and(|there| there.unwrap() > more_than) {
+            context.stop.stop(StopReason::Pause);
+            break;
+        }
+    }
+    match running.await.unwrap() {
+        Ok(()) => false,
+        Err(error) => {
+            assert_eq!(error.kind(), Kind::Paused, "{error}");
+            true
+        }
     }
 }

@@ -8,14 +8,13 @@ use std::sync::{
 
 use daybreak::{
     config::Config,
-    engine::StopReason,
     error::Kind,
     event::Event,
     mysql::{ServerUrl, Session, Side},
     target::rows::latest_snapshot,
 };
 
-use super::harness::{OnEvent, Pair, run_and_verify};
+use super::harness::{OnEvent, Pair, cut_off, run_and_verify};
 
 /// Privileges without those that hold DDL back.
 const LESSER: &str = "SELECT, LOCK TABLES, REPLICATION CLIENT, SHOW VIEW, TRIGGER";
@@ -70,32 +69,6 @@ fn cutoff_config(pair: &Pair) -> Config {
 
 /// How many chunks are there.
 const CHUNKS: &str = "SELECT COUNT(*) FROM daybreak.chunks";
-
-/// Runs a copy on one connection until the target answers a question with more than so many, then asks it to
-/// pause. False: it was done before.
-async fn cut_off(pair: &Pair, mut config: Config, question: &str, more_than: u64) -> bool {
-    config.copy.threads = 1;
-    let context = Arc::new(pair.context(config, None));
-    let running = tokio::spawn({
-        let context = context.clone();
-        async move { run_and_verify(&context).await }
-    });
-    let mut target = pair.target().await;
-    while !running.is_finished() {
-        let there = target.scalar::<u64>(question).await;
-        if there.is_ok_and(|there| there.unwrap() > more_than) {
-            context.stop.stop(StopReason::Pause);
-            break;
-        }
-    }
-    match running.await.unwrap() {
-        Ok(()) => false,
-        Err(error) => {
-            assert_eq!(error.kind(), Kind::Paused, "{error}");
-            true
-        }
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_that_was_cut_off_goes_on_though_the_source_changed() {

@@ -33,6 +33,10 @@ pub(super) fn list(survey: &Survey) -> Vec<NotMigrated> {
             add("table", &table.to_string(), "not selected");
         }
     }
+    for filter in &selection.filters {
+        let rows = format!("{}, rows without {}", filter.table, filter.condition.sql());
+        add("rows", &rows, "the condition leaves them out");
+    }
     for name in inventory
         .databases
         .iter()

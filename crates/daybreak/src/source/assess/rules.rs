@@ -21,7 +21,7 @@ const NAMED: usize = 3;
 type Rule = fn(&Survey, &Estimates, &mut Findings);
 
 /// Every rule, in the order in which a reader meets their findings (within one severity).
-const RULES: [Rule; 41] = [
+const RULES: [Rule; 43] = [
     servers::target_not_asked,
     servers::same_server,
     servers::older_target,
@@ -44,6 +44,7 @@ const RULES: [Rule; 41] = [
     tables::options,
     tables::defaults,
     tables::foreign_keys,
+    tables::orphans,
     tables::spatial,
     products::of_mysql,
     products::of_mariadb,
@@ -59,6 +60,7 @@ const RULES: [Rule; 41] = [
     replication::identities,
     replication::gtids,
     replication::selection,
+    replication::filters,
     replication::path,
     activity::now,
     privileges::all,

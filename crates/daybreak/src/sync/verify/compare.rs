@@ -67,9 +67,10 @@ pub async fn compare(
         // The less is under way, the less must be looked at again.
         live::catch_up(&mut pair, stop).await?;
     }
+    let there = selection.on_target();
     let (ours, theirs) = tokio::join!(
         Catalog::read(&mut pair.source, selection),
-        Catalog::read(&mut pair.target, selection)
+        Catalog::read(&mut pair.target, &there)
     );
     let tables = Tables::new(&ours?, &theirs?, &pair, config.mode)?;
     tables.first_pass(source, target, config, events, stop).await?;

@@ -14,7 +14,7 @@ pub(super) async fn both(pair: &mut Pair, work: &Work) -> Result<(u64, u64)> {
 }
 
 async fn one(session: &mut Session, table: &Table) -> Result<u64> {
-    let count = session.scalar(format!("SELECT COUNT(*) FROM {}", table.name.sql())).await?;
+    let count = session.scalar(format!("SELECT COUNT(*) FROM {}", table.rows_taken())).await?;
     Ok(count.unwrap_or_default())
 }
 

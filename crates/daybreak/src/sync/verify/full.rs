@@ -134,7 +134,7 @@ pub(super) async fn pairs(
             format!(
                 "SELECT {values} FROM {}{forced} WHERE {} ORDER BY {}",
                 table.name.sql(),
-                range.predicate(key),
+                table.taken(&range.predicate(key)),
                 key.column_list()
             )
         })
@@ -264,7 +264,7 @@ pub(super) async fn row_digests(
     key: &ChunkKey,
     range: &KeyRange,
 ) -> Result<Vec<(KeyTuple, String)>> {
-    let rows = through(table, key, &range.predicate(key), "");
+    let rows = through(table, key, &table.taken(&range.predicate(key)), "");
     keyed(session, values, key, rows, |_| true).await
 }
 
@@ -281,7 +281,7 @@ pub(super) async fn key_digests(
         return Ok(Vec::new());
     }
     let wanted: Vec<String> = wanted.iter().map(|tuple| key.equals(tuple)).collect();
-    let rows = through(table, key, &wanted.join(" OR "), lock);
+    let rows = through(table, key, &table.taken(&wanted.join(" OR ")), lock);
     keyed(session, values, key, rows, |_| true).await
 }
 
@@ -300,8 +300,8 @@ pub(super) async fn picked(
     key: &ChunkKey,
     wanted: impl Fn(&str) -> bool + Send + Sync,
 ) -> Result<Vec<(KeyTuple, String)>> {
-    let name = table.name.sql();
-    keyed(session, values, key, [name.clone(), name], wanted).await
+    let rows = table.rows_taken();
+    keyed(session, values, key, [rows.clone(), rows], wanted).await
 }
 
 async fn keyed(
@@ -328,9 +328,9 @@ pub(super) async fn counted(
     values: &RowValues,
     wanted: impl Fn(&str) -> bool + Send + Sync,
 ) -> Result<BTreeMap<String, u64>> {
-    let name = table.name.sql();
+    let rows = table.rows_taken();
     let mut counts = BTreeMap::new();
-    digests(session, values, None, [name.clone(), name], |_, digest| {
+    digests(session, values, None, [rows.clone(), rows], |_, digest| {
         if wanted(&digest) {
             *counts.entry(digest).or_default() += 1;
         }
@@ -346,9 +346,9 @@ pub(super) async fn buckets(
     values: &RowValues,
     digits: usize,
 ) -> Result<BTreeMap<String, (u64, String)>> {
-    let name = table.name.sql();
+    let rows = table.rows_taken();
     let mut sums: BTreeMap<String, (u64, u128)> = BTreeMap::new();
-    digests(session, values, None, [name.clone(), name], |_, digest| {
+    digests(session, values, None, [rows.clone(), rows], |_, digest| {
         // 128 bits of each, summed modulo 2^128: rows of no order, equal ones counted.
         let (bucket, rest) = digest.split_at(digits);
         let number = u128::from_str_radix(&rest[..rest.len().min(32)], 16).unwrap_or_default();

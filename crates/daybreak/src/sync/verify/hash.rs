@@ -211,13 +211,13 @@ fn from(table: &Table, key: Option<&ChunkKey>, range: &KeyRange) -> Result<[Stri
     let name = table.name.sql();
     match key {
         Some(key) => {
-            let (index, rows) = (quote(&key.index), range.predicate(key));
+            let (index, rows) = (quote(&key.index), table.taken(&range.predicate(key)));
             Ok([
                 format!("{name} FORCE INDEX ({index}) WHERE {rows}"),
                 format!("{name} WHERE {rows}"),
             ])
         }
-        None if *range == KeyRange::all() => Ok([name.clone(), name]),
+        None if *range == KeyRange::all() => Ok([table.rows_taken(), table.rows_taken()]),
         None => Err(Error::new(Kind::Bug, "a range needs a key").at(&table.name)),
     }
 }
@@ -307,7 +307,7 @@ pub async fn key_hashes(
         return Ok(Vec::new());
     }
     let wanted: Vec<String> = tuples_wanted.iter().map(|tuple| key.equals(tuple)).collect();
-    let wanted = wanted.join(" OR ");
+    let wanted = table.taken(&wanted.join(" OR "));
     let lock = lock.unwrap_or_default();
     let statements =
         [format!(" FORCE INDEX ({})", quote(&key.index)), String::new()].map(|forced| {

@@ -52,7 +52,7 @@ async fn opaque(session: &mut Session, table: &Table, columns: &[&Column]) -> Re
             format!("COALESCE(SUM({c} <> CAST(CAST({c} AS CHAR) AS JSON)), 0)")
         })
         .collect();
-    let sql = format!("SELECT {} FROM {}", sums.join(", "), table.name.sql());
+    let sql = format!("SELECT {} FROM {}", sums.join(", "), table.rows_taken());
     let Some(row) = session.row(sql).await? else { return Ok(vec![0; columns.len()]) };
     (0..columns.len())
         .map(|at| session.column::<u64>(&row, at).map(Option::unwrap_or_default))

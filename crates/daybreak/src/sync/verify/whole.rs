@@ -148,7 +148,7 @@ pub(super) async fn buckets(
             "SELECT SUBSTRING(daybreak_h, 1, {digits}) AS b, COUNT(*), \
              SUM(CAST(CONV(SUBSTRING(daybreak_h, 17, 16), 16, 10) AS UNSIGNED)) \
              FROM (SELECT {hash} AS daybreak_h FROM {} LIMIT 18446744073709551615) AS d GROUP BY b",
-            table.name.sql()
+            table.rows_taken()
         ))
         .await?;
     let mut buckets = BTreeMap::new();
@@ -179,7 +179,7 @@ pub(super) async fn counted(
         .rows(format!(
             "SELECT daybreak_h, COUNT(*) FROM (SELECT {hash} AS daybreak_h FROM {} LIMIT 18446744073709551615) AS d \
              WHERE {} GROUP BY daybreak_h",
-            table.name.sql(),
+            table.rows_taken(),
             within(batch)
         ))
         .await?;
@@ -202,7 +202,7 @@ pub(super) async fn keyed(
         .rows(format!(
             "SELECT * FROM (SELECT {hash} AS daybreak_h, {} FROM {} LIMIT 18446744073709551615) AS d WHERE {}",
             key.read_list(),
-            table.name.sql(),
+            table.rows_taken(),
             within(batch)
         ))
         .await?;

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind, Result},
-    mysql::{ChunkKey, Column, KeyRange, KeyTuple, Session, quote, quote_text},
+    mysql::{ChunkKey, Column, KeyRange, KeyTuple, Session, Table, quote, quote_text},
     target::document::{Place, condition, expression, places},
 };
 
@@ -178,15 +178,17 @@ impl Documents<'_> {
         session: &mut Session,
         range: &KeyRange,
     ) -> Result<BTreeMap<KeyTuple, u64>> {
-        let column = format!("daybreak_row.{}", quote(&self.column.name));
+        let table = self.work.on(session);
+        // By its full name, as within JSON_TABLE's subquery others could be meant.
+        let column = format!("{}.{}", table.name.sql(), quote(&self.column.name));
         let (keys, limit) = match self.key {
             Some(key) => (format!(", {}", key.read_list()), ""),
             None => (String::new(), " LIMIT 1"),
         };
         let sql = format!(
-            "SELECT LENGTH({column}){keys} FROM {} AS daybreak_row WHERE ({}) AND {}{limit}",
-            self.work.table.name.sql(),
-            self.work.predicate(range),
+            "SELECT LENGTH({column}){keys} FROM {} WHERE ({}) AND {}{limit}",
+            table.name.sql(),
+            table.taken(&self.work.predicate(range)),
             condition(session, &column),
         );
         let mut found = BTreeMap::new();
@@ -272,7 +274,12 @@ impl Documents<'_> {
         tuples: &[KeyTuple],
     ) -> Result<Vec<(KeyTuple, String)>> {
         let column = quote(&self.column.name);
-        let rows = session.rows(self.query(&format!("CAST({column} AS CHAR)"), key, tuples));
+        let rows = session.rows(self.query(
+            self.work.on(session),
+            &format!("CAST({column} AS CHAR)"),
+            key,
+            tuples,
+        ));
         let rows = rows.await?;
         let mut texts = Vec::with_capacity(rows.len());
         for row in rows {
@@ -307,7 +314,10 @@ impl Documents<'_> {
             });
             let mut list = vec![format!("SHA2({column}, 256)")];
             list.extend(asked);
-            for row in session.rows(self.query(&list.join(", "), key, tuples)).await? {
+            for row in session
+                .rows(self.query(self.work.on(session), &list.join(", "), key, tuples))
+                .await?
+            {
                 let tuple = key.tuple(&row, list.len())?;
                 let digest = session.column(&row, 0)?.unwrap_or_default();
                 let (_, all) = said.entry(tuple).or_insert_with(|| (digest, Vec::new()));
@@ -320,12 +330,12 @@ impl Documents<'_> {
     }
 
     /// Selects expressions, and behind them the key, of some rows.
-    fn query(&self, list: &str, key: &ChunkKey, tuples: &[KeyTuple]) -> String {
+    fn query(&self, table: &Table, list: &str, key: &ChunkKey, tuples: &[KeyTuple]) -> String {
         let wanted: Vec<String> = tuples.iter().map(|tuple| key.equals(tuple)).collect();
         format!(
             "SELECT {list}, {} FROM {} WHERE {}",
             key.read_list(),
-            self.work.table.name.sql(),
+            table.name.sql(),
             wanted.join(" OR ")
         )
     }
@@ -380,7 +390,7 @@ impl Documents<'_> {
             // Within CASE, the server doesn't change the document in place, which leaves gaps.
             let sql = format!(
                 "UPDATE {} SET {} = CASE{cases} END{kept} WHERE {}",
-                self.work.table.name.sql(),
+                self.work.on_target.name.sql(),
                 quote(&self.column.name),
                 wanted.join(" OR ")
             );

@@ -89,28 +89,29 @@ pub(super) async fn run(context: &Context, doing: Doing) -> Result<()> {
     };
     let mut works = Vec::with_capacity(catalog.tables.len());
     for table in catalog.tables {
-        let mut known = chunks.remove(&table.name).unwrap_or_default();
+        let on_target = table.on_target(table.name.clone());
+        let mut known = chunks.remove(&on_target.name).unwrap_or_default();
         if !is_sound(&known, ChunkKey::of(&table).as_ref()) {
             context
                 .events
                 .detail(format!("{}: the ledger can't be used, all is copied", table.name));
-            ledger.forget(&mut target, &table.name).await?;
+            ledger.forget(&mut target, &on_target.name).await?;
             known.clear();
         }
         // A value that has moved from one chunk to another would be there twice while only one of them is
         // new: such a table is copied anew as a whole.
         let key = ChunkKey::of(&table).map(|key| key.index);
-        let others = unique.remove(&table.name).unwrap_or_default();
+        let others = unique.remove(&on_target.name).unwrap_or_default();
         let collides = key.is_some() && others.iter().any(|name| Some(name) != key.as_ref());
         let whole = known.len() == 1 && known[0].range == KeyRange::all();
         if collides && !whole && known.iter().any(|chunk| chunk.snapshot != snapshot_id) {
-            ledger.forget(&mut target, &table.name).await?;
+            ledger.forget(&mut target, &on_target.name).await?;
             known.clear();
         }
-        let mut work = TableWork::new(table, known)?;
+        let mut work = TableWork::new(table, on_target, known)?;
         work.collides = collides;
         work.created = created.remove(&work.table.name);
-        work.has_triggers = with_triggers.contains(&work.table.name);
+        work.has_triggers = with_triggers.contains(&work.on_target.name);
         works.push(Arc::new(work));
     }
     forget_the_rest(context, &ledger, &mut target, chunks.into_keys().collect()).await?;

@@ -17,7 +17,7 @@ use crate::{
     engine::{Journal, TableResult},
     error::{Kind, Result},
     event::Events,
-    mysql::{ChunkKey, KeyRange, KeyTuple, Session, Table, TableName},
+    mysql::{ChunkKey, KeyRange, KeyTuple, Session, Side, Table, TableName},
     source::{read::RowForm, snapshot::SAVEPOINT},
     target::{
         ledger::{Chunk, Rank, SnapshotId},
@@ -97,7 +97,10 @@ pub(super) fn parts(chunks: Vec<Chunk>) -> Vec<Part> {
 
 /// A table and what is to be done for it.
 pub(super) struct TableWork {
+    /// As the source has it.
     pub(super) table: Table,
+    /// As the target has it.
+    pub(super) on_target: Table,
     pub(super) key: Option<ChunkKey>,
     pub(super) form: RowForm,
     pub(super) load: String,
@@ -112,11 +115,11 @@ pub(super) struct TableWork {
 }
 
 impl TableWork {
-    pub(super) fn new(table: Table, chunks: Vec<Chunk>) -> Result<Self> {
+    pub(super) fn new(table: Table, on_target: Table, chunks: Vec<Chunk>) -> Result<Self> {
         let form = RowForm::of(&table)?;
         Ok(TableWork {
             key: ChunkKey::of(&table),
-            load: load::statement(&table, &form),
+            load: load::statement(&on_target, &form),
             form,
             created: None,
             has_triggers: false,
@@ -124,7 +127,16 @@ impl TableWork {
             parts: parts(chunks),
             tally: Tally::default(),
             table,
+            on_target,
         })
+    }
+
+    /// The table as a session's server has it.
+    pub(super) fn on(&self, session: &Session) -> &Table {
+        match session.side() {
+            Side::Source => &self.table,
+            Side::Target => &self.on_target,
+        }
     }
 
     /// How many rows make a chunk of about so many bytes.
@@ -266,8 +278,9 @@ impl Planner {
         let unknown = work.parts.iter().all(|part| matches!(part, Part::Gap { .. }));
         if replace && work.collides && unknown {
             // Chunk by chunk, what isn't replaced yet would stand in the way of what comes.
-            let emptied = self.target.execute(format!("TRUNCATE TABLE {}", work.table.name.sql()));
-            emptied.await.map_err(|error| error.at(&work.table.name))?;
+            let name = &work.on_target.name;
+            let emptied = self.target.execute(format!("TRUNCATE TABLE {}", name.sql()));
+            emptied.await.map_err(|error| error.at(name))?;
             replace = false;
         }
         // Counts as one open range, so that the table isn't complete before all of it is cut.
@@ -317,7 +330,7 @@ impl Planner {
             return Ok(Some(occupied));
         }
         let one = |(at, work): (usize, &Arc<TableWork>)| {
-            format!("(SELECT {at} FROM {} LIMIT 1)", work.table.name.sql())
+            format!("(SELECT {at} FROM {} LIMIT 1)", work.on_target.name.sql())
         };
         let all: Vec<String> = works.iter().enumerate().map(one).collect();
         if let Ok(rows) = self.target.rows(all.join(" UNION ALL ")).await {
@@ -331,7 +344,7 @@ impl Planner {
         }
         // One by one they tell which of them is the trouble.
         for (work, found) in works.iter().zip(&mut occupied) {
-            match self.has_rows(&work.table.name).await? {
+            match self.has_rows(&work.on_target.name).await? {
                 Some(has_rows) => *found = has_rows,
                 None => return Ok(None),
             }

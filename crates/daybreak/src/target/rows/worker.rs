@@ -356,7 +356,7 @@ impl Worker {
         let theirs = hash(target).map_err(Failure::Target)?;
         let (here, there) = tokio::join!(
             chunk_sum(&mut reader, &work.table, &ours, key, &chunk.range),
-            chunk_sum(target, &work.table, &theirs, key, &chunk.range)
+            chunk_sum(target, &work.on_target, &theirs, key, &chunk.range)
         );
         let (here, there) = (here.map_err(Failure::Source)?, there.map_err(Failure::Target)?);
         if here != there {
@@ -402,7 +402,7 @@ impl Worker {
             return Err(Failure::Final(Error::new(Kind::Bug, "no connection to load with")));
         };
         begin(shared, target).await?;
-        let claimed = shared.ledger.claim(target, &work.table.name, range).await;
+        let claimed = shared.ledger.claim(target, &work.on_target.name, range).await;
         let known = claimed.map_err(Failure::Target)?;
         if let Some((rows, bytes, snapshot)) = &known
             && *snapshot == shared.snapshot
@@ -444,7 +444,7 @@ impl Worker {
         }
         begin(shared, target).await?;
         let ranges: Vec<(&TableName, &KeyRange)> =
-            copies.iter().map(|(work, range, _)| (&work.table.name, *range)).collect();
+            copies.iter().map(|(work, range, _)| (&work.on_target.name, *range)).collect();
         if !shared.ledger.claim_all(target, &ranges).await.map_err(Failure::Target)? {
             return Ok(None);
         }
@@ -469,7 +469,7 @@ impl Worker {
 /// A chunk's line in the ledger.
 fn line(shared: &Shared, work: &TableWork, range: &KeyRange, rank: &Rank, read: Read) -> Chunk {
     Chunk {
-        table: work.table.name.clone(),
+        table: work.on_target.name.clone(),
         rank: rank.clone(),
         range: range.clone(),
         rows: read.rows,
@@ -495,7 +495,7 @@ async fn count_notes(
 }
 
 async fn delete(target: &mut Session, work: &TableWork, predicate: &str) -> Result<(), Failure> {
-    let delete = format!("DELETE FROM {} WHERE {predicate}", work.table.name.sql());
+    let delete = format!("DELETE FROM {} WHERE {predicate}", work.on_target.name.sql());
     target.execute(delete).await.map(drop).map_err(Failure::Target)
 }
 
@@ -532,9 +532,10 @@ async fn transfer(
         None => (String::new(), String::new()),
     };
     let query = format!(
-        "SELECT {} FROM {}{index} WHERE {predicate}{order}",
+        "SELECT {} FROM {}{index} WHERE {}{order}",
         work.form.select_list(),
         work.table.name.sql(),
+        work.table.taken(predicate),
     );
     let begun = Instant::now();
     let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);

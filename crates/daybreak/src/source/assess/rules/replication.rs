@@ -1,7 +1,7 @@
 //! Whether native replication can carry the changes: the binary log, identities, GTIDs, the way there.
 
 use super::{
-    super::{Survey, position},
+    super::{NO_FILTERS, Survey, position},
     Estimates, Findings, few, set_global, span, without_replication,
 };
 use crate::{
@@ -324,6 +324,30 @@ pub(super) fn selection(survey: &Survey, _: &Estimates, out: &mut Findings) {
              and how to skip it on the target",
         );
     }
+}
+
+/// Native replication knows no conditions.
+///
+/// Source: MySQL manual, *Replication Filtering Options*, and Aurora User Guide, *Configuring replication
+/// filters*: databases and tables can be filtered, rows can't.
+pub(super) fn filters(survey: &Survey, _: &Estimates, out: &mut Findings) {
+    let selection = &survey.wishes.selection;
+    if !survey.native() || selection.filters.is_empty() {
+        return;
+    }
+    let tables: Vec<String> =
+        selection.filters.iter().map(|filter| filter.table.to_string()).collect();
+    out.blocker(
+        NO_FILTERS,
+        tables.clone(),
+        format!(
+            "native replication carries every change of a table, also of the rows that a condition leaves out ({}): \
+             they would arrive on the target, or stop it (1032) where it lacks them. Replication filters, Aurora's \
+             too, know databases and tables, and no rows",
+            few(&tables)
+        ),
+        format!("leave the conditions out; or {}", without_replication(survey)),
+    );
 }
 
 /// Anonymous accounts, which catch logins that are meant for an account at `%`.

@@ -453,6 +453,35 @@ pub(super) fn foreign_keys(survey: &Survey, _: &Estimates, out: &mut Findings) {
     }
 }
 
+/// Foreign keys to rows that a condition leaves out: the server would add them all the same, and they
+/// wouldn't hold.
+pub(super) fn orphans(survey: &Survey, _: &Estimates, out: &mut Findings) {
+    let of = |wanted: Option<bool>| -> Vec<String> {
+        let orphans = survey.source.orphans.iter().filter(|orphans| orphans.found == wanted);
+        orphans.map(|orphans| orphans.key.to_string()).collect()
+    };
+    let (broken, unknown) = (of(Some(true)), of(None));
+    if !broken.is_empty() {
+        out.blocker(
+            "select.orphans",
+            broken.clone(),
+            format!("rows that are taken refer to rows that a condition leaves out, so that their foreign keys \
+                     wouldn't hold: {}", few(&broken)),
+            "give the table that refers a condition as well (column IN (SELECT key FROM parent WHERE the parent's \
+             condition)), widen the parent's, or drop the key at the source",
+        );
+    }
+    if !unknown.is_empty() {
+        out.warning(
+            "select.orphans_unknown",
+            unknown.clone(),
+            format!("whether rows that are taken refer to rows that a condition leaves out wasn't to be had in time: \
+                     {}", few(&unknown)),
+            "none needed: the step `indexes` looks on the target, and stops if one does",
+        );
+    }
+}
+
 /// Spatial indexes that MySQL 8.0 doesn't use.
 pub(super) fn spatial(survey: &Survey, _: &Estimates, out: &mut Findings) {
     if survey.source.facts.dialect.mysql_from(8, 0, 0) {
