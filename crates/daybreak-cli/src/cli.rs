@@ -51,7 +51,7 @@ impl Cli {
 }
 
 /// The options that say what is taken.
-const SELECTING: [&str; 4] = ["--database", "--table", "--exclude", "--where"];
+const SELECTING: [&str; 5] = ["--database", "--table", "--exclude", "--where", "--rename"];
 
 /// What a migration takes is the plan's, and no option of the verbs that go by it.
 fn with_tip(mut error: clap::Error) -> clap::Error {
@@ -185,25 +185,36 @@ pub struct Select {
     /// rows that the target has.
     #[arg(long = "where", value_name = "D.T=COND")]
     pub filter: Vec<String>,
+    /// What a database of the source is called on the target; may be repeated.
+    #[arg(long, value_name = "D=E")]
+    pub rename: Vec<String>,
 }
 
 impl Select {
     /// Whether anything was said.
     pub fn is_given(&self) -> bool {
-        let Select { database, table, exclude, filter } = self;
-        [database, table, exclude, filter].iter().any(|given| !given.is_empty())
+        let Select { database, table, exclude, filter, rename } = self;
+        [database, table, exclude, filter, rename].iter().any(|given| !given.is_empty())
     }
 
     /// What was said.
     pub fn read(&self) -> Result<Selection> {
-        let mut filters = Vec::with_capacity(self.filter.len());
+        let (mut filters, mut renames) = (Vec::new(), Vec::new());
         for given in &self.filter {
             filters.push(assignment(given).ok_or_else(|| {
                 Error::new(Kind::Usage, format!("--where {given} names no condition"))
                     .next("write DATABASE.TABLE=CONDITION")
             })?);
         }
-        Selection::parse(&self.database, &self.table, &self.exclude)?.filtered(filters)
+        for given in &self.rename {
+            renames.push(assignment(given).ok_or_else(|| {
+                Error::new(Kind::Usage, format!("--rename {given} names no other name"))
+                    .next("write DATABASE=NAME-ON-THE-TARGET")
+            })?);
+        }
+        Selection::parse(&self.database, &self.table, &self.exclude)?
+            .filtered(filters)?
+            .renamed(renames)
     }
 }
 
@@ -531,7 +542,7 @@ pub struct Copy {
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
     /// Go on with the copy whose journal is in --dir: what is taken stands in its plan.
-    #[arg(long, requires = "dir", conflicts_with_all = ["database", "table", "exclude", "filter", "no_data"])]
+    #[arg(long, requires = "dir", conflicts_with_all = ["database", "table", "exclude", "filter", "rename", "no_data"])]
     pub resume: bool,
 }
 
@@ -580,7 +591,7 @@ mod tests {
             error.render().to_string()
         };
         for verb in ["run", "plan", "resume"] {
-            for flag in ["--database=d", "--table", "--exclude", "--where=d.t=TRUE"] {
+            for flag in ["--database=d", "--table", "--exclude", "--where=d.t=TRUE", "--rename"] {
                 let text = said(&[verb, flag]);
                 assert!(text.contains("[select]") && text.contains("daybreak.toml"), "{text}");
             }

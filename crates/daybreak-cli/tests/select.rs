@@ -218,3 +218,173 @@ async fn a_foreign_key_that_does_not_hold_is_named() {
     verb(dir, &["undo"], 0).await;
     assert_eq!(sides.number("SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME IN ('shop', 'daybreak')").await, 0);
 }
+
+const FIRST: &str =
+    "[select]\nrename = { shop = \"store\", crm = \"shop\" }\n[replication]\nmode = \"none\"\n";
+
+/// A second database that refers to the first, and objects of all kinds in both.
+async fn two_databases(sides: &Sides) {
+    sides
+        .at_source(&[
+            "CREATE DATABASE crm COLLATE utf8mb4_bin",
+            "CREATE TABLE crm.notes (id INT PRIMARY KEY, customer INT, text JSON, \
+             CONSTRAINT of_customer FOREIGN KEY (customer) REFERENCES shop.customers (id))",
+            "INSERT INTO crm.notes SELECT id, id, JSON_OBJECT('at', CAST('2026-01-01' AS DATE), 'n', id) FROM shop.customers",
+            "CREATE TABLE shop.log (id INT AUTO_INCREMENT PRIMARY KEY, what VARCHAR(40))",
+            "CREATE DEFINER = owner VIEW crm.named AS SELECT n.id, c.region AS shop FROM crm.notes n JOIN shop.customers c \
+             ON c.id = n.customer WHERE c.region <> 'shop.x'",
+            "USE shop",
+            "CREATE DEFINER = owner PROCEDURE counted() SELECT COUNT(*) FROM orders",
+            "CREATE DEFINER = owner FUNCTION doubled(n INT) RETURNS INT DETERMINISTIC RETURN 2 * n",
+            "CREATE DEFINER = owner TRIGGER placed AFTER INSERT ON shop.orders FOR EACH ROW INSERT INTO log (what) VALUES ('placed')",
+            "CREATE DEFINER = owner EVENT swept ON SCHEDULE EVERY 1 YEAR STARTS '2040-01-01' DO DELETE FROM log",
+            "CREATE DEFINER = owner VIEW shop.twice AS SELECT doubled(id) AS d FROM latest",
+        ])
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn databases_get_other_names_on_the_target() {
+    let sides = Sides::start().await;
+    two_databases(&sides).await;
+    let directory = sides.configured(FIRST);
+    let dir = directory.path();
+    let text = verb(dir, &["plan"], 0).await;
+    assert!(text.contains("- crm is called shop on the target"), "{text}");
+    // Each step back and forth, cut off where rows are there and keys aren't.
+    verb(dir, &["run", "--until", "rows"], 0).await;
+    assert_eq!(sides.number("SELECT COUNT(*) FROM shop.notes").await, 200);
+    assert_eq!(sides.number("SELECT COUNT(*) FROM daybreak.chunks WHERE table_schema = 'store' AND table_name = 'orders'").await, 1);
+    sides
+        .at_source(&[
+            "DELETE FROM crm.notes WHERE id = 7",
+            "UPDATE shop.orders SET placed = NULL WHERE id = 7",
+        ])
+        .await;
+    verb(dir, &["resume"], 4).await;
+    verb(dir, &["undo", "--to", "schema"], 0).await;
+    assert_eq!(sides.number("SELECT COUNT(*) FROM store.orders").await, 0);
+    let text = verb(dir, &["resume"], 4).await;
+    assert!(text.contains("ready for cutover"), "{text}");
+    sides
+        .at_source(&[
+            "INSERT INTO crm.notes VALUES (1000, NULL, '[1.5]')",
+            "ALTER TABLE shop.orders ADD COLUMN paid INT",
+            "DROP PROCEDURE shop.counted",
+        ])
+        .await;
+    verb(dir, &["cutover"], 0).await;
+
+    for (sql, wanted) in [
+        ("SELECT COUNT(*) FROM store.customers", 200),
+        ("SELECT COUNT(*) FROM store.orders WHERE placed IS NOT NULL", 199),
+        ("SELECT COUNT(*) FROM store.orders WHERE paid IS NULL", 200),
+        ("SELECT COUNT(*) FROM shop.notes", 200),
+        (
+            "SELECT COUNT(*) FROM shop.notes WHERE JSON_TYPE(JSON_EXTRACT(text, '$.at')) = 'DATE'",
+            199,
+        ),
+        ("SELECT COUNT(*) FROM shop.named WHERE shop = 'EU'", 149),
+        ("SELECT MAX(d) FROM store.twice", 400),
+        (
+            "SELECT COUNT(*) FROM information_schema.KEY_COLUMN_USAGE WHERE TABLE_SCHEMA = 'shop' AND \
+          TABLE_NAME = 'notes' AND REFERENCED_TABLE_SCHEMA = 'store' AND REFERENCED_TABLE_NAME = 'customers'",
+            1,
+        ),
+        (
+            "SELECT COUNT(*) FROM information_schema.EVENTS WHERE EVENT_SCHEMA = 'store' AND STATUS = 'ENABLED'",
+            1,
+        ),
+        ("SELECT COUNT(*) FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = 'store'", 1),
+        (
+            "SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME IN ('crm', 'daybreak')",
+            0,
+        ),
+        (
+            "SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = 'shop' AND \
+          DEFAULT_COLLATION_NAME = 'utf8mb4_bin'",
+            1,
+        ),
+    ] {
+        assert_eq!(sides.number(sql).await, wanted, "{sql}");
+    }
+    let mut target = connect(&sides.target.root_url()).await;
+    target.query_drop("INSERT INTO store.orders (id, customer) VALUES (5000, 1)").await.unwrap();
+    assert_eq!(sides.number("SELECT COUNT(*) FROM store.log WHERE what = 'placed'").await, 1);
+    target.query_drop("DELETE FROM store.orders WHERE id = 5000").await.unwrap();
+    target.query_drop("DELETE FROM store.log").await.unwrap();
+    for mode in ["checksum", "full"] {
+        verb(dir, &["verify", "--mode", mode], 0).await;
+    }
+    target.query_drop("UPDATE shop.notes SET customer = 3 WHERE id = 1").await.unwrap();
+    target.query_drop("DROP VIEW store.twice").await.unwrap();
+    for mode in ["checksum", "full"] {
+        let text = verb(dir, &["verify", "--mode", mode], 3).await;
+        assert!(text.contains("crm.notes: (id=1) different"), "{text}");
+        assert!(text.contains("view store.twice: missing on the target"), "{text}");
+    }
+    assert!(verb(dir, &["report", "--json"], 0).await.contains("crm.notes"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn renames_that_cannot_be_are_refused_beforehand() {
+    let sides = Sides::start().await;
+    two_databases(&sides).await;
+    for (renames, why) in [
+        (&["shop"][..], "names no other name"),
+        (&["shop=mysql"], "a database of the server itself"),
+        (&["shop=store", "crm=store"], "each name can stand once"),
+        (&["shop.orders=shop.sales"], "tables can't"),
+        (&["shop=crm"], "as another database of the source is"),
+        (&["shops=store"], "there is no database shops"),
+    ] {
+        let mut arguments = vec!["copy"];
+        arguments.extend(renames.iter().flat_map(|rename| ["--rename", rename]));
+        let text = sides.verb(&arguments, 2).await;
+        assert!(text.contains(why), "{renames:?}: {text}");
+    }
+    let native = sides.configured("[select]\nrename = { shop = \"store\" }\n");
+    let text = verb(native.path(), &["plan"], 3).await;
+    assert!(
+        text.contains("changes under the names that databases have at the source")
+            && text.contains("shop to store")
+            && text.contains("mode = \"none\""),
+        "{text}"
+    );
+    let text = verb(native.path(), &["plan", "--route", "physical"], 2).await;
+    assert!(text.contains("restored under the names that databases have"), "{text}");
+
+    // Somebody's tables are there; and texts that name the old database, of each kind.
+    let mut target = connect(&sides.target.root_url()).await;
+    target.query_drop("CREATE DATABASE store").await.unwrap();
+    target.query_drop("CREATE TABLE store.theirs (id INT PRIMARY KEY)").await.unwrap();
+    sides
+        .at_source(&[
+            "CREATE DEFINER = owner PROCEDURE crm.p() SELECT * FROM Shop.orders",
+            "CREATE DEFINER = owner TRIGGER crm.t BEFORE INSERT ON crm.notes FOR EACH ROW SET NEW.id = shop.doubled(NEW.id)",
+            "CREATE DEFINER = owner EVENT crm.e ON SCHEDULE EVERY 1 YEAR STARTS '2040-01-01' DO DELETE FROM `shop`.log",
+            "CREATE DEFINER = owner VIEW crm.v AS SELECT shop.id FROM shop.orders shop",
+            "CREATE DEFINER = owner PROCEDURE crm.said() BEGIN PREPARE s FROM 'DELETE FROM shop.log'; END",
+        ])
+        .await;
+    let text = sides.verb(&["assess", "--rename", "shop=store"], 3).await;
+    for wanted in [
+        "target.not_empty",
+        "store: 1 tables and views",
+        "rename.objects",
+        "procedure crm.p: its text names the database `shop`",
+        "trigger crm.t: its text names",
+        "event crm.e: its text names",
+        "view crm.v: something in it is called `shop` like the database",
+        "procedure crm.said (shop)",
+        "replication.filters",
+    ] {
+        assert!(text.contains(wanted), "{wanted}: {text}");
+    }
+    let text = sides.verb(&["copy", "--rename", "shop=store"], 3).await;
+    assert!(
+        text.contains("databases to be migrated hold something on the target already"),
+        "{text}"
+    );
+    assert_eq!(sides.number("SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME IN ('crm', 'daybreak')").await, 0);
+}

@@ -304,7 +304,9 @@ impl Config {
                         .iter()
                         .map(|(table, condition)| (table.as_str(), condition.as_str())),
                 )
-                .map_err(|error| error.at("[select] where"))?;
+                .map_err(|error| error.at("[select] where"))?
+                .renamed(raw.select.rename.iter().map(|(from, to)| (from.as_str(), to.as_str())))
+                .map_err(|error| error.at("[select] rename"))?;
         let seconds = |given: &Option<String>, otherwise: Duration| match given {
             Some(text) => duration(text),
             None => Ok(otherwise),

@@ -145,14 +145,22 @@ fn refuse_other_replication(config: &Config) -> Result<()> {
 
 /// A backup holds all rows, under the names that they have.
 fn refuse_filters(config: &Config) -> Result<()> {
-    match config.select.filters.first() {
-        None => Ok(()),
-        Some(filter) => Err(Error::new(
+    if let Some(filter) = config.select.filters.first() {
+        return Err(Error::new(
             Kind::Config,
             "a physical backup holds every row: conditions can't leave any out",
         )
         .at(format!("[select] where, {}", filter.table))
-        .next("leave the condition out, or --route logical")),
+        .next("leave the condition out, or --route logical"));
+    }
+    match config.select.renames.first() {
+        None => Ok(()),
+        Some(rename) => Err(Error::new(
+            Kind::Config,
+            "a physical backup is restored under the names that databases have",
+        )
+        .at(format!("[select] rename, {}", rename.from))
+        .next("leave the rename out, or --route logical")),
     }
 }
 

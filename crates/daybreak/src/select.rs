@@ -28,6 +28,20 @@ pub struct Filter {
     pub condition: Condition,
 }
 
+/// A database that has another name on the target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rename {
+    /// Its name at the source.
+    pub from: String,
+    /// Its name on the target.
+    pub to: String,
+}
+
+/// The longest name of a database, in characters.
+///
+/// Source: MySQL manual, *Identifier Length Limits*.
+const LONGEST_NAME: usize = 64;
+
 /// Which databases and tables are taken. Empty: all but the server's own.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Selection {
@@ -42,6 +56,9 @@ pub struct Selection {
     /// Tables of which only some rows are taken, in name order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<Filter>,
+    /// Databases that have other names on the target, in name order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub renames: Vec<Rename>,
 }
 
 impl Selection {
@@ -104,15 +121,80 @@ impl Selection {
         Ok(self)
     }
 
+    /// Adds other names for databases: the source's, and the target's.
+    ///
+    /// # Errors
+    /// `Config` for what isn't a database's name, belongs to a server itself, or is named twice.
+    pub fn renamed<'a>(
+        mut self,
+        renames: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self> {
+        for (from, to) in renames {
+            let (from, to) = (database_name(from)?, database_name(to)?);
+            if let Some(own) = [&from, &to].into_iter().find(|name| is_system(name)) {
+                return Err(Error::new(
+                    Kind::Config,
+                    format!("{own} is a database of the server itself"),
+                )
+                .at(format!("{from} to {to}"))
+                .next("choose another name"));
+            }
+            let twice = self.renames.iter().find(|known| known.from == from || known.to == to);
+            if let Some(Rename { from: known, to: called }) = twice {
+                return Err(Error::new(
+                    Kind::Config,
+                    format!("{known} is to be called {called}, and {from} {to}: each name can stand once"),
+                )
+                .next("give each database one name of its own on the target"));
+            }
+            self.renames.push(Rename { from, to });
+        }
+        self.renames.retain(|rename| rename.from != rename.to);
+        self.renames.sort_by(|a, b| a.from.cmp(&b.from));
+        Ok(self)
+    }
+
+    /// What a database of the source is called on the target.
+    pub fn database_on_target(&self, name: &str) -> String {
+        let rename = self.renames.iter().find(|rename| rename.from == name);
+        rename.map_or(name, |rename| rename.to.as_str()).to_string()
+    }
+
+    /// What a table (or whatever else a database holds) of the source is called on the target.
+    pub fn table_on_target(&self, name: &TableName) -> TableName {
+        TableName::new(self.database_on_target(&name.database), &name.name)
+    }
+
     /// What a table's rows must fulfil to be taken; none: all are.
     pub fn condition(&self, table: &TableName) -> Option<&Condition> {
         self.filters.iter().find(|filter| filter.table == *table).map(|filter| &filter.condition)
     }
 
-    /// The same of the target: all rows are taken that are there. One that the source's condition leaves
-    /// out is one too many.
+    /// The same of the target, by the names that it has there. All rows are taken that are there: one that
+    /// the source's condition leaves out is one too many.
     pub fn on_target(&self) -> Selection {
-        Selection { filters: Vec::new(), ..self.clone() }
+        let databases = |names: &[String]| {
+            names.iter().map(|name| self.database_on_target(name)).collect::<Vec<_>>()
+        };
+        let tables = |names: &[TableName]| {
+            names.iter().map(|name| self.table_on_target(name)).collect::<Vec<_>>()
+        };
+        Selection {
+            databases: databases(&self.databases),
+            tables: tables(&self.tables),
+            exclude_databases: databases(&self.exclude_databases),
+            exclude_tables: tables(&self.exclude_tables),
+            filters: Vec::new(),
+            renames: Vec::new(),
+        }
+    }
+
+    /// The same, of these databases alone where none is named: others on the target are somebody else's.
+    pub fn within(mut self, databases: impl IntoIterator<Item = String>) -> Selection {
+        if self.databases.is_empty() && self.tables.is_empty() {
+            self.databases = databases.into_iter().collect();
+        }
+        self
     }
 
     /// Whether everything that users own is taken.
@@ -161,6 +243,23 @@ pub fn assignment(text: &str) -> Option<(&str, &str)> {
         c == '=' && !quoted
     })?;
     Some((text[..at].trim(), text[at + 1..].trim()))
+}
+
+/// A database's name with optional backticks around it.
+fn database_name(text: &str) -> Result<String> {
+    let wrong =
+        |what: &str, next: &str| Error::new(Kind::Config, format!("{text} {what}")).next(next);
+    match parts(text).as_deref() {
+        Some([name]) if name.chars().count() > LONGEST_NAME => {
+            Err(wrong("is longer than a name may be", "64 characters are the most"))
+        }
+        Some([name]) => Ok(name.clone()),
+        Some([..]) => Err(wrong(
+            "is a table's name: databases can be renamed, tables can't",
+            "rename the table at the source before, or on the target afterwards",
+        )),
+        None => Err(wrong("isn't a database's name", "write backticks around odd names")),
+    }
 }
 
 /// `D.T` with optional backticks around either.
@@ -230,6 +329,33 @@ mod tests {
         assert!(wrong(&[("a.t", "(id")]).contains("a.t"));
         assert_eq!(assignment("a.`b=c` = id = 5"), Some(("a.`b=c`", "id = 5")));
         assert_eq!(assignment("a.b"), None);
+    }
+
+    #[test]
+    fn databases_have_other_names_on_the_target() {
+        let selection = Selection::parse(&["a".into()], &["b.t".into()], &["a.x".into()]).unwrap();
+        let selection = selection.renamed([("a", "b"), ("`b`", "c")]).unwrap();
+        let there = selection.on_target();
+        assert!(there.takes_table(&TableName::new("b", "t")) && !there.takes_database("a"));
+        assert!(!there.takes_table(&TableName::new("b", "x")));
+        assert!(there.takes_table(&TableName::new("c", "t")));
+        assert!(!there.takes_table(&TableName::new("c", "u")));
+        let all = Selection::default().renamed([("a", "z"), ("same", "same")]).unwrap();
+        assert_eq!(all.renames.len(), 1);
+        let within = all.on_target().within(["z".to_string()]);
+        assert!(within.takes_objects("z") && !within.takes_database("others"));
+        for (wrong, why) in [
+            (&[("a", "mysql")][..], "database of the server"),
+            (&[("daybreak", "x")], "database of the server"),
+            (&[("a", "x"), ("b", "x")], "each name can stand once"),
+            (&[("a", "x"), ("a", "y")], "each name can stand once"),
+            (&[("a.t", "a.u")], "tables can't"),
+            (&[("a", "")], "isn't a database's name"),
+        ] {
+            let error =
+                Selection::default().renamed(wrong.iter().copied()).unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
+        }
     }
 
     #[test]

@@ -56,6 +56,7 @@ pub(super) struct RawSelect {
     pub(super) tables: Vec<String>,
     pub(super) exclude: Vec<String>,
     pub(super) r#where: BTreeMap<String, String>,
+    pub(super) rename: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -201,7 +202,7 @@ impl RawHook {
 const KEYS: [(&str, &[&str]); 12] = [
     ("source", &["url", "password_file"]),
     ("target", &["url", "password_file", "kind"]),
-    ("select", &["databases", "tables", "exclude", "where"]),
+    ("select", &["databases", "tables", "exclude", "where", "rename"]),
     (
         "copy",
         &[

@@ -133,6 +133,9 @@ impl Plan {
                 }
             );
         }
+        for rename in &self.selection.renames {
+            let _ = writeln!(out, "- {} is called {} on the target", rename.from, rename.to);
+        }
         for filter in &self.selection.filters {
             let _ = writeln!(
                 out,

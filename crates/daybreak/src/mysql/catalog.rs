@@ -173,7 +173,8 @@ impl Catalog {
     /// Reads databases, tables, columns and indexes of what is selected. Takes no lock.
     ///
     /// # Errors
-    /// `Config` for a condition on a table that isn't there, or that the server doesn't understand.
+    /// `Config` for a condition on a table that isn't there, or that the server doesn't understand, and for
+    /// renames of what isn't there, or to a name that another database has.
     pub async fn read(session: &mut Session, selection: &Selection) -> Result<Self> {
         if session.dialect().mysql_from(8, 0, 0) {
             // Otherwise sizes may be a day old.
@@ -196,6 +197,7 @@ impl Catalog {
                 });
             }
         }
+        check_renames(session, &catalog, selection)?;
         if catalog.databases.is_empty() {
             return Ok(catalog);
         }
@@ -322,6 +324,21 @@ impl Catalog {
         Ok(catalog)
     }
 
+    /// The same as the target shall have it.
+    pub fn on_target(&self, selection: &Selection) -> Catalog {
+        let named = |database: &Database| Database {
+            name: selection.database_on_target(&database.name),
+            ..database.clone()
+        };
+        let mut tables: Vec<Table> = self
+            .tables
+            .iter()
+            .map(|table| table.on_target(selection.table_on_target(&table.name)))
+            .collect();
+        tables.sort_by(|a, b| a.name.cmp(&b.name));
+        Catalog { databases: self.databases.iter().map(named).collect(), tables }
+    }
+
     /// A digest of every definition, blind to sizes: equal digests, equal structure.
     pub fn digest(&self) -> String {
         let mut shape = self.clone();
@@ -339,6 +356,33 @@ impl Catalog {
         let at = self.tables.binary_search_by(|table| table.name.cmp(name)).ok()?;
         self.tables.get(at)
     }
+}
+
+/// What is renamed must be there, and what comes must have names of its own.
+fn check_renames(session: &Session, catalog: &Catalog, selection: &Selection) -> Result<()> {
+    let has = |name: &str| catalog.databases.iter().any(|database| database.name == name);
+    for rename in &selection.renames {
+        let refuse = |what: String, next: &str| {
+            Err(Error::new(Kind::Config, what).at(session.place()).next(next))
+        };
+        if !has(&rename.from) {
+            return refuse(
+                format!("there is no database {} to be called {}", rename.from, rename.to),
+                "no such database is there, or it is left out: correct the name, or leave the rename out",
+            );
+        }
+        let stays = selection.database_on_target(&rename.to) == rename.to;
+        if stays && has(&rename.to) {
+            return refuse(
+                format!(
+                    "{} would be called {}, as another database of the source is",
+                    rename.from, rename.to
+                ),
+                "choose another name, rename that one too, or leave it out with [select] exclude",
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Lets the server read a condition, which runs nothing, and takes over how many rows it expects.

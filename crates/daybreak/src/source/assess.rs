@@ -29,6 +29,10 @@ use crate::{
     mysql::{Catalog, Dialect, Product, ServerUrl, Session, Side},
     select::Selection,
     source::grants::Grants,
+    target::{
+        objects::{Judged, ObjectName, judge, printed},
+        schema::settle_reader,
+    },
     transit::inspection::Profile,
 };
 use inventory::{Inventory, TableOptions};
@@ -221,6 +225,8 @@ struct SourceSide {
     catalog: Catalog,
     inventory: Inventory,
     orphans: Vec<Orphans>,
+    /// What renames mean for views, routines, triggers and events; nothing without renames.
+    judged: Vec<(ObjectName, Judged)>,
 }
 
 struct TargetSide {
@@ -245,11 +251,25 @@ impl Survey {
         let catalog = Catalog::read(&mut session, &wishes.selection).await?;
         let inventory = Inventory::read(&mut session, &wishes.selection).await?;
         let orphans = orphans::read(&mut session, &catalog).await?;
+        let mut judged = Vec::new();
+        if !wishes.selection.renames.is_empty() {
+            settle_reader(&mut session).await?;
+            for object in printed(&mut session, &wishes.selection).await? {
+                let found = judge(&object, &wishes.selection);
+                judged.push((object.name, found));
+            }
+        }
         let target = match target {
             TargetSpec::Url(url) => {
                 let mut on_target = Session::open(url, Side::Target).await?;
                 bound(&mut on_target).await?;
-                let landing = Landing::read(&mut on_target, url, &catalog, &inventory).await?;
+                let landing = Landing::read(
+                    &mut on_target,
+                    url,
+                    &catalog.on_target(&wishes.selection),
+                    &inventory,
+                )
+                .await?;
                 let dialect = on_target.dialect().clone();
                 let mut trial = None;
                 if dialect.product != facts.dialect.product {
@@ -267,7 +287,7 @@ impl Survey {
         };
         session.close().await;
         let url = source.clone();
-        let source = SourceSide { url, facts, grants, catalog, inventory, orphans };
+        let source = SourceSide { url, facts, grants, catalog, inventory, orphans, judged };
         Ok(Survey { source, target, wishes })
     }
 

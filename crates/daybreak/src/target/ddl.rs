@@ -300,6 +300,16 @@ impl CreateTable {
         left
     }
 
+    /// Puts databases that foreign keys refer to (those of other databases than the table's own) into other
+    /// names.
+    pub fn refer(&mut self, name: impl Fn(&str) -> String) {
+        for element in &mut self.elements {
+            if matches!(element.kind, ElementKind::ForeignKey { .. }) {
+                element.raw = parse::referring(&element.raw, &name);
+            }
+        }
+    }
+
     /// The statement that makes the table, in a database.
     pub fn sql(&self, database: &str) -> String {
         let texts: Vec<&str> = self.elements.iter().map(Element::text).collect();

@@ -263,8 +263,9 @@ async fn builder_session(ctx: &Context, threads: usize) -> Result<Session> {
 /// Looks whether foreign keys hold whose parents' rows a condition left out: added without being
 /// checked, they need not. Those of other tables hold as they do at the source.
 async fn refuse_orphans(ctx: &Context, target: &mut Session) -> Result<()> {
-    let filters = selection(ctx).filters;
-    let filtered = filters.iter().map(|filter| filter.table.clone()).collect();
+    let selection = selection(ctx);
+    let filtered =
+        selection.filters.iter().map(|filter| selection.table_on_target(&filter.table)).collect();
     for key in Reference::to(target, &filtered).await? {
         ctx.stop.check()?;
         if key.has_orphans(target, &key.child.sql(), &key.parent.sql()).await? {

@@ -10,6 +10,7 @@ mod definition;
 mod events;
 mod header;
 mod memory;
+mod renamed;
 mod restored;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +30,7 @@ use create::Maker;
 pub use definition::{ObjectKind, ObjectName, count_by_kind};
 pub use events::enable_events;
 pub(crate) use memory::remember;
+pub(crate) use renamed::{Judged, judge, view_query};
 pub use restored::CreateLeftOut;
 
 const STEP: &str = "objects";
@@ -161,10 +163,12 @@ impl Step for CreateObjects {
     async fn check(&self, ctx: &Context) -> Result<Vec<Finding>> {
         let ours = creating(&ctx.journal)?.unwrap_or_default();
         let (mut source, mut target) = (ctx.source().await?, ctx.target().await?);
-        let wanted = count_by_kind(&mut source, &selection(ctx)).await?;
-        let there = count_by_kind(&mut target, &selection(ctx)).await?;
+        let selection = selection(ctx);
+        let on_target = selection.on_target();
+        let wanted = count_by_kind(&mut source, &selection).await?;
+        let there = count_by_kind(&mut target, &on_target).await?;
         let names: BTreeSet<String> = databases(&mut target).await?;
-        let names = names.into_iter().filter(|name| selection(ctx).takes_database(name)).collect();
+        let names = names.into_iter().filter(|name| on_target.takes_database(name)).collect();
         let relations = relations(&mut target, &names).await?;
         let mut taken = Vec::new();
         for (kind, names) in &wanted {
@@ -176,8 +180,9 @@ impl Step for CreateObjects {
                 kind => there.get(kind),
             };
             for name in names {
+                let name = selection.table_on_target(name);
                 let object = ObjectName { kind: *kind, name: name.clone() };
-                if there.is_some_and(|there| there.contains(name))
+                if there.is_some_and(|there| there.contains(&name))
                     && !ours.objects.contains(&object)
                 {
                     taken.push(object.to_string());
@@ -214,7 +219,7 @@ impl Step for CreateObjects {
         let not_created: Vec<NotCreated> = latest(&ctx.journal, NOT_CREATED)?.unwrap_or_default();
         let left: BTreeSet<&ObjectName> = not_created.iter().map(|left| &left.object).collect();
         let (objects, _) = kept(ctx, &mut target).await?;
-        let there = count_by_kind(&mut target, &selection(ctx)).await?;
+        let there = count_by_kind(&mut target, &selection(ctx).on_target()).await?;
         for object in objects.iter().filter(|object| !left.contains(&object.name)) {
             ctx.stop.check()?;
             let name = &object.name;

@@ -299,8 +299,8 @@ pub(crate) async fn databases(session: &mut Session) -> Result<BTreeSet<String>>
 }
 
 /// Makes sure that every table of the catalog is on the target with the source's *current*
-/// definition, and none that the source no longer has. Returns those that were made (again), which
-/// are empty.
+/// definition, and none that the source no longer has. Returns those that were made (again), by their
+/// names on the target, which are empty.
 ///
 /// Tables are made without foreign keys, and without secondary keys unless they are small; with all once
 /// the step `indexes` is done. A table that is right is left alone, its rows with it.
@@ -318,9 +318,11 @@ pub async fn bring_in_line(
     settle_reader(source).await?;
     settle_writer(target).await?;
     remembered::create(target).await?;
-    create_databases(target, catalog).await?;
+    let selection = selection(ctx);
+    let there = catalog.on_target(&selection);
+    create_databases(target, &there).await?;
     let remembered = remembered::read(target).await?.tables;
-    let names: BTreeSet<String> = catalog.databases.iter().map(|db| db.name.clone()).collect();
+    let names: BTreeSet<String> = there.databases.iter().map(|db| db.name.clone()).collect();
     let existing = relations(target, &names).await?;
     let adaptation = adaptation(target).await?;
     let is_done = |step: &str| {
@@ -343,9 +345,9 @@ pub async fn bring_in_line(
         let sessions = std::iter::once(&mut *source).chain(&mut askers);
         let texts = definitions(ctx, sessions, &names).await?;
         for (table, text) in tables.iter().zip(texts) {
-            let name = &table.name;
-            let mut parsed = CreateTable::parse(&text).map_err(|error| error.at(name))?;
+            let mut parsed = CreateTable::parse(&text).map_err(|error| error.at(&table.name))?;
             let hash = digest(&parsed.normalised(source.dialect()));
+            let name = &selection.table_on_target(&table.name);
             if existing.contains(name) {
                 match remembered.get(name) {
                     None => return Err(foreign(name, target)),
@@ -357,7 +359,8 @@ pub async fn bring_in_line(
                 }
             }
             let notes = parsed.adapt(source.dialect(), &adaptation);
-            wanted.push((table, hash, parsed, notes));
+            parsed.refer(|database| selection.database_on_target(database));
+            wanted.push((table, name.clone(), hash, parsed, notes));
         }
     }
     for session in askers {
@@ -365,7 +368,7 @@ pub async fn bring_in_line(
     }
 
     let gone: Vec<&TableName> =
-        remembered.keys().filter(|name| catalog.table(name).is_none()).collect();
+        remembered.keys().filter(|name| there.table(name).is_none()).collect();
     for name in gone {
         ctx.events.info(format!("{name} is gone from the source: dropped on the target"));
         ledger.forget(target, name).await?;
@@ -376,8 +379,7 @@ pub async fn bring_in_line(
     let copied = ledger.tables(target).await?;
     let made: Vec<Making> = wanted
         .into_iter()
-        .map(|(table, hash, parsed, notes)| {
-            let name = table.name.clone();
+        .map(|(table, name, hash, parsed, notes)| {
             for note in notes {
                 ctx.events.warn(format!("{name}: {note}"));
             }

@@ -44,7 +44,7 @@ impl Landing {
     pub(super) async fn read(
         session: &mut Session,
         url: &ServerUrl,
-        catalog: &Catalog,
+        coming: &Catalog,
         inventory: &Inventory,
     ) -> Result<Self> {
         let facts = ServerFacts::read(session, url).await?;
@@ -96,7 +96,7 @@ impl Landing {
         .map(BTreeSet::from_iter);
         Ok(Landing {
             url: url.clone(),
-            occupied: occupied(session, catalog).await?,
+            occupied: occupied(session, coming).await?,
             own_database: !inventory::names(
                 session,
                 &format!(

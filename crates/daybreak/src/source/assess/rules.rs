@@ -21,13 +21,14 @@ const NAMED: usize = 3;
 type Rule = fn(&Survey, &Estimates, &mut Findings);
 
 /// Every rule, in the order in which a reader meets their findings (within one severity).
-const RULES: [Rule; 43] = [
+const RULES: [Rule; 45] = [
     servers::target_not_asked,
     servers::same_server,
     servers::older_target,
     servers::not_mysql,
     servers::local_infile,
     servers::names_case,
+    servers::renames_case,
     servers::packets,
     servers::page_size,
     servers::target_read_only,
@@ -49,6 +50,7 @@ const RULES: [Rule; 43] = [
     products::of_mysql,
     products::of_mariadb,
     products::packages,
+    objects::renames,
     objects::function_creators,
     objects::definers,
     objects::sql_modes,

@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::{
-    engine::Context,
+    engine::{Context, ReplicationMode},
     error::{Error, Kind, Result},
     mysql::{Session, TableName},
     select::Selection,
-    target::{self, objects::NOT_CREATED},
+    target::{self, objects::NOT_CREATED, schema::databases},
 };
 
 /// Names by kind.
@@ -19,7 +19,8 @@ type Names = BTreeMap<&'static str, BTreeSet<String>>;
 /// How many names an error lists.
 const NAMED: usize = 5;
 
-/// Compares the names of tables, views, routines, triggers and events of both sides.
+/// Compares the names of tables, views, routines, triggers and events of both sides, as the target has
+/// them.
 ///
 /// # Errors
 /// `Different`, with the first names that one side lacks.
@@ -30,9 +31,16 @@ pub(super) async fn compare(
 ) -> Result<()> {
     let plan = context.plan()?;
     let selection = &plan.selection;
-    let left_out = not_migrated(context)?;
+    let left_out = not_migrated(context, selection)?;
+    let mut on_target = selection.on_target();
+    if plan.replication != ReplicationMode::Native {
+        // Others on the target are somebody else's.
+        let taken =
+            databases(source).await?.into_iter().filter(|name| selection.takes_database(name));
+        on_target = on_target.within(taken.map(|name| selection.database_on_target(&name)));
+    }
     // Both at once: writes are stopped.
-    let (here, there) = tokio::try_join!(names(source, selection), names(target, selection))?;
+    let (here, there) = tokio::try_join!(names(source, selection), names(target, &on_target))?;
     let mut differences = Vec::new();
     for kind in here.keys().chain(there.keys()).collect::<BTreeSet<_>>() {
         let empty = BTreeSet::new();
@@ -65,7 +73,7 @@ pub(super) async fn compare(
 }
 
 /// What was named as not migrated, in the form of [`names`].
-fn not_migrated(context: &Context) -> Result<BTreeSet<String>> {
+fn not_migrated(context: &Context, selection: &Selection) -> Result<BTreeSet<String>> {
     let mut left_out = BTreeSet::new();
     let journal = &context.journal;
     let lists = [
@@ -84,7 +92,13 @@ fn not_migrated(context: &Context) -> Result<BTreeSet<String>> {
                 }
                 _ => continue,
             };
-            left_out.insert(name.replace('`', "").to_lowercase());
+            let name = name.replace('`', "");
+            // Named as at the source, or as on the target: nothing else has either name.
+            if let Some((database, rest)) = name.split_once('.') {
+                let database = selection.database_on_target(database);
+                left_out.insert(format!("{database}.{rest}").to_lowercase());
+            }
+            left_out.insert(name.to_lowercase());
         }
     }
     Ok(left_out)
@@ -122,7 +136,8 @@ async fn names(session: &mut Session, selection: &Selection) -> Result<Names> {
             if taken {
                 // Servers may fold the case of names differently; what differs by case alone can't be
                 // told apart by one of them anyway.
-                names.entry(kind).or_default().insert(format!("{database}.{name}").to_lowercase());
+                let name = selection.table_on_target(&TableName::new(database, name));
+                names.entry(kind).or_default().insert(name.to_string().to_lowercase());
             }
         }
     }

@@ -67,12 +67,15 @@ pub async fn compare(
         // The less is under way, the less must be looked at again.
         live::catch_up(&mut pair, stop).await?;
     }
-    let there = selection.on_target();
-    let (ours, theirs) = tokio::join!(
-        Catalog::read(&mut pair.source, selection),
-        Catalog::read(&mut pair.target, &there)
-    );
-    let tables = Tables::new(&ours?, &theirs?, &pair, config.mode)?;
+    let ours = Catalog::read(&mut pair.source, selection).await?;
+    let mut there = selection.on_target();
+    if !live {
+        // A target that follows has what its source has; another one may hold what is somebody else's.
+        let taken = ours.databases.iter();
+        there = there.within(taken.map(|database| selection.database_on_target(&database.name)));
+    }
+    let theirs = Catalog::read(&mut pair.target, &there).await?;
+    let tables = Tables::new(&ours, &theirs, selection, &pair, config.mode)?;
     tables.first_pass(source, target, config, events, stop).await?;
 
     let mut report = VerifyReport {
@@ -106,7 +109,7 @@ pub async fn compare(
     }
     rows.close().await;
     report.tables.sort_by(|a, b| a.table.cmp(&b.table));
-    compare_definitions(&mut pair, selection, stop, &mut report).await?;
+    compare_definitions(&mut pair, (selection, &there), stop, &mut report).await?;
     pair.close().await;
     report.seconds = begun.elapsed().as_secs_f64();
     Ok(report)
@@ -114,15 +117,15 @@ pub async fn compare(
 
 async fn compare_definitions(
     pair: &mut Pair,
-    selection: &Selection,
+    (here, there): (&Selection, &Selection),
     stop: &StopSignal,
     report: &mut VerifyReport,
 ) -> Result<()> {
     // DDL may be on its way to the target: a second look, once it has executed all.
     for last in [!report.live, true] {
         let (ours, theirs) = tokio::join!(
-            Definitions::read(&mut pair.source, selection),
-            Definitions::read(&mut pair.target, selection)
+            Definitions::read(&mut pair.source, here),
+            Definitions::read(&mut pair.target, there)
         );
         let (ours, theirs) = (ours?, theirs?);
         report.objects = definitions::count(&ours, &theirs);
@@ -226,10 +229,16 @@ impl Cutter {
 }
 
 impl Tables {
-    fn new(ours: &Catalog, theirs: &Catalog, pair: &Pair, mode: VerifyMode) -> Result<Self> {
+    fn new(
+        ours: &Catalog,
+        theirs: &Catalog,
+        selection: &Selection,
+        pair: &Pair,
+        mode: VerifyMode,
+    ) -> Result<Self> {
         let (mut works, mut refused) = (Vec::new(), Vec::new());
         for table in &ours.tables {
-            let work = match theirs.table(&table.name) {
+            let work = match theirs.table(&selection.table_on_target(&table.name)) {
                 Some(target) => Work::new(table, target, pair, mode)?,
                 None => Err("it isn't on the target".to_string()),
             };

@@ -17,7 +17,7 @@ use super::report::{DefinitionDifference, ObjectCount};
 use crate::{
     engine::Severity,
     error::Result,
-    mysql::{Dialect, Session, charset, quote_text},
+    mysql::{Dialect, Session, TableName, charset, quote_text},
     select::Selection,
 };
 
@@ -31,6 +31,8 @@ type Parts = BTreeMap<Part, String>;
 #[derive(Debug)]
 pub struct Definitions {
     dialect: Dialect,
+    /// What is called otherwise on the target: objects of the source have the target's names here.
+    selection: Selection,
     objects: BTreeMap<(&'static str, String), Parts>,
 }
 
@@ -47,7 +49,8 @@ impl Definitions {
     /// Reads a side. Takes no lock.
     pub async fn read(session: &mut Session, selection: &Selection) -> Result<Self> {
         let dialect = session.dialect().clone();
-        let mut read = Definitions { dialect, objects: BTreeMap::new() };
+        let selection_of = selection.clone();
+        let mut read = Definitions { dialect, selection: selection_of, objects: BTreeMap::new() };
         let databases = read.databases(session, selection).await?;
         if databases.is_empty() {
             return Ok(read);
@@ -80,7 +83,8 @@ impl Definitions {
                 continue;
             }
             let collation: String = session.field(&row, "DEFAULT_COLLATION_NAME")?;
-            self.put("database", &name, ("collation", String::new()), charset::modern(&collation));
+            let named = self.selection.database_on_target(&name);
+            self.put("database", &named, ("collation", String::new()), charset::modern(&collation));
             names.push(name);
         }
         Ok(names)
@@ -88,6 +92,11 @@ impl Definitions {
 
     fn put(&mut self, kind: &'static str, name: &str, part: Part, value: String) {
         self.objects.entry((kind, name.to_string())).or_default().insert(part, value);
+    }
+
+    /// An object's name, as the target has it.
+    fn named(&self, name: &TableName) -> String {
+        self.selection.table_on_target(name).to_string()
     }
 
     /// Makes sure that an object is there, even if it has no parts.

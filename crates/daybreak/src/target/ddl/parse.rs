@@ -249,3 +249,22 @@ fn key_columns(words: &Words<'_>, from: usize) -> (Vec<Option<String>>, bool) {
     }
     (columns, functional)
 }
+
+/// A foreign key's text, with another name for the database that it refers to, if it says one.
+pub(super) fn referring(raw: &str, name: impl Fn(&str) -> String) -> String {
+    let words = Words::of(raw);
+    // Columns and names are quoted: the bare word stands once.
+    let database = (0..words.len()).find(|at| words.is(*at, "REFERENCES")).map(|at| at + 1);
+    match database.and_then(|at| Some((at, words.name(at)?))) {
+        Some((at, old)) if words.is_mark(at + 1, b'.') => {
+            let end = words.start(at) + words.text(at).len();
+            format!(
+                "{}{}{}",
+                &raw[..words.start(at)],
+                crate::mysql::quote(&name(&old)),
+                &raw[end..]
+            )
+        }
+        _ => raw.to_string(),
+    }
+}

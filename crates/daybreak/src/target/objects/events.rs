@@ -7,7 +7,7 @@ use super::{
     header, latest,
 };
 use crate::{
-    engine::Context,
+    engine::{Context, ReplicationMode},
     error::{Kind, Result},
     mysql::{Session, TableName, quote},
     target::schema::{selection, settle_reader},
@@ -47,6 +47,9 @@ pub async fn enable_events(ctx: &Context, target: &mut Session) -> Result<()> {
             .await?;
         target.execute("SET NAMES utf8mb4").await?;
         altered.map_err(|error| error.at(&event))?;
+    }
+    if ctx.plan()?.replication != ReplicationMode::Native {
+        return Ok(());
     }
     // What came by replication was disabled by the server itself; whether it ran at the source isn't
     // known here.

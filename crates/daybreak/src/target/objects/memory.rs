@@ -4,7 +4,11 @@
 //! They are made later than the rows, but by then replication's starting point is fixed: what changed
 //! at the source after it follows by replication, and would be there twice if it were read late.
 
-use super::definition::{Object, names, read};
+use super::{
+    ObjectName,
+    definition::{Object, names, read},
+    renamed::renamed,
+};
 use crate::{
     engine::{Context, StopSignal},
     error::{Error, Kind, Result},
@@ -30,7 +34,7 @@ pub(crate) async fn remember(
     keep(target, &kept).await
 }
 
-/// Reads all objects of the source, each in the form in which it is kept.
+/// Reads all objects of the source, each in the form in which it is kept: as the target shall have it.
 pub(super) async fn gather(
     source: &mut Session,
     selection: &Selection,
@@ -43,13 +47,16 @@ pub(super) async fn gather(
         }
         stop.check()?;
         match read(source, &name).await {
-            Ok(object) => kept.push(serde_json::to_string(&Kept::Object(Box::new(object)))?),
+            Ok(object) => {
+                let object = Kept::Object(Box::new(renamed(object, selection)?));
+                kept.push(serde_json::to_string(&object)?);
+            }
             // Dropped between the list and its turn.
             Err(error) if error.kind() == Kind::SnapshotLost => {}
             // A view that is broken at the source: the server can't even print it.
             Err(error) if name.kind == ObjectKind::View && error.kind() == Kind::Sql => {
                 kept.push(serde_json::to_string(&Kept::Unreadable(NotCreated {
-                    object: name,
+                    object: ObjectName { name: selection.table_on_target(&name.name), ..name },
                     why: error.causes().join(": "),
                 }))?);
             }

@@ -68,7 +68,8 @@ pub(super) async fn run(context: &Context, doing: Doing) -> Result<()> {
     ));
     let snapshot_id = SnapshotId::of(&record.coordinates, &record.taken_at.to_string());
 
-    note_tables(context, catalog.tables.iter().map(|table| &table.name))?;
+    let there = catalog.on_target(&context.config.select);
+    note_tables(context, there.tables.iter().map(|table| &table.name))?;
     let ledger = ledger_of(context)?;
     ledger.create(&mut target).await?;
     let pass = ledger.begin_pass(&mut target).await?;
@@ -84,12 +85,12 @@ pub(super) async fn run(context: &Context, doing: Doing) -> Result<()> {
     let with_triggers = tables_with_triggers(&mut target).await?;
     // Later steps, which find the copy outdated, clear what changed before they fill.
     let mut unique = match doing == Doing::Fill && step_at_work(context) == STEP {
-        true => unique_keys(&mut target, &catalog).await?,
+        true => unique_keys(&mut target, &there).await?,
         false => HashMap::new(),
     };
     let mut works = Vec::with_capacity(catalog.tables.len());
     for table in catalog.tables {
-        let on_target = table.on_target(table.name.clone());
+        let on_target = table.on_target(context.config.select.table_on_target(&table.name));
         let mut known = chunks.remove(&on_target.name).unwrap_or_default();
         if !is_sound(&known, ChunkKey::of(&table).as_ref()) {
             context
@@ -251,8 +252,8 @@ fn step_at_work(context: &Context) -> String {
     }
 }
 
-/// Writes down, before anything is done to them, which tables will hold rows: what undo empties and
-/// verification counts.
+/// Writes down, before anything is done to them, which tables of the target will hold rows: what undo
+/// empties and verification counts.
 fn note_tables<'a>(context: &Context, tables: impl Iterator<Item = &'a TableName>) -> Result<()> {
     let now: Vec<TableName> = tables.cloned().collect();
     let noted: Option<Vec<TableName>> = context.journal.recall(STEP, "tables")?;

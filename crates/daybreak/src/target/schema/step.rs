@@ -88,9 +88,11 @@ impl Step for CreateSchema {
         } else {
             remembered::Memory::default()
         };
-        let wanted: BTreeSet<String> = catalog.databases.iter().map(|db| db.name.clone()).collect();
+        let on_target = catalog.on_target(&selection(ctx));
+        let wanted: BTreeSet<String> =
+            on_target.databases.iter().map(|db| db.name.clone()).collect();
         let existing = relations(&mut target, &wanted).await?;
-        let taken: Vec<&TableName> = catalog
+        let taken: Vec<&TableName> = on_target
             .tables
             .iter()
             .map(|table| &table.name)
@@ -111,7 +113,7 @@ impl Step for CreateSchema {
                 objects: names(taken),
             });
         }
-        findings.extend(database_defaults(&mut target, &catalog, &made).await?);
+        findings.extend(database_defaults(&mut target, &on_target, &made).await?);
         findings.extend(keyless(&mut target, &catalog).await?);
         findings.extend(collations(&mut target, &catalog).await?);
         findings.extend(engines(&mut target, &catalog).await?);
@@ -122,15 +124,16 @@ impl Step for CreateSchema {
         let (mut source, mut target) = (ctx.source().await?, ctx.target().await?);
         settle_reader(&mut source).await?;
         let catalog = Catalog::read(&mut source, &selection(ctx)).await?;
+        let on_target = catalog.on_target(&selection(ctx));
         let there = databases(&mut target).await?;
         let mut creating: Creating = ctx.journal.recall(STEP, "creating")?.unwrap_or_default();
-        for database in &catalog.databases {
+        for database in &on_target.databases {
             if !creating.databases.contains(&database.name) && there.contains(&database.name) {
                 creating.databases_before.insert(database.name.clone());
             }
         }
-        creating.databases.extend(catalog.databases.iter().map(|database| database.name.clone()));
-        creating.tables.extend(catalog.tables.iter().map(|table| table.name.clone()));
+        creating.databases.extend(on_target.databases.iter().map(|database| database.name.clone()));
+        creating.tables.extend(on_target.tables.iter().map(|table| table.name.clone()));
         ctx.journal.record(STEP, "creating", &creating)?;
 
         bring_in_line(ctx, &mut source, &mut target, &catalog).await?;

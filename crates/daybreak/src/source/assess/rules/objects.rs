@@ -20,6 +20,38 @@ fn described<'a>(objects: impl IntoIterator<Item = &'a Object>) -> Vec<String> {
     objects.into_iter().map(Object::describe).collect()
 }
 
+/// Objects that name a database which has another name on the target.
+pub(super) fn renames(survey: &Survey, _: &Estimates, out: &mut Findings) {
+    let judged = &survey.source.judged;
+    let refused: Vec<String> = judged
+        .iter()
+        .filter_map(|(name, found)| Some(format!("{name}: {}", found.refused.as_ref()?)))
+        .collect();
+    if !refused.is_empty() {
+        out.blocker(
+            "rename.objects",
+            refused.clone(),
+            format!("what is written in objects isn't put into other words: {}", few(&refused)),
+            "write them without the database's name at the source (within its own database none is needed), or drop \
+             them there and make them on the target by hand",
+        );
+    }
+    let mentions: Vec<String> = judged
+        .iter()
+        .filter(|(_, found)| found.refused.is_none())
+        .filter_map(|(name, found)| Some(format!("{name} ({})", found.mentions.as_ref()?)))
+        .collect();
+    if !mentions.is_empty() {
+        out.warning(
+            "rename.texts",
+            mentions.clone(),
+            format!("the name of a renamed database stands in texts, or alone: {}. It stays as it is, which is \
+                     wrong where SQL is made of it", few(&mentions)),
+            "look at each, and alter on the target what means the database",
+        );
+    }
+}
+
 /// Functions and triggers under a binary log (error 1419).
 pub(super) fn function_creators(survey: &Survey, _: &Estimates, out: &mut Findings) {
     let Some(landing) = survey.landing() else { return };

@@ -326,13 +326,34 @@ pub(super) fn selection(survey: &Survey, _: &Estimates, out: &mut Findings) {
     }
 }
 
-/// Native replication knows no conditions.
+/// Native replication knows no conditions, and no other names.
 ///
 /// Source: MySQL manual, *Replication Filtering Options*, and Aurora User Guide, *Configuring replication
 /// filters*: databases and tables can be filtered, rows can't.
 pub(super) fn filters(survey: &Survey, _: &Estimates, out: &mut Findings) {
     let selection = &survey.wishes.selection;
-    if !survey.native() || selection.filters.is_empty() {
+    if !survey.native() {
+        return;
+    }
+    let renamed: Vec<String> = selection
+        .renames
+        .iter()
+        .map(|rename| format!("{} to {}", rename.from, rename.to))
+        .collect();
+    if !renamed.is_empty() {
+        out.blocker(
+            NO_FILTERS,
+            renamed.clone(),
+            format!(
+                "native replication carries changes under the names that databases have at the source: the first one \
+                 of a renamed database ({}) would stop it (1146). Aurora has no replicate-rewrite-db, and elsewhere that \
+                 leaves statements as they are which name the database",
+                few(&renamed)
+            ),
+            format!("leave the renames out; or {}", without_replication(survey)),
+        );
+    }
+    if selection.filters.is_empty() {
         return;
     }
     let tables: Vec<String> =

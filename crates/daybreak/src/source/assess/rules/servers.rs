@@ -178,6 +178,26 @@ pub(super) fn names_case(survey: &Survey, _: &Estimates, out: &mut Findings) {
     }
 }
 
+/// New names that the target would write otherwise.
+pub(super) fn renames_case(survey: &Survey, _: &Estimates, out: &mut Findings) {
+    let Some(landing) = survey.landing() else { return };
+    let folds = landing.facts.number("lower_case_table_names").is_some_and(|value| value > 0);
+    let renames = &survey.wishes.selection.renames;
+    let upper: Vec<String> = renames
+        .iter()
+        .filter(|rename| folds && rename.to.chars().any(char::is_uppercase))
+        .map(|rename| rename.to.clone())
+        .collect();
+    if !upper.is_empty() {
+        out.blocker(
+            "rename.case",
+            upper,
+            "lower_case_table_names isn't 0 on the target: it keeps no upper-case letters in names",
+            "write the new names in lower case",
+        );
+    }
+}
+
 /// Packets that the target wouldn't take.
 pub(super) fn packets(survey: &Survey, _: &Estimates, out: &mut Findings) {
     let Some(landing) = survey.landing() else { return };

@@ -7,6 +7,7 @@ use crate::{
     error::Result,
     mysql::{Session, TableName},
     select::Selection,
+    target::objects::view_query,
 };
 
 impl Definitions {
@@ -53,7 +54,12 @@ impl Definitions {
                     ("property", "CHECK_OPTION"),
                     ("property", "SECURITY_TYPE"),
                 ];
-                self.take(session, &row, ("view", &view.to_string()), &fields)?;
+                let name = self.named(&view);
+                self.take(session, &row, ("view", &name), &fields)?;
+                if let Some(query) = session.optional::<String>(&row, "VIEW_DEFINITION")? {
+                    let query = view_query(&query, selection);
+                    self.put("view", &name, ("definition", String::new()), query);
+                }
             }
         }
         Ok(())
@@ -82,7 +88,7 @@ impl Definitions {
             let mode: Option<String> = session.optional(&row, "PARAMETER_MODE")?;
             let parameter: Option<String> = session.optional(&row, "PARAMETER_NAME")?;
             let of_type: String = session.field(&row, "DTD_IDENTIFIER")?;
-            parameters.entry((kind, name.to_string())).or_default().push(format!(
+            parameters.entry((kind, self.named(&name))).or_default().push(format!(
                 "{} {} {}",
                 mode.as_deref().unwrap_or("returns"),
                 parameter.unwrap_or_default(),
@@ -101,8 +107,8 @@ impl Definitions {
             if !selection.takes_objects(&database) {
                 continue;
             }
-            let name = TableName::new(database, session.field::<String>(&row, "ROUTINE_NAME")?)
-                .to_string();
+            let name = self
+                .named(&TableName::new(database, session.field::<String>(&row, "ROUTINE_NAME")?));
             let routine_type: String = session.field(&row, "ROUTINE_TYPE")?;
             // Packages of MariaDB count as what they are nearest to: something with a body.
             let kind = if routine_type == "FUNCTION" { "function" } else { "procedure" };
@@ -153,7 +159,8 @@ impl Definitions {
                 ("order", "ACTION_ORDER"),
                 ("sql_mode", "SQL_MODE"),
             ];
-            self.take(session, &row, ("trigger", &name.to_string()), &fields)?;
+            let name = self.named(&name);
+            self.take(session, &row, ("trigger", &name), &fields)?;
         }
         Ok(())
     }
@@ -193,7 +200,8 @@ impl Definitions {
                 ("schedule", "STARTS"),
                 ("schedule", "ENDS"),
             ];
-            self.take(session, &row, ("event", &name.to_string()), &fields)?;
+            let name = self.named(&name);
+            self.take(session, &row, ("event", &name), &fields)?;
         }
         Ok(())
     }

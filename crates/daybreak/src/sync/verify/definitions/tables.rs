@@ -28,7 +28,7 @@ impl Definitions {
             if !selection.takes_table(&table) {
                 continue;
             }
-            let name = table.to_string();
+            let name = self.named(&table);
             self.exists("table", &name);
             for (class, field) in
                 [("engine", "ENGINE"), ("row format", "ROW_FORMAT"), ("comment", "TABLE_COMMENT")]
@@ -68,7 +68,7 @@ impl Definitions {
             ))
             .await?
         {
-            let table = table_of(session, &row)?.to_string();
+            let table = self.named(&table_of(session, &row)?);
             if !self.has_table(&table) {
                 continue;
             }
@@ -150,7 +150,7 @@ impl Definitions {
             ))
             .await?
         {
-            let table = table_of(session, &row)?.to_string();
+            let table = self.named(&table_of(session, &row)?);
             if !self.has_table(&table) {
                 continue;
             }
@@ -205,7 +205,7 @@ impl Definitions {
             ))
             .await?
         {
-            let table = table_of(session, &row)?.to_string();
+            let table = self.named(&table_of(session, &row)?);
             if !self.has_table(&table) {
                 continue;
             }
@@ -223,7 +223,8 @@ impl Definitions {
                 session.field::<String>(&row, "REFERENCED_TABLE_NAME")?,
             );
             let tail = format!(
-                "{referenced} ON UPDATE {} ON DELETE {}",
+                "{} ON UPDATE {} ON DELETE {}",
+                self.named(&referenced),
                 rule("UPDATE_RULE")?,
                 rule("DELETE_RULE")?
             );
@@ -262,7 +263,7 @@ impl Definitions {
             )
         };
         for row in session.rows(sql).await? {
-            let table = table_of(session, &row)?.to_string();
+            let table = self.named(&table_of(session, &row)?);
             if !self.has_table(&table) {
                 continue;
             }
@@ -285,7 +286,7 @@ impl Definitions {
             ))
             .await?
         {
-            let table = table_of(session, &row)?.to_string();
+            let table = self.named(&table_of(session, &row)?);
             if !self.has_table(&table) {
                 continue;
             }
