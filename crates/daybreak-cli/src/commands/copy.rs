@@ -77,8 +77,9 @@ pub async fn copy(session: &Session<'_>, options: cli::Copy) -> Result<Exit> {
             error.next(next.replace("`daybreak resume`", "the same command with --resume"))
         } else if options.dir.is_none() {
             error.next(
-                "without --dir there is no journal: drop what was created on the target (and its \
-                 `daybreak` database), and copy again, with --dir to be able to go on",
+                "without --dir there is no journal: drop what was created on the target (and, unless another \
+                 migration is in `daybreak`.`migrations` there, the database `daybreak`), and copy again, \
+                 with --dir to be able to go on",
             )
         } else {
             error.next("the same command with --resume goes on")

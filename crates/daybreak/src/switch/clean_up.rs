@@ -1,4 +1,4 @@
-//! Takes daybreak's own database off the target, and names what stays on the source.
+//! Takes what daybreak kept of the migration off the target, its own database with the last one, and names what stays on the source.
 //!
 //! The source is closed when this runs, and stays as it is: what is left there is listed with the
 //! statements that remove it, and nothing is run.
@@ -10,11 +10,11 @@ use super::cut_over;
 use crate::{
     engine::{Context, Finding, Severity, Step},
     error::{Error, Kind, Result},
-    mysql::{Session, quote, quote_text},
+    mysql::quote,
     select::OWN_DATABASE,
     source::prepare::{self, MadeAccount},
     sync::heartbeat,
-    target::objects::Aside,
+    target::{objects::Aside, register},
 };
 
 /// The step's name.
@@ -44,7 +44,7 @@ impl Step for CleanUp {
     }
 
     fn title(&self) -> &'static str {
-        "drop daybreak's own database on the target, name what stays on the source"
+        "drop what daybreak kept on the target, name what stays on the source"
     }
 
     fn rollback(&self) -> &'static str {
@@ -83,7 +83,7 @@ impl Step for CleanUp {
             .at(target.place())
             .next("finish or undo that migration first"));
         }
-        target.execute(format!("DROP DATABASE IF EXISTS {}", quote(OWN_DATABASE))).await?;
+        register::leave(&mut target, &migration).await?;
         // Read by nothing after the cutover; it may hold hashes of passwords.
         Aside::forget(&context.directory)?;
         for one in &left {
@@ -96,10 +96,10 @@ impl Step for CleanUp {
 
     async fn verify(&self, context: &Context) -> Result<()> {
         let mut target = context.target().await?;
-        if has_own_database(&mut target).await? {
+        if register::has(&mut target, &context.plan()?.migration).await? {
             return Err(Error::new(
                 Kind::State,
-                format!("the database `{OWN_DATABASE}` is still on the target"),
+                format!("the database `{OWN_DATABASE}` on the target still has this migration"),
             )
             .at(target.place())
             .next("`daybreak resume` drops it"));
@@ -111,16 +111,6 @@ impl Step for CleanUp {
         // What was dropped were notes that nobody needs after the cutover.
         Ok(())
     }
-}
-
-async fn has_own_database(session: &mut Session) -> Result<bool> {
-    let count: Option<i64> = session
-        .scalar(format!(
-            "SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}",
-            quote_text(OWN_DATABASE)
-        ))
-        .await?;
-    Ok(count.unwrap_or(0) > 0)
 }
 
 async fn left_on_source(context: &Context) -> Result<Vec<LeftOnSource>> {

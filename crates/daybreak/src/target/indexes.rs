@@ -69,7 +69,7 @@ impl Step for BuildIndexes {
 
     async fn run(&self, ctx: &Context) -> Result<()> {
         let mut target = ctx.target().await?;
-        let work = work(&mut target).await?;
+        let work = work(ctx, &mut target).await?;
         // In bulk: asked for table by table, 100,000 tables would take a day.
         let present = present(&mut target, &work).await?;
         // The tables are ours as a whole: that keys are being added is all there is to remember.
@@ -103,7 +103,7 @@ impl Step for BuildIndexes {
     async fn verify(&self, ctx: &Context) -> Result<()> {
         let mut target = ctx.target().await?;
         settle_reader(&mut target).await?;
-        let created = created(&mut target).await?;
+        let created = created(ctx, &mut target).await?;
         each_definition(ctx, &mut target, &created, |target, name, remembered, found| {
             let wanted = comparable(ctx, target, &CreateTable::parse(&remembered.definition)?);
             let found = comparable(ctx, target, found);
@@ -120,7 +120,7 @@ impl Step for BuildIndexes {
     async fn undo(&self, ctx: &Context) -> Result<()> {
         let mut target = ctx.target().await?;
         settle_writer(&mut target).await?;
-        let work = work(&mut target).await?;
+        let work = work(ctx, &mut target).await?;
         let present = present(&mut target, &work).await?;
         let dropped = |name: &TableName, clauses: Vec<String>| {
             format!("ALTER TABLE {} {}", name.sql(), clauses.join(", "))
@@ -164,9 +164,9 @@ fn progress(ctx: &Context, now: String, done: u64, total: u64) {
 }
 
 /// What belongs on the tables that this migration made, largest table first.
-async fn work(target: &mut Session) -> Result<Vec<Work>> {
+async fn work(ctx: &Context, target: &mut Session) -> Result<Vec<Work>> {
     let mut sizes = BTreeMap::new();
-    let created = created(target).await?;
+    let created = created(ctx, target).await?;
     let databases: BTreeSet<String> =
         created.keys().map(|name| quote_text(&name.database)).collect();
     if databases.is_empty() {

@@ -383,9 +383,11 @@ impl Ledger {
         Ok(())
     }
 
-    /// Removes the table. Without it, or without its database, there is nothing to do.
+    /// Removes all that it has of the migration. Without the table, or without its database, there is
+    /// nothing to do.
     pub async fn remove(&self, target: &mut Session) -> Result<()> {
-        match target.execute(format!("DROP TABLE IF EXISTS {}", Self::name())).await {
+        let delete = format!("DELETE FROM {} WHERE migration = ?", Self::name());
+        match target.execute_with(delete, (&self.migration,)).await {
             Err(error) if is_missing(&error) => Ok(()),
             other => other.map(drop),
         }

@@ -7,6 +7,7 @@ pub mod indexes;
 pub mod ledger;
 pub mod load;
 pub mod objects;
+pub mod register;
 pub mod restore;
 pub mod rows;
 pub mod schema;

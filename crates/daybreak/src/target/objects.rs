@@ -134,14 +134,14 @@ async fn kept(
     ctx: &Context,
     target: &mut Session,
 ) -> Result<(Vec<definition::Object>, Vec<NotCreated>)> {
-    if let Some(kept) = memory::recall(target).await? {
+    if let Some(kept) = memory::recall(ctx, target).await? {
         return Ok(kept);
     }
     let mut source = ctx.source().await?;
     settle_reader(&mut source).await?;
     remember(ctx, &mut source, target).await?;
     source.close().await;
-    memory::recall(target)
+    memory::recall(ctx, target)
         .await?
         .ok_or_else(|| Error::new(Kind::Bug, "what was just written isn't there"))
 }
@@ -260,7 +260,7 @@ impl CreateObjects {
         let Some(mut creating) = creating(&ctx.journal)? else { return Ok(()) };
         let mut target = ctx.target().await?;
         // Made anew in the name of a later step, which may be undone by now.
-        if all && let Some((kept, _)) = memory::recall(&mut target).await? {
+        if all && let Some((kept, _)) = memory::recall(ctx, &mut target).await? {
             creating.objects.extend(kept.into_iter().map(|object| object.name));
         }
         let mut maker = Maker::open(ctx, target, creating.collations.clone()).await?;

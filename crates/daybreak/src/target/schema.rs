@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 use super::{
     ddl::{Adaptation, CreateTable, readable},
     ledger::Ledger,
-    objects,
+    objects, register,
 };
 use crate::{
     engine::{Context, StepPhase},
@@ -317,12 +317,15 @@ pub async fn bring_in_line(
     let mode: String = target.scalar("SELECT @@SESSION.sql_mode").await?.unwrap_or_default();
     settle_reader(source).await?;
     settle_writer(target).await?;
-    remembered::create(target).await?;
     let selection = selection(ctx);
     let there = catalog.on_target(&selection);
-    create_databases(target, &there).await?;
-    let remembered = remembered::read(target).await?.tables;
     let names: BTreeSet<String> = there.databases.iter().map(|db| db.name.clone()).collect();
+    let plan = ctx.plan()?;
+    let migration = plan.migration.as_str();
+    register::enter(ctx, target, &names).await?;
+    remembered::create(target).await?;
+    create_databases(target, migration, &there).await?;
+    let remembered = remembered::read(target, migration).await?.tables;
     let existing = relations(target, &names).await?;
     let adaptation = adaptation(target).await?;
     let is_done = |step: &str| {
@@ -332,7 +335,7 @@ pub async fn bring_in_line(
     if !is_done("objects") {
         objects::remember(ctx, source, target).await?;
     }
-    let ledger = Ledger::of(&ctx.plan()?.migration);
+    let ledger = Ledger::of(migration);
     ledger.create(target).await?;
 
     let mut wanted = Vec::new();
@@ -373,7 +376,7 @@ pub async fn bring_in_line(
         ctx.events.info(format!("{name} is gone from the source: dropped on the target"));
         ledger.forget(target, name).await?;
         drop_table(target, name).await?;
-        remembered::forget(target, name).await?;
+        remembered::forget(target, migration, name).await?;
     }
 
     let copied = ledger.tables(target).await?;
@@ -408,7 +411,7 @@ pub async fn bring_in_line(
         // Remembered as begun, and only then made: a table that a kill leaves is known as ours.
         let begun: Vec<_> =
             batch.iter().map(|table| (&table.name, table.definition.as_str())).collect();
-        remembered::begin(target, &begun).await?;
+        remembered::begin(target, migration, &begun).await?;
         // A kill may come before the caller knows that the rows are gone.
         for table in batch.iter().filter(|table| copied.contains(&table.name)) {
             ledger.forget(target, &table.name).await?;
@@ -422,7 +425,7 @@ pub async fn bring_in_line(
         // What wasn't there and wasn't begun is nobody's: somebody may make it by hand now.
         let left = queue.into_inner().unwrap_or_else(PoisonError::into_inner);
         for table in left.filter(|table| !table.drop) {
-            if let Err(error) = remembered::forget(target, &table.name).await {
+            if let Err(error) = remembered::forget(target, migration, &table.name).await {
                 tracing::debug!(%error, "a table that wasn't made stays remembered");
                 break;
             }
@@ -432,7 +435,7 @@ pub async fn bring_in_line(
             .iter()
             .map(|table| (&table.name, table.hash.as_str(), table.definition.as_str()))
             .collect();
-        remembered::finish(target, &finished).await?;
+        remembered::finish(target, migration, &finished).await?;
     }
     for session in makers {
         session.close().await;
@@ -492,7 +495,7 @@ async fn make_all(
             if table.drop {
                 drop_table(session, &table.name).await?;
             }
-            make(session, &table.name, &table.sql).await
+            make(ctx, session, &table.name, &table.sql).await
         };
         if let Err(error) = made.await {
             progress.failed.store(true, Ordering::Relaxed);
@@ -511,13 +514,13 @@ fn foreign(name: &TableName, target: &Session) -> Error {
 }
 
 /// Creates databases that the target lacks, with the source's character set and collation.
-async fn create_databases(target: &mut Session, catalog: &Catalog) -> Result<()> {
+async fn create_databases(target: &mut Session, migration: &str, catalog: &Catalog) -> Result<()> {
     let there = databases(target).await?;
     for database in &catalog.databases {
         if there.contains(&database.name) {
             continue;
         }
-        remembered::begin_database(target, &database.name).await?;
+        remembered::begin_database(target, migration, &database.name).await?;
         target
             .execute(format!(
                 "CREATE DATABASE IF NOT EXISTS {} CHARACTER SET {} COLLATE {}",
@@ -548,7 +551,7 @@ async fn drop_table(target: &mut Session, name: &TableName) -> Result<()> {
     Ok(())
 }
 
-async fn make(target: &mut Session, name: &TableName, sql: &str) -> Result<()> {
+async fn make(ctx: &Context, target: &mut Session, name: &TableName, sql: &str) -> Result<()> {
     let Err(error) = target.execute(sql).await else { return Ok(()) };
     // A definition that an older or laxer server took: rows too long, formats that don't fit.
     if matches!(error.code(), Some(1118 | 1031 | 1478))
@@ -562,7 +565,7 @@ async fn make(target: &mut Session, name: &TableName, sql: &str) -> Result<()> {
     }
     let next = match error.code() {
         Some(1050) => {
-            remembered::forget(target, name).await?;
+            remembered::forget(target, &ctx.plan()?.migration, name).await?;
             return Err(foreign(name, target));
         }
         Some(1273 | 1115) => Some(
@@ -594,6 +597,9 @@ async fn make(target: &mut Session, name: &TableName, sql: &str) -> Result<()> {
 }
 
 /// The tables that this migration made on the target, with what is remembered of each.
-pub async fn created(target: &mut Session) -> Result<BTreeMap<TableName, Remembered>> {
-    Ok(remembered::read(target).await?.tables)
+pub async fn created(
+    ctx: &Context,
+    target: &mut Session,
+) -> Result<BTreeMap<TableName, Remembered>> {
+    Ok(remembered::read(target, &ctx.plan()?.migration).await?.tables)
 }

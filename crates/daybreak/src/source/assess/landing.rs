@@ -10,8 +10,8 @@ use super::{
 use crate::{
     error::Result,
     mysql::{Catalog, ServerUrl, Session, quote_text},
-    select::OWN_DATABASE,
     source::grants::Grants,
+    target::register::Found,
 };
 
 /// The target as it was found.
@@ -26,8 +26,10 @@ pub(super) struct Landing {
     pub procedures: BTreeSet<String>,
     /// Databases of the selection that hold something already: what.
     pub occupied: Vec<String>,
-    /// Whether a database of daybreak's own is there.
-    pub own_database: bool,
+    /// What it has of daybreak's.
+    pub register: Found,
+    /// The databases that are to come, by the names that they shall have there.
+    pub coming: Vec<String>,
     /// Time zones of the source's events that the target doesn't know.
     pub unknown_zones: BTreeSet<String>,
     /// Whether named time zones are known at all.
@@ -97,15 +99,8 @@ impl Landing {
         Ok(Landing {
             url: url.clone(),
             occupied: occupied(session, coming).await?,
-            own_database: !inventory::names(
-                session,
-                &format!(
-                    "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}",
-                    quote_text(OWN_DATABASE)
-                ),
-            )
-            .await?
-            .is_empty(),
+            register: Found::read(session).await?,
+            coming: coming.databases.iter().map(|database| database.name.clone()).collect(),
             has_zones: knows_zone(session, "Europe/Lisbon").await?,
             replicates_from: inventory::sources(session).await?,
             facts,

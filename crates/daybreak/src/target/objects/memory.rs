@@ -31,7 +31,7 @@ pub(crate) async fn remember(
     target: &mut Session,
 ) -> Result<()> {
     let kept = gather(source, &selection(ctx), &ctx.stop).await?;
-    keep(target, &kept).await
+    keep(ctx, target, &kept).await
 }
 
 /// Reads all objects of the source, each in the form in which it is kept: as the target shall have it.
@@ -67,19 +67,23 @@ pub(super) async fn gather(
 }
 
 /// Keeps what was gathered on the target, in place of what was kept before.
-pub(super) async fn keep(target: &mut Session, kept: &[String]) -> Result<()> {
+pub(super) async fn keep(ctx: &Context, target: &mut Session, kept: &[String]) -> Result<()> {
+    let plan = ctx.plan()?;
+    let migration = plan.migration.as_str();
     target.execute(format!("CREATE DATABASE IF NOT EXISTS {}", quote(OWN_DATABASE))).await?;
     target
         .execute(format!(
             "CREATE TABLE IF NOT EXISTS {} (\
-             position INT UNSIGNED NOT NULL PRIMARY KEY, \
-             body LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL) ENGINE=InnoDB",
+             migration CHAR(8) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, \
+             position INT UNSIGNED NOT NULL, \
+             body LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL, \
+             PRIMARY KEY (migration, position)) ENGINE=InnoDB",
             table()
         ))
         .await?;
     // All or nothing: position 0 says that the reading is whole.
     target.execute("START TRANSACTION").await?;
-    let written = write(target, kept).await;
+    let written = write(target, migration, kept).await;
     match written {
         Ok(()) => target.execute("COMMIT").await.map(drop),
         Err(error) => {
@@ -89,14 +93,15 @@ pub(super) async fn keep(target: &mut Session, kept: &[String]) -> Result<()> {
     }
 }
 
-async fn write(target: &mut Session, kept: &[String]) -> Result<()> {
-    target.execute(format!("DELETE FROM {}", table())).await?;
-    let sql = format!("INSERT INTO {} VALUES (?, ?)", table());
-    target.execute_with(sql.as_str(), (0u32, "")).await?;
+async fn write(target: &mut Session, migration: &str, kept: &[String]) -> Result<()> {
+    let delete = format!("DELETE FROM {} WHERE migration = ?", table());
+    target.execute_with(delete, (migration,)).await?;
+    let sql = format!("INSERT INTO {} VALUES (?, ?, ?)", table());
+    target.execute_with(sql.as_str(), (migration, 0u32, "")).await?;
     for (at, body) in kept.iter().enumerate() {
         let position = u32::try_from(at + 1)
             .map_err(|_| Error::new(Kind::Unsupported, "there are too many objects"))?;
-        target.execute_with(sql.as_str(), (position, body)).await?;
+        target.execute_with(sql.as_str(), (migration, position, body)).await?;
     }
     Ok(())
 }
@@ -110,9 +115,12 @@ enum Kept {
 
 /// The objects as they were kept, in the order in which they must be made; none if nothing was kept
 /// yet.
-pub(super) async fn recall(target: &mut Session) -> Result<Option<(Vec<Object>, Vec<NotCreated>)>> {
-    let rows = match target.rows(format!("SELECT position, body FROM {} ORDER BY 1", table())).await
-    {
+pub(super) async fn recall(
+    ctx: &Context,
+    target: &mut Session,
+) -> Result<Option<(Vec<Object>, Vec<NotCreated>)>> {
+    let sql = format!("SELECT position, body FROM {} WHERE migration = ? ORDER BY 1", table());
+    let rows = match target.rows_with(sql, (&ctx.plan()?.migration,)).await {
         Ok(rows) => rows,
         Err(error) if matches!(error.code(), Some(1146 | 1049)) => return Ok(None),
         Err(error) => return Err(error),

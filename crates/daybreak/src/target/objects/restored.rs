@@ -9,7 +9,10 @@ use crate::{
     engine::{Context, Finding, Step},
     error::{Error, Kind, Result},
     event::Events,
-    target::accounts::{self, AccountName},
+    target::{
+        accounts::{self, AccountName},
+        register,
+    },
 };
 
 /// The checkpoint that names the accounts that were made.
@@ -65,7 +68,8 @@ impl Step for CreateLeftOut {
         // Definers are there before their routines, and routines before the grants on them.
         let all = &aside.accounts;
         let made = accounts::make(all, &mut target, ours, &record, &quiet, stop).await?.made;
-        memory::keep(&mut target, &aside.objects).await?;
+        register::enter(context, &mut target, &BTreeSet::new()).await?;
+        memory::keep(context, &mut target, &aside.objects).await?;
         let (mut objects, mut unreadable) = kept(context, &mut target).await?;
         objects.retain(|object| left_out(object.name.kind));
         unreadable.retain(|object| left_out(object.object.kind));

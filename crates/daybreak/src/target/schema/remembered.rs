@@ -1,4 +1,4 @@
-//! `daybreak`.`created` on the target: each table that this migration made, and its definition.
+//! `daybreak`.`created` on the target: each table that a migration made, and its definition.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,22 +37,25 @@ pub(super) async fn create(session: &mut Session) -> Result<()> {
     session
         .execute(format!(
             "CREATE TABLE IF NOT EXISTS {} (\
+             migration CHAR(8) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, \
              database_name VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL, \
              table_name VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL, \
              definition_hash CHAR(64) CHARACTER SET ascii NOT NULL, \
              definition LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL, \
-             PRIMARY KEY (database_name, table_name)) ENGINE=InnoDB",
+             PRIMARY KEY (migration, database_name, table_name)) ENGINE=InnoDB",
             table()
         ))
         .await?;
     Ok(())
 }
 
-/// All that is remembered; nothing where the table (or the database) isn't there.
-pub(super) async fn read(session: &mut Session) -> Result<Memory> {
-    let sql =
-        format!("SELECT database_name, table_name, definition_hash, definition FROM {}", table());
-    let rows = match session.rows(sql).await {
+/// All that is remembered of a migration; nothing where the table (or the database) isn't there.
+pub(super) async fn read(session: &mut Session, migration: &str) -> Result<Memory> {
+    let sql = format!(
+        "SELECT database_name, table_name, definition_hash, definition FROM {} WHERE migration = ?",
+        table()
+    );
+    let rows = match session.rows_with(sql, (migration,)).await {
         Ok(rows) => rows,
         Err(error) if matches!(error.code(), Some(1146 | 1049)) => return Ok(Memory::default()),
         Err(error) => return Err(error),
@@ -80,35 +83,54 @@ pub(super) async fn read(session: &mut Session) -> Result<Memory> {
 
 /// Says that tables are about to be made, each with its definition: all at once, since each writing waits
 /// for the disk.
-pub(super) async fn begin(session: &mut Session, tables: &[(&TableName, &str)]) -> Result<()> {
-    write(session, tables.iter().map(|(name, definition)| (*name, "", *definition)).collect()).await
+pub(super) async fn begin(
+    session: &mut Session,
+    migration: &str,
+    tables: &[(&TableName, &str)],
+) -> Result<()> {
+    write(
+        session,
+        migration,
+        tables.iter().map(|(name, definition)| (*name, "", *definition)).collect(),
+    )
+    .await
 }
 
 /// Says that a database is about to be made: a row without a table's name.
-pub(super) async fn begin_database(session: &mut Session, name: &str) -> Result<()> {
-    begin(session, &[(&TableName::new(name, ""), "")]).await
+pub(super) async fn begin_database(
+    session: &mut Session,
+    migration: &str,
+    name: &str,
+) -> Result<()> {
+    begin(session, migration, &[(&TableName::new(name, ""), "")]).await
 }
 
 /// Says that tables are made: each with the digest of the source's definition, and its own.
 pub(super) async fn finish(
     session: &mut Session,
+    migration: &str,
     tables: &[(&TableName, &str, &str)],
 ) -> Result<()> {
-    write(session, tables.to_vec()).await
+    write(session, migration, tables.to_vec()).await
 }
 
-async fn write(session: &mut Session, rows: Vec<(&TableName, &str, &str)>) -> Result<()> {
+async fn write(
+    session: &mut Session,
+    migration: &str,
+    rows: Vec<(&TableName, &str, &str)>,
+) -> Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
-    let mut values = Vec::with_capacity(rows.len() * 4);
+    let mut values = Vec::with_capacity(rows.len() * 5);
     for (name, hash, definition) in &rows {
+        values.push(Value::from(migration));
         values.push(Value::from(&name.database));
         values.push(Value::from(&name.name));
         values.push(Value::from(*hash));
         values.push(Value::from(*definition));
     }
-    let places = vec!["(?, ?, ?, ?)"; rows.len()].join(", ");
+    let places = vec!["(?, ?, ?, ?, ?)"; rows.len()].join(", ");
     session
         .execute_with(
             format!("REPLACE INTO {} VALUES {places}", table()),
@@ -119,11 +141,14 @@ async fn write(session: &mut Session, rows: Vec<(&TableName, &str, &str)>) -> Re
 }
 
 /// Says that a table isn't ours (any more).
-pub(super) async fn forget(session: &mut Session, name: &TableName) -> Result<()> {
+pub(super) async fn forget(session: &mut Session, migration: &str, name: &TableName) -> Result<()> {
     session
         .execute_with(
-            format!("DELETE FROM {} WHERE database_name = ? AND table_name = ?", table()),
-            (&name.database, &name.name),
+            format!(
+                "DELETE FROM {} WHERE migration = ? AND database_name = ? AND table_name = ?",
+                table()
+            ),
+            (migration, &name.database, &name.name),
         )
         .await?;
     Ok(())

@@ -10,11 +10,13 @@ use super::{
     relations, remembered, selection, settle_reader, settle_writer,
 };
 use crate::{
-    engine::{Context, Finding, Severity, Step},
+    engine::{Context, Finding, ReplicationMode, Severity, Step},
     error::{Error, Kind, Result},
     mysql::{Catalog, Session, TableName, charset, quote, quote_text},
-    select::OWN_DATABASE,
-    target::ddl::CreateTable,
+    target::{
+        ddl::CreateTable,
+        register::{self, Found},
+    },
 };
 
 /// Makes the databases and tables, without the keys that come after the rows.
@@ -56,7 +58,7 @@ impl Step for CreateSchema {
     }
 
     fn rollback(&self) -> &'static str {
-        "drop the tables and databases that were created, and daybreak's own database, on the target"
+        "drop the tables and databases that were created, and what daybreak keeps of them, on the target"
     }
 
     async fn check(&self, ctx: &Context) -> Result<Vec<Finding>> {
@@ -67,30 +69,24 @@ impl Step for CreateSchema {
         let catalog = Catalog::read(&mut source, &selection(ctx)).await?;
         let mut findings = Vec::new();
 
-        let there = databases(&mut target).await?;
-        if ours.is_none() && there.contains(OWN_DATABASE) {
-            findings.push(Finding {
-                id: "target.own_database".into(),
-                severity: Severity::Blocker,
-                objects: vec![OWN_DATABASE.into()],
-                why: format!(
-                    "the target has a database `{OWN_DATABASE}` already: another migration is at work \
-                     there, or one was left unfinished"
-                ),
-                remedy: format!(
-                    "undo or finish that migration (`daybreak undo` in its directory); if there is \
-                     none, DROP DATABASE {OWN_DATABASE} on the target"
-                ),
-            });
-        }
         let made = if ours.is_some() {
-            remembered::read(&mut target).await?
+            remembered::read(&mut target, &ctx.plan()?.migration).await?
         } else {
             remembered::Memory::default()
         };
         let on_target = catalog.on_target(&selection(ctx));
         let wanted: BTreeSet<String> =
             on_target.databases.iter().map(|db| db.name.clone()).collect();
+        let plan = ctx.plan()?;
+        let found = Found::read(&mut target).await?;
+        if ours.is_none() || found != Found::Foreign {
+            let native = plan.replication == ReplicationMode::Native;
+            let mut findings_of =
+                found.findings(Some(&plan.migration), native, wanted.iter().map(String::as_str));
+            // Preflight said it.
+            findings_of.retain(|finding| finding.severity == Severity::Blocker);
+            findings.extend(findings_of);
+        }
         let existing = relations(&mut target, &wanted).await?;
         let taken: Vec<&TableName> = on_target
             .tables
@@ -147,7 +143,7 @@ impl Step for CreateSchema {
         // rows are read.
         let mut target = ctx.target().await?;
         settle_reader(&mut target).await?;
-        let made = remembered::read(&mut target).await?;
+        let made = remembered::read(&mut target, &ctx.plan()?.migration).await?;
         let databases = made.tables.keys().map(|name| name.database.clone()).collect();
         let existing = base_tables(&mut target, &databases).await?;
         for (name, remembered) in &made.tables {
@@ -184,7 +180,7 @@ impl Step for CreateSchema {
         };
         let mut target = ctx.target().await?;
         settle_writer(&mut target).await?;
-        let made = remembered::read(&mut target).await?;
+        let made = remembered::read(&mut target, &ctx.plan()?.migration).await?;
         for name in made.tables.keys() {
             super::drop_table(&mut target, name).await?;
         }
@@ -204,7 +200,7 @@ impl Step for CreateSchema {
                 ));
             }
         }
-        target.execute(format!("DROP DATABASE IF EXISTS {}", quote(OWN_DATABASE))).await?;
+        register::leave(&mut target, &ctx.plan()?.migration).await?;
         target.close().await;
         Ok(())
     }

@@ -297,18 +297,6 @@ pub(super) fn target_read_only(survey: &Survey, _: &Estimates, out: &mut Finding
 
 /// Room: what is to come must not be there.
 pub(super) fn target_occupied(survey: &Survey, _: &Estimates, out: &mut Findings) {
-    let other = |place: &str| {
-        format!(
-            "the {place} has a database `{OWN_DATABASE}`: another migration is at work there, or one was \
-             left unfinished"
-        )
-    };
-    let remedy = |place: &str| {
-        format!(
-            "`daybreak undo` in that migration's directory; if there is none: DROP DATABASE \
-             {OWN_DATABASE}; on the {place}"
-        )
-    };
     if let Some(landing) = survey.landing() {
         if !landing.occupied.is_empty() {
             out.blocker(
@@ -318,21 +306,23 @@ pub(super) fn target_occupied(survey: &Survey, _: &Estimates, out: &mut Findings
                 "look at it, then DROP DATABASE there; or leave the database out with [select] exclude",
             );
         }
-        if landing.own_database {
-            out.blocker(
-                "target.own_database",
-                vec![OWN_DATABASE.into()],
-                other("target"),
-                remedy("target"),
-            );
+        let coming = landing.coming.iter().map(String::as_str);
+        for found in landing.register.findings(None, survey.native(), coming) {
+            out.add(found.severity, &found.id, found.objects, found.why, found.remedy);
         }
     }
     if survey.native() && survey.source.inventory.own_database {
         out.blocker(
             "source.own_database",
             vec![OWN_DATABASE.into()],
-            other("source"),
-            remedy("source"),
+            format!(
+                "the source has a database `{OWN_DATABASE}`: another migration is at work there, or one was left \
+                 unfinished"
+            ),
+            format!(
+                "`daybreak undo` in that migration's directory; if there is none: DROP DATABASE {OWN_DATABASE}; on \
+                 the source"
+            ),
         );
     }
 }
