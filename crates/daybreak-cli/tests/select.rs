@@ -5,6 +5,7 @@ mod support;
 
 use std::{path::Path, process::Command};
 
+use daybreak::engine::Journal;
 use mysql_async::prelude::Queryable as _;
 use rehearsal::server::{Product, Role, Server, ServerOptions};
 use support::{configure, connect, daybreak, output, said};
@@ -387,4 +388,83 @@ async fn renames_that_cannot_be_are_refused_beforehand() {
         "{text}"
     );
     assert_eq!(sides.number("SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME IN ('crm', 'daybreak')").await, 0);
+}
+
+/// Killed here and there, with rows that come, go and change sides before it is gone on with.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filtered_and_renamed_migration_survives_kills() {
+    let sides = Sides::start().await;
+    two_databases(&sides).await;
+    let settings = "[select]\nexclude = [\"crm\"]\nrename = { shop = \"store\" }\n\
+                    where = { \"shop.customers\" = \"region = 'EU'\", \"shop.orders\" = \
+                    \"customer IN (SELECT id FROM shop.customers WHERE region = 'EU')\" }\n\
+                    [replication]\nmode = \"none\"\n";
+    let mut reached = 0;
+    for entry in (3..).step_by(4) {
+        let point = ["synced", "effect"][usize::from(entry % 8 == 3)];
+        let at = format!("{entry}:{point}");
+        let directory = sides.configured(settings);
+        let dir = directory.path();
+        let mut first = daybreak(dir, &["run", "--yes"]);
+        first.env("DAYBREAK_KILL_AT", &at);
+        let first = output(first).await;
+        if support::was_killed(&first) {
+            reached += 1;
+            let open = "SELECT @@GLOBAL.super_read_only";
+            let closed: u8 =
+                connect(&sides.source.root_url()).await.query_first(open).await.unwrap().unwrap();
+            if closed == 0 && !past_no_return(dir) {
+                sides
+                    .at_source(&[
+                        "UPDATE shop.customers SET region = IF(region = 'EU', 'US', 'EU') WHERE id % 17 = 3",
+                        "INSERT INTO shop.customers SELECT MAX(id) + 1, 'EU' FROM shop.customers",
+                        "INSERT INTO shop.orders SELECT MAX(o.id) + 1, MAX(c.id), NULL FROM shop.orders o, shop.customers c",
+                    ])
+                    .await;
+            }
+            verb(dir, &["resume", "--yes"], 0).await;
+        } else {
+            assert!(first.status.success(), "{at}: {}", said(&first));
+        }
+        verb(dir, &["verify", "--mode", "full"], 0).await;
+        let mut source = connect(&sides.source.root_url()).await;
+        for (table, condition) in [
+            ("customers", "region = 'EU'"),
+            ("orders", "customer IN (SELECT id FROM shop.customers WHERE region = 'EU')"),
+        ] {
+            let sum = |database: &str, condition: &str| {
+                format!(
+                    "SELECT CONCAT(COUNT(*), ' ', SUM(id)) FROM {database}.{table} WHERE {condition}"
+                )
+            };
+            let ours: String = source.query_first(sum("shop", condition)).await.unwrap().unwrap();
+            let theirs: String = connect(&sides.target.root_url())
+                .await
+                .query_first(sum("store", "TRUE"))
+                .await
+                .unwrap()
+                .unwrap();
+            assert_eq!(ours, theirs, "{at}: {table}");
+        }
+        assert_eq!(sides.number("SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME IN ('shop', 'crm', 'daybreak')").await, 0, "{at}");
+        if !support::was_killed(&first) {
+            break;
+        }
+        // As if no migration had been.
+        sides
+            .at_source(&[
+                "RESET PERSIST IF EXISTS super_read_only",
+                "SET GLOBAL super_read_only = OFF",
+                "SET GLOBAL read_only = OFF",
+            ])
+            .await;
+        connect(&sides.target.root_url()).await.query_drop("DROP DATABASE store").await.unwrap();
+    }
+    assert!(reached >= 5, "only {reached} entries were reached");
+}
+
+/// Whether the target may have been opened: what the source writes from then on is nobody's.
+fn past_no_return(directory: &Path) -> bool {
+    let state = Journal::open(directory).unwrap().state();
+    state.past_no_return
 }
