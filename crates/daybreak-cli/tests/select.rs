@@ -317,6 +317,8 @@ async fn databases_get_other_names_on_the_target() {
     for mode in ["checksum", "full"] {
         verb(dir, &["verify", "--mode", mode], 0).await;
     }
+    let text = verb(dir, &["verify", "--table", "crm.notes"], 0).await;
+    assert!(text.contains("equal: 1 tables, 200 rows"), "{text}");
     target.query_drop("UPDATE shop.notes SET customer = 3 WHERE id = 1").await.unwrap();
     target.query_drop("DROP VIEW store.twice").await.unwrap();
     for mode in ["checksum", "full"] {

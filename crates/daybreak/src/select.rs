@@ -197,9 +197,27 @@ impl Selection {
         self
     }
 
-    /// Whether everything that users own is taken.
+    /// Whether nothing that users own is left out by its name.
     pub fn is_everything(&self) -> bool {
-        *self == Selection::default()
+        let Selection { databases, tables, exclude_databases, exclude_tables, .. } = self;
+        databases.is_empty()
+            && tables.is_empty()
+            && exclude_databases.is_empty()
+            && exclude_tables.is_empty()
+    }
+
+    /// A part of another selection: its conditions and names hold here too, unless this one has some of its
+    /// own.
+    pub fn part_of(mut self, whole: &Selection) -> Selection {
+        if self.filters.is_empty() {
+            let filters = whole.filters.iter().filter(|filter| self.takes_table(&filter.table));
+            self.filters = filters.cloned().collect();
+        }
+        if self.renames.is_empty() {
+            // All of them: foreign keys and views refer to what isn't taken.
+            self.renames.clone_from(&whole.renames);
+        }
+        self
     }
 
     /// Whether anything of a database may be taken.
@@ -320,7 +338,8 @@ mod tests {
         let condition = |table: &TableName| selection.condition(table).map(Condition::sql);
         assert_eq!(condition(&TableName::new("b", "we=ird")), Some("(x = 'a=b')".into()));
         assert_eq!(condition(&TableName::new("a", "u")), None);
-        assert!(!selection.is_everything());
+        let part = Selection::parse(&[], &["a.t".into()], &[]).unwrap().part_of(&selection);
+        assert_eq!(part.filters.len(), 1);
         let wrong = |given: &[(&str, &str)]| {
             Selection::default().filtered(given.iter().copied()).unwrap_err().to_string()
         };
@@ -342,6 +361,8 @@ mod tests {
         assert!(!there.takes_table(&TableName::new("c", "u")));
         let all = Selection::default().renamed([("a", "z"), ("same", "same")]).unwrap();
         assert_eq!(all.renames.len(), 1);
+        let part = Selection::parse(&["b".into()], &[], &[]).unwrap().part_of(&all);
+        assert_eq!(part.renames, all.renames);
         let within = all.on_target().within(["z".to_string()]);
         assert!(within.takes_objects("z") && !within.takes_database("others"));
         for (wrong, why) in [

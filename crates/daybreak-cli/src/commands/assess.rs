@@ -45,7 +45,7 @@ pub async fn assess(
     }
     let mut config = Config::load(directory, &overrides)?;
     if select.is_given() {
-        config.select = select.read()?;
+        config.select = select.read()?.part_of(&config.select);
     }
     let target = match (target_version, no_target || route == Route::Physical) {
         (Some(version), _) => TargetSpec::Version(version),

@@ -72,7 +72,8 @@ pub async fn verify(session: &Session<'_>, options: &Verify) -> Result<Exit> {
     }
     config.verify.threads = threads.unwrap_or(config.verify.threads);
     if select.is_given() {
-        config.select = select.read()?;
+        // Of a migration, what is taken has its conditions and its names.
+        config.select = select.read()?.part_of(&config.select);
     }
     let whole = !select.is_given();
     // Whose comparison this is; a restored cluster's place is known to the journal alone.

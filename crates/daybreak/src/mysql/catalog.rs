@@ -180,7 +180,7 @@ impl Catalog {
             // Otherwise sizes may be a day old.
             session.execute("SET SESSION information_schema_stats_expiry = 0").await?;
         }
-        let mut catalog = Catalog::default();
+        let (mut catalog, mut all) = (Catalog::default(), Vec::new());
         for row in session
             .rows(
                 "SELECT SCHEMA_NAME, DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME \
@@ -189,6 +189,7 @@ impl Catalog {
             .await?
         {
             let name: String = session.field(&row, "SCHEMA_NAME")?;
+            all.push(name.clone());
             if selection.takes_database(&name) {
                 catalog.databases.push(Database {
                     name,
@@ -197,7 +198,7 @@ impl Catalog {
                 });
             }
         }
-        check_renames(session, &catalog, selection)?;
+        check_renames(session, &catalog, &all, selection)?;
         if catalog.databases.is_empty() {
             return Ok(catalog);
         }
@@ -358,21 +359,27 @@ impl Catalog {
     }
 }
 
-/// What is renamed must be there, and what comes must have names of its own.
-fn check_renames(session: &Session, catalog: &Catalog, selection: &Selection) -> Result<()> {
+/// What is renamed must be there (`all`: what is, taken or not, as foreign keys may refer to it), and what
+/// comes must have names of its own.
+fn check_renames(
+    session: &Session,
+    catalog: &Catalog,
+    all: &[String],
+    selection: &Selection,
+) -> Result<()> {
     let has = |name: &str| catalog.databases.iter().any(|database| database.name == name);
     for rename in &selection.renames {
         let refuse = |what: String, next: &str| {
             Err(Error::new(Kind::Config, what).at(session.place()).next(next))
         };
-        if !has(&rename.from) {
+        if !all.contains(&rename.from) {
             return refuse(
                 format!("there is no database {} to be called {}", rename.from, rename.to),
-                "no such database is there, or it is left out: correct the name, or leave the rename out",
+                "correct the name, or leave the rename out",
             );
         }
         let stays = selection.database_on_target(&rename.to) == rename.to;
-        if stays && has(&rename.to) {
+        if stays && has(&rename.from) && has(&rename.to) {
             return refuse(
                 format!(
                     "{} would be called {}, as another database of the source is",

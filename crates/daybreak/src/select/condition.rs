@@ -111,10 +111,12 @@ impl Condition {
                         ONE,
                     );
                 }
-                // The client looks for `:name` outside of texts, and takes \\' for a quote within one.
-                TokenKind::Text if ends_with_backslash(said) => {
+                // The client looks for `:name` outside of texts, and takes the quote of \\' for one within.
+                TokenKind::Text if escapes_before_quote(said) => {
                     return refuse(
-                        format!("the condition holds a text that ends with a backslash ({said})"),
+                        format!(
+                            "the condition holds a text with a backslash before a quote ({said})"
+                        ),
                         "write the backslash as CHAR(92), with CONCAT",
                     );
                 }
@@ -207,8 +209,8 @@ fn is_closed(quoted: &str) -> bool {
     false
 }
 
-fn ends_with_backslash(text: &str) -> bool {
-    text[..text.len() - 1].ends_with('\\')
+fn escapes_before_quote(text: &str) -> bool {
+    ["\\\\'", "\\\\\""].iter().any(|pair| text.contains(pair))
 }
 
 #[cfg(test)]
@@ -245,7 +247,8 @@ mod tests {
             ("a = 'x", "a quote without its other"),
             ("a = 'x\\'", "a quote without its other"),
             ("`a = 1", "a quote without its other"),
-            ("a = 'x\\\\'", "ends with a backslash"),
+            ("a = 'x\\\\'", "a backslash before a quote"),
+            ("a = 'x\\\\'' :y'", "a backslash before a quote"),
             ("a = @x", "holds `@`"),
             ("a = ?", "holds `?`"),
             ("a = :x", "holds `:`"),
