@@ -132,7 +132,7 @@ pub async fn verify(session: &Session<'_>, options: &Verify) -> Result<Exit> {
         if options.yes {
             let done =
                 repair::apply(&migration.context, &config.select, &config.verify, &report).await?;
-            again(&mut report, &done, compare).await?;
+            again(&mut report, &done, &config.select, compare).await?;
             repaired.push(done);
         } else {
             let tables = report.tables.iter().filter(|table| table.verdict == Verdict::Different);
@@ -256,13 +256,15 @@ async fn open(session: &Session<'_>, options: &Verify) -> Result<migration::Migr
 async fn again(
     report: &mut VerifyReport,
     done: &RepairReport,
+    selection: &Selection,
     compare: impl AsyncFn(&Selection) -> Result<VerifyReport>,
 ) -> Result<()> {
     let tables: Vec<_> = done.tables.iter().map(|repair| repair.table.clone()).collect();
     if tables.is_empty() {
         return Ok(());
     }
-    let found = compare(&Selection { tables, ..Selection::default() }).await?;
+    let tables = Selection { tables, ..Selection::default() };
+    let found = compare(&tables.part_of(selection)).await?;
     for verdict in found.tables {
         if let Some(before) = report.tables.iter_mut().find(|table| table.table == verdict.table) {
             *before = verdict;

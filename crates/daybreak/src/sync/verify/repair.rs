@@ -248,9 +248,10 @@ async fn works(
     found: &VerifyReport,
     late: bool,
 ) -> Result<(Vec<Work>, Vec<LeftAlone>)> {
+    let there = sides.selection.on_target();
     let (ours, theirs) = tokio::join!(
         Catalog::read(&mut pair.source, sides.selection),
-        Catalog::read(&mut pair.target, sides.selection)
+        Catalog::read(&mut pair.target, &there)
     );
     let (ours, theirs) = (ours?, theirs?);
     let triggers = triggers(&mut pair.target, late).await?;
@@ -271,11 +272,12 @@ async fn works(
             }
             Verdict::Different => {}
         }
-        let (Some(source), Some(target)) = (ours.table(name), theirs.table(name)) else {
+        let name_there = sides.selection.table_on_target(name);
+        let (Some(source), Some(target)) = (ours.table(name), theirs.table(&name_there)) else {
             alone("it went away meanwhile".into(), "the same command again");
             continue;
         };
-        if let Some(triggers) = triggers.get(name) {
+        if let Some(triggers) = triggers.get(&name_there) {
             alone(
                 format!("its triggers on the target would fire: {}", triggers.join(", ")),
                 "keep what SHOW CREATE TRIGGER says of them on the target, drop them there (replication fires none), \
