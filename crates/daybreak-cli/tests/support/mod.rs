@@ -5,13 +5,14 @@
 
 pub mod faults;
 pub mod kill_log;
+pub mod long_copy;
 
 use std::{
     collections::BTreeMap,
     io::Write as _,
     os::unix::{fs::OpenOptionsExt as _, process::ExitStatusExt as _},
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Command, ExitStatus, Output, Stdio},
     time::Duration,
 };
 
@@ -223,7 +224,11 @@ pub async fn resume(directory: &Path, why: &str, stands: impl AsyncFnOnce()) {
 }
 
 pub fn was_killed(output: &Output) -> bool {
-    output.status.signal() == Some(libc::SIGKILL)
+    was_killed_by(&output.status, libc::SIGKILL)
+}
+
+pub fn was_killed_by(status: &ExitStatus, signal: i32) -> bool {
+    status.signal() == Some(signal)
 }
 
 /// The lines of a dump with how often each stands, counters and comments left out.
