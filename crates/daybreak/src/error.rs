@@ -34,6 +34,8 @@ pub enum Kind {
     LockWait,
     /// The server rolled the transaction back (deadlock); the whole of it may be sent again.
     Deadlock,
+    /// Somebody ended a statement (`KILL QUERY`); the connection and its transaction are there still.
+    StatementKilled,
     /// The snapshot can't be read any more (DDL, or its connection is gone); take a new one.
     SnapshotLost,
     /// A chunk did not arrive as it was sent (warnings, or another number of rows).
@@ -112,6 +114,7 @@ impl Kind {
             | Kind::ConnectionLost
             | Kind::Deadlock
             | Kind::LockWait
+            | Kind::StatementKilled
             | Kind::AwsBusy
             | Kind::AwsUnreachable => Retry::Again,
             Kind::SnapshotLost => Retry::NewSnapshot,
@@ -154,6 +157,7 @@ impl Kind {
             | Kind::Privilege
             | Kind::LockWait
             | Kind::Deadlock
+            | Kind::StatementKilled
             | Kind::SnapshotLost
             | Kind::NotExact
             | Kind::Sql
@@ -193,6 +197,9 @@ impl Kind {
             }
             Kind::LockWait => "try again when the long transactions of the server have ended",
             Kind::Deadlock => "run the same command again",
+            Kind::StatementKilled => {
+                "find out who ends statements there, then run the same command again"
+            }
             Kind::SnapshotLost => "run `daybreak resume`: it takes a new snapshot",
             Kind::NotExact => {
                 "the chunk was rolled back; compare the table's definition on both sides"
@@ -396,10 +403,14 @@ fn kind_of_code(code: u16) -> Kind {
     match code {
         1045 | 1698 | 1862 | 1820 | 3118 | 1251 | 1275 => Kind::Login,
         1040 | 1203 | 1129 | 1130 => Kind::Connect,
-        1053 | 1077 | 1079 | 1152 | 1158 | 1159 | 1160 | 1161 | 3169 | 4031 => Kind::ConnectionLost,
+        // 1927 is what MariaDB says of a KILL, 3169 what MySQL does.
+        1053 | 1077 | 1079 | 1152 | 1158 | 1159 | 1160 | 1161 | 1927 | 3169 | 4031 => {
+            Kind::ConnectionLost
+        }
         1044 | 1095 | 1142 | 1143 | 1227 | 1370 | 1419 | 3202 => Kind::Privilege,
         1205 | 3572 => Kind::LockWait,
         1213 => Kind::Deadlock,
+        1317 => Kind::StatementKilled,
         1412 => Kind::SnapshotLost,
         3159 => Kind::Tls,
         _ => Kind::Sql,
@@ -439,6 +450,7 @@ impl From<mysql_async::Error> for Error {
                     Kind::Privilege => "the account lacks a privilege",
                     Kind::LockWait => "a lock was not granted in time",
                     Kind::Deadlock => "the server rolled the transaction back: deadlock",
+                    Kind::StatementKilled => "somebody ended the statement",
                     Kind::SnapshotLost => "a table's definition changed under the snapshot",
                     Kind::Connect => "the server takes no connection",
                     Kind::ConnectionLost => "the server closed the connection",
@@ -524,7 +536,9 @@ mod tests {
                 state: "HY000".into(),
             }))
         };
-        assert_eq!(server(1213).kind().retry(), Retry::Again);
+        for passing in [1213, 1205, 1317, 1927, 3169] {
+            assert_eq!(server(passing).kind().retry(), Retry::Again, "{passing}");
+        }
         assert_eq!(server(1412).kind().retry(), Retry::NewSnapshot);
         assert_eq!(server(1045).kind(), Kind::Login);
         assert_eq!(server(1064).code(), Some(1064));

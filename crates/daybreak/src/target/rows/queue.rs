@@ -352,8 +352,8 @@ impl Planner {
         Ok(Some(occupied))
     }
 
-    /// Whether a table on the target has rows; a lock on it is waited for. None when nobody takes jobs
-    /// any more.
+    /// Whether a table on the target has rows; a lock on it is waited for, a question that was ended is asked
+    /// again. None when nobody takes jobs any more.
     async fn has_rows(&mut self, table: &TableName) -> Result<Option<bool>> {
         let probe = format!("SELECT 1 FROM {} LIMIT 1", table.sql());
         let mut attempt = 0;
@@ -364,7 +364,8 @@ impl Planner {
                 Err(_) if self.halt.is_cancelled() => return Ok(None),
                 Err(error) => error,
             };
-            if error.kind() != Kind::LockWait || attempt >= ATTEMPTS {
+            let passing = matches!(error.kind(), Kind::LockWait | Kind::StatementKilled);
+            if !passing || attempt >= ATTEMPTS {
                 return Err(error.at(table));
             }
             tell_again(&self.events, table, attempt, &error);
