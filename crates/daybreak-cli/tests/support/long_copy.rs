@@ -68,11 +68,12 @@ pub async fn tables(root: &mut Conn) {
             "INSERT INTO shop.keyless SELECT n % 40, REPEAT(CHAR(65 + n % 40), 450) FROM {}",
             numbers(3_000)
         ),
+        // So small that the target has its key before its rows.
         "CREATE TABLE shop.nullable (n INT, v VARCHAR(600), UNIQUE KEY (n))".into(),
         format!(
             "INSERT INTO shop.nullable SELECT IF(n % 5, n, NULL), {} FROM {}",
             long(200),
-            numbers(2_000)
+            numbers(1_000)
         ),
     ];
     for small in 0..SMALL {
@@ -220,6 +221,11 @@ pub async fn rows_and_ledger_agree(target: &mut Conn, why: &str) {
              WHERE table_schema = 'shop' GROUP BY table_name",
         )
         .await
+        .or_else(|error| match error {
+            // Taken back, and the rows with it.
+            mysql_async::Error::Server(error) if error.code == 1146 => Ok(Vec::new()),
+            error => Err(error),
+        })
         .unwrap();
     let tables: Vec<String> = target
         .query(
