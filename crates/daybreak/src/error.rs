@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::explain;
+use crate::{explain, mysql::PACKETS};
 
 /// The result of everything in this library that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -427,10 +427,7 @@ fn next_of_code(code: u16) -> Option<&'static str> {
             "free space on that server's disk or enlarge it (for a table in memory, what limits its size), \
              then go on with `daybreak resume`: what is copied stays"
         }
-        1153 | 1301 => {
-            "raise max_allowed_packet on that server (1073741824 is the most; connections that are open keep \
-             the old value), then go on with `daybreak resume`"
-        }
+        1153 | 1301 => PACKETS,
         1040 | 1203 => {
             "raise max_connections (or the account's limit) on that server, or lower threads in [copy] and \
              [verify], then run the same command again"

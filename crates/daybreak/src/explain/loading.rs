@@ -77,7 +77,7 @@ pub(super) const TABLE: &[Explanation] = &[
         remedy: "put it back at the source, or take it out of [select]; what was begun on the target goes with `daybreak undo`",
     },
     Explanation {
-        codes: &[28, 1021, 1041, 3],
+        codes: &[28, 1021, 1041, 1878, 3],
         name: "ER_DISK_FULL",
         doing: Loading,
         says: &[],
@@ -245,12 +245,27 @@ pub(super) const TABLE: &[Explanation] = &[
         remedy: "set local_infile = 1 on the target (on Aurora in the cluster's parameter group)",
     },
     Explanation {
+        codes: &[1301],
+        name: "ER_WARN_ALLOWED_PACKET_OVERFLOWED",
+        doing: Loading,
+        says: &[],
+        title: "a computed value is larger than the server's max_allowed_packet",
+        cause: "values travel in pieces, however large; but a server prints a JSON document, and computes a generated column, \
+                as one value, and no such value may be larger than a packet",
+        confirm: &[
+            "on both: SELECT @@max_allowed_packet",
+            "on the source: SELECT KEY, JSON_STORAGE_SIZE(COLUMN) FROM TABLE ORDER BY 2 DESC LIMIT 1",
+        ],
+        remedy: "raise max_allowed_packet on that server (1073741824 is the most; connections that are open keep the old \
+                 value), then `daybreak resume`",
+    },
+    Explanation {
         codes: &[1153],
         name: "ER_NET_PACKET_TOO_LARGE",
         doing: Loading,
         says: &[],
         title: "a packet is larger than the server's max_allowed_packet",
-        cause: "a row of the source doesn't fit into one packet of the target",
+        cause: "a statement doesn't fit into one packet of the server",
         confirm: &["on both: SELECT @@max_allowed_packet"],
         remedy: "raise max_allowed_packet on that server (1073741824 is the most), then `daybreak resume`",
     },

@@ -25,7 +25,8 @@ pub(super) const TABLE: &[Explanation] = &[
         &["on both: SELECT @@lower_case_table_names"],
         "make the target with the source's value (fixed when a server or cluster is created), or use lower-case names alone"),
     finding("target.max_allowed_packet", "max_allowed_packet is smaller on the target",
-        "a row larger than that can't be loaded",
+        "a JSON document or a generated value larger than that can't be loaded (plain values can), and clients can't write \
+         such rows there",
         &["on both: SELECT @@GLOBAL.max_allowed_packet"],
         "raise it on the target to the source's value (1073741824 is the most)"),
     finding("target.innodb_page_size", "InnoDB's pages differ in size",

@@ -23,7 +23,7 @@ pub use gtid::GtidSet;
 pub use identifier::{TableName, quote, quote_text};
 pub use position::{Coordinates, FilePosition};
 pub(crate) use reference::Reference;
-pub use session::{Outcome, PATIENT_SECONDS, Session, Side};
+pub use session::{Outcome, PACKETS, PATIENT_SECONDS, Session, Side, VALUE_TOO_LARGE};
 pub use silence::Watch;
 pub use system::is_system_table;
 pub use url::{Protection, Secret, ServerUrl, TlsMode};

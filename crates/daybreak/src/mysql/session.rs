@@ -21,6 +21,13 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 /// After how many idle seconds a server may drop a session that waits for others: a week.
 pub const PATIENT_SECONDS: u64 = 604_800;
 
+/// `ER_WARN_ALLOWED_PACKET_OVERFLOWED`: a server couldn't compute a value, as it is larger than a packet.
+pub const VALUE_TOO_LARGE: u16 = 1301;
+
+/// What to do about it.
+pub const PACKETS: &str = "raise max_allowed_packet on that server (1073741824 is the most; connections that are open keep \
+                           the old value), then go on with `daybreak resume`";
+
 /// Which end of the migration a server is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -250,7 +257,9 @@ impl Session {
         tracing::trace!(place = self.place, sql = sql.as_ref());
         self.usable()?;
         let done = self.watch.over(self.conn.query(sql.as_ref())).await;
-        self.noted(done)
+        let rows = self.noted(done)?;
+        self.nothing_cut().await?;
+        Ok(rows)
     }
 
     /// All rows of a prepared query.
@@ -263,7 +272,43 @@ impl Session {
         let parameters = parameters.into();
         self.usable()?;
         let done = self.watch.over(self.conn.exec(sql.as_ref(), parameters)).await;
-        self.noted(done)
+        let rows = self.noted(done)?;
+        self.nothing_cut().await?;
+        Ok(rows)
+    }
+
+    /// Makes sure that the last answer had every value in full. Of one that is larger than
+    /// `max_allowed_packet` a server makes NULL, or of a JSON document an empty text, and only warns: two such
+    /// documents would be equal. Whoever reads an answer by hand asks here when it has ended.
+    ///
+    /// # Errors
+    /// `NotExact` with the code 1301 where a value was left out.
+    pub async fn nothing_cut(&mut self) -> Result<()> {
+        if self.conn.get_warnings() == 0
+            || !self.warnings().await?.iter().any(|(code, _)| *code == VALUE_TOO_LARGE)
+        {
+            return Ok(());
+        }
+        Err(Error::new(
+            Kind::NotExact,
+            "a value is larger than the server's max_allowed_packet (1301)",
+        )
+        .with_code(VALUE_TOO_LARGE)
+        .at(&self.place)
+        .next(PACKETS))
+    }
+
+    /// The last statement's warnings: numbers, and texts, which may hold data.
+    pub async fn warnings(&mut self) -> Result<Vec<(u16, String)>> {
+        self.usable()?;
+        let done = self.watch.over(self.conn.query("SHOW WARNINGS")).await;
+        let rows: Vec<Row> = self.noted(done)?;
+        rows.iter()
+            .map(|row| {
+                let text: Option<String> = self.optional(row, "Message")?;
+                Ok((self.field(row, "Code")?, text.unwrap_or_default()))
+            })
+            .collect()
     }
 
     /// The first row of a query.

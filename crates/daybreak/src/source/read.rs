@@ -302,6 +302,9 @@ pub async fn read_rows(
             since_batch = 0;
         }
     }
+    drop(result);
+    // Before the end is told: whoever loads must not take a value that was left out for an empty one.
+    session.nothing_cut().await?;
     if !buffer.is_empty() {
         let length = buffer.len() as u64;
         read.bytes += length;

@@ -69,16 +69,14 @@ pub async fn load(
     })
 }
 
-/// The first warning of the last statement, without any value that it may quote.
-pub async fn first_warning(target: &mut Session) -> Result<Option<String>> {
-    let Some(row) = target.row("SHOW WARNINGS LIMIT 1").await? else { return Ok(None) };
-    let code: u64 = target.field(&row, "Code")?;
-    let text: String = target.optional(&row, "Message")?.unwrap_or_default();
-    Ok(Some(without_values(code, &text)))
+/// The first warning of the last statement: its number, and its words without any value that it may quote.
+pub async fn first_warning(target: &mut Session) -> Result<Option<(u16, String)>> {
+    let warnings = target.warnings().await?;
+    Ok(warnings.first().map(|(code, text)| (*code, without_values(*code, text))))
 }
 
 /// Keeps of a warning what names a column, a key and a row: the texts before may hold data.
-fn without_values(code: u64, text: &str) -> String {
+fn without_values(code: u16, text: &str) -> String {
     let place = [" for column ", " for key ", " at row "]
         .iter()
         .filter_map(|words| text.rfind(words))

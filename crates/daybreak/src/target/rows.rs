@@ -7,6 +7,7 @@
 
 mod governor;
 mod json;
+mod large;
 mod pass;
 mod queue;
 mod readers;

@@ -294,7 +294,13 @@ impl Tables {
                 stop.check()?;
                 let job = cutter.lock().await.next(&self.works).await?;
                 let Some(job) = job else { break };
-                self.one(&mut pair, job, config.mode, total, events).await?;
+                let name = &self.works[job.table].source.name;
+                let done = self.one(&mut pair, job, config.mode, total, events).await;
+                done.map_err(|error| {
+                    let named =
+                        error.place().is_some_and(|place| place.contains(&name.to_string()));
+                    if named { error } else { error.at(name) }
+                })?;
             }
             pair.close().await;
             Ok::<_, Error>(())

@@ -139,8 +139,10 @@ pub(super) async fn pairs(
             )
         })
     };
-    let (ours, theirs) =
-        tokio::join!(Rows::open(source.0, query(source.1)), Rows::open(target.0, query(target.1)));
+    let (ours, theirs) = tokio::join!(
+        Rows::open(&mut *source.0, query(source.1)),
+        Rows::open(&mut *target.0, query(target.1))
+    );
     let (mut ours, mut theirs) = (ours?, theirs?);
     let mut pairs = Pairs { equal: true, ..Pairs::default() };
     loop {
@@ -149,11 +151,16 @@ pub(super) async fn pairs(
         pairs.source += u64::from(a.is_some());
         pairs.target += u64::from(b.is_some());
         match (a, b) {
-            (None, None) => return Ok(pairs),
+            (None, None) => break,
             (Some(a), Some(b)) => pairs.equal = pairs.equal && same(&a, &b)?,
             _ => pairs.equal = false,
         }
     }
+    drop((ours, theirs));
+    // Two values that were left out are no equal ones.
+    source.0.nothing_cut().await?;
+    target.0.nothing_cut().await?;
+    Ok(pairs)
 }
 
 /// Whether two rows hold the same.
@@ -253,7 +260,8 @@ async fn digests(
         let tuple = key.map(|key| key.tuple(&row, values)).transpose()?;
         each(tuple, digest);
     }
-    Ok(())
+    drop(rows);
+    session.nothing_cut().await
 }
 
 /// Each row of a range: its key and its digest.

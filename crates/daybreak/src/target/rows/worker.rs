@@ -13,6 +13,7 @@ use super::{
     Doing as Pass, Progress,
     governor::Governor,
     json::{Look, carry_types},
+    large,
     queue::{Job, TableWork, Task},
     readers::{Reader, Readers},
 };
@@ -20,7 +21,7 @@ use crate::{
     engine::{Journal, StopSignal, TableResult},
     error::{Error, Kind, Result, Retry},
     event::Events,
-    mysql::{KeyRange, ServerUrl, Session, Side, TableName, quote},
+    mysql::{KeyRange, ServerUrl, Session, Side, TableName, VALUE_TOO_LARGE, quote},
     source::{
         read::{self, BATCHES_AHEAD, Read},
         snapshot,
@@ -281,7 +282,10 @@ impl Worker {
             };
             self.roll_back().await;
             let error = match failure {
-                Failure::Final(error) => return Err(place(error)),
+                Failure::Final(error) => {
+                    let error = large::named(error, &mut self.reader, work, range).await;
+                    return Err(place(error));
+                }
                 Failure::Source(error) => source_lost(error),
                 Failure::Target(error) => error,
             };
@@ -290,7 +294,7 @@ impl Worker {
                 || attempt >= ATTEMPTS
                 || self.shared.halt.is_cancelled()
             {
-                return Err(place(error));
+                return Err(place(large::named(error, &mut self.reader, work, range).await));
             }
             tell_again(&self.shared.events, &work.table.name, attempt, &error);
             tokio::select! {
@@ -575,10 +579,15 @@ async fn transfer(
     if outcome.warnings > 0 {
         what = format!("{what}, with {} warnings", outcome.warnings);
     }
-    if let Some(warning) = warning {
+    let code = warning.as_ref().map(|(code, _)| *code);
+    if let Some((_, warning)) = warning {
         what = format!("{what}; the first is {warning}");
     }
-    Err(Failure::Final(Error::new(Kind::NotExact, what).at(target.place())))
+    let error = Error::new(Kind::NotExact, what).at(target.place());
+    Err(Failure::Final(match code {
+        Some(VALUE_TOO_LARGE) => large::value_was_cut(error),
+        _ => error,
+    }))
 }
 
 /// Whether the tables that were just read are those that the snapshot saw, not others that took their

@@ -211,8 +211,8 @@ pub(super) fn packets(survey: &Survey, _: &Estimates, out: &mut Findings) {
         out.warning(
             "target.max_allowed_packet",
             vec!["max_allowed_packet".into()],
-            format!("max_allowed_packet is {from} on the source and {to} on the target: a row larger than \
-                     that can't be loaded"),
+            format!("max_allowed_packet is {from} on the source and {to} on the target: a JSON document \
+                     or a generated value larger than that can't be loaded, and clients can't write such rows there"),
             set_global(landing.facts.managed, "max_allowed_packet", &from.to_string()),
         );
     }
