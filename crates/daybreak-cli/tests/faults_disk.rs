@@ -1,14 +1,16 @@
-//! A disk that is really full: under the target's data, and under the migration's own directory.
+//! A disk that is really full: under the target's data, under its temporary files, and under the migration's own
+//! directory.
 
 #[path = "support/disk.rs"]
 mod disk;
 mod support;
 
 use disk::Disk;
+use mysql_async::prelude::Queryable as _;
 use rehearsal::server::Role;
 use support::{
     configure,
-    faults::{Bench, Running},
+    faults::{Bench, Running, on},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -31,6 +33,64 @@ async fn a_full_disk_at_the_target_is_told_and_the_copy_goes_on_when_there_is_ro
     bench.keeps_secrets(directory.path(), &ended);
     disk.make_room();
     bench.finishes(directory.path(), "after room was made").await;
+}
+
+/// Sorting for an index finds no room where the server keeps temporary files: the table, its keys and what is to be
+/// done are named, the rows stay, and the keys are built when there is room.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_temporary_directory_while_keys_are_built_is_told() {
+    let Some(disk) = Disk::of(96) else { return };
+    let bench = Bench::start_with(|role, options| match role {
+        Role::AuroraStandin => options.arg(format!("--innodb-tmpdir={}", disk.path().display())),
+        _ => options,
+    })
+    .await;
+    let root = bench.pair.source.root_url();
+    on(
+        &root,
+        &[
+            "CREATE TABLE shop.sorted (id INT PRIMARY KEY, v VARCHAR(700), w INT, KEY by_v (v), UNIQUE KEY by_w (w)) CHARACTER SET latin1",
+            // More than is sorted in memory.
+            "SET SESSION cte_max_recursion_depth = 100000",
+            "INSERT INTO shop.sorted SELECT n, REPEAT(SHA2(n, 256), 9), n FROM \
+             (WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 40000) SELECT n FROM s) AS s",
+            "ANALYZE TABLE shop.sorted",
+        ],
+    )
+    .await;
+    // The more threads, the less memory for each.
+    let directory = bench.directory("[copy]\nthreads = 16\n");
+    let ended = Running::events(directory.path(), &["run", "--until", "rows"]).end().await;
+    assert_eq!(ended.code(), Some(0), "{}", ended.text);
+    disk.fill(512);
+    let ended = Running::events(directory.path(), &["resume"]).end().await;
+    let words = [
+        "a key could not be built",
+        "shop.sorted",
+        "by_v",
+        "target ",
+        "innodb_tmpdir",
+        "daybreak resume",
+    ];
+    ended.told(1, &words);
+    bench.keeps_secrets(directory.path(), &ended);
+    let rows = "SELECT COUNT(*) FROM shop.sorted";
+    let mut target = bench.pair.target_root().await;
+    let there: Option<u64> = target.query_first(rows).await.unwrap();
+    assert_eq!(there, Some(40_000));
+    disk.make_room();
+    let ended = Running::events(directory.path(), &["resume", "--until", "indexes"]).end().await;
+    assert_eq!(ended.code(), Some(0), "{}", ended.text);
+    let keys: u64 = target
+        .query_first(
+            "SELECT COUNT(*) FROM information_schema.STATISTICS \
+             WHERE TABLE_SCHEMA = 'shop' AND TABLE_NAME = 'sorted'",
+        )
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(keys, 3);
+    bench.finishes(directory.path(), "after room was made for sorting").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
