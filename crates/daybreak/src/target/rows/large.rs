@@ -3,7 +3,7 @@
 //! Values travel in pieces, so that most may be larger than `max_allowed_packet`. Servers refuse those that they
 //! compute (JSON's text, generated columns), and transactions larger than `max_binlog_cache_size`.
 
-use super::queue::TableWork;
+use super::{queue::TableWork, readers::Readers};
 use crate::{
     error::{Error, Result},
     mysql::{ChunkKey, KeyRange, Session, VALUE_TOO_LARGE, quote},
@@ -26,7 +26,7 @@ pub(super) fn value_was_cut(error: Error) -> Error {
 /// Says of an error about something too large which row is the largest. Other errors stay as they are.
 pub(super) async fn named(
     error: Error,
-    reader: &mut Session,
+    readers: &Readers,
     work: &TableWork,
     range: &KeyRange,
 ) -> Error {
@@ -42,7 +42,11 @@ pub(super) async fn named(
         ),
         false => error,
     };
-    match largest(reader, work, range, whole_rows).await {
+    let asked = async {
+        let mut reader = readers.borrow().await?;
+        largest(&mut reader, work, range, whole_rows).await
+    };
+    match asked.await {
         Ok(Some(largest)) => error.at(largest),
         Ok(None) => error,
         // The first failure is the one to tell.
@@ -86,7 +90,8 @@ async fn largest(
         (all, false) => format!("GREATEST({})", all.join(", ")),
     };
     let key = work.key.clone().or_else(|| ChunkKey::identity(&work.table));
-    let rows = format!("FROM {} WHERE {}", work.table.name.sql(), work.predicate(range));
+    let taken = work.table.taken(&work.predicate(range));
+    let rows = format!("FROM {} WHERE {taken}", work.table.name.sql());
     // Not by sorting: the server would put whole documents into its sort buffer.
     let Some(bytes) = reader.scalar::<u64>(format!("SELECT MAX({size}) {rows}")).await? else {
         return Ok(None);

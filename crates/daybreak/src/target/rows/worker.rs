@@ -283,7 +283,7 @@ impl Worker {
             self.roll_back().await;
             let error = match failure {
                 Failure::Final(error) => {
-                    let error = large::named(error, &mut self.reader, work, range).await;
+                    let error = large::named(error, &self.shared.readers, work, range).await;
                     return Err(place(error));
                 }
                 Failure::Source(error) => source_lost(error),
@@ -294,7 +294,8 @@ impl Worker {
                 || attempt >= ATTEMPTS
                 || self.shared.halt.is_cancelled()
             {
-                return Err(place(large::named(error, &mut self.reader, work, range).await));
+                let error = large::named(error, &self.shared.readers, work, range).await;
+                return Err(place(error));
             }
             tell_again(&self.shared.events, &work.table.name, attempt, &error);
             tokio::select! {
