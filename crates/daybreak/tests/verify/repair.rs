@@ -296,17 +296,19 @@ pub async fn write(
     file: &Path,
 ) -> (VerifyReport, daybreak::error::Result<RepairReport>) {
     let selection = Selection { databases: vec![database.into()], ..Selection::default() };
+    write_of([source, target], &selection, config, file).await
+}
+
+async fn write_of(
+    [source, target]: [&ServerUrl; 2],
+    selection: &Selection,
+    config: &VerifyConfig,
+    file: &Path,
+) -> (VerifyReport, daybreak::error::Result<RepairReport>) {
     let (events, stop) = (Events::nowhere(), StopSignal::default());
     let live = Liveness::Detect;
-    let found = compare(source, target, &selection, config, live, &events, &stop).await.unwrap();
-    let sides = repair::Sides {
-        source,
-        target,
-        selection: &selection,
-        config,
-        migration: None,
-        stop: &stop,
-    };
+    let found = compare(source, target, selection, config, live, &events, &stop).await.unwrap();
+    let sides = repair::Sides { source, target, selection, config, migration: None, stop: &stop };
     let written = repair::write(sides, &found, file).await;
     (found, written)
 }
@@ -450,7 +452,61 @@ async fn a_file_sets_everything_right() {
     let sides = Sides::start(Role::Plain).await;
     whatever_differs(&sides, VerifyMode::Checksum).await;
     whatever_differs(&sides, VerifyMode::Full).await;
+    conditions_and_names(&sides).await;
     the_wrong_way_round(&sides).await;
+}
+
+/// Where only some rows are taken, and the target's database is called otherwise: a row that isn't taken is
+/// one too many there.
+async fn conditions_and_names(sides: &Sides) {
+    let [mut source, mut target] = sides.sessions().await;
+    for statement in [
+        "CREATE DATABASE here",
+        "CREATE TABLE here.keyed (id INT PRIMARY KEY, v VARCHAR(9))",
+        "CREATE TABLE here.keyless (a INT, v VARCHAR(9))",
+        "INSERT INTO here.keyed VALUES (1, 'a'), (2, 'b'), (3, 'c'), (4, 'd')",
+        "INSERT INTO here.keyless VALUES (1, 'a'), (2, 'b'), (2, 'b'), (3, NULL), (4, 'd')",
+    ] {
+        source.execute(statement).await.unwrap();
+        let there = statement.replace("here", "there").replace("'b'), (3", "'x'), (3");
+        target.execute(there).await.unwrap();
+    }
+    target.execute("DELETE FROM there.keyed WHERE id = 3").await.unwrap();
+    let selection = Selection { databases: vec!["here".into()], ..Selection::default() };
+    let filters = [("here.keyed", "id < 4"), ("here.keyless", "a < 4")];
+    let selection = selection.filtered(filters).unwrap().renamed([("here", "there")]).unwrap();
+    for mode in [VerifyMode::Checksum, VerifyMode::Full] {
+        let config = VerifyConfig { mode, ..config(300) };
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("repair.sql");
+        let [from, to] = &sides.urls();
+        let (found, written) = write_of([from, to], &selection, &config, &file).await;
+        assert!(!found.is_equal());
+        let report = written.unwrap();
+        let done = |at: usize| {
+            let repair = &report.tables[at];
+            (repair.table.to_string(), repair.set, repair.added, repair.removed)
+        };
+        assert_eq!(done(0), ("here.keyed".into(), 1, 1, 1));
+        assert_eq!(done(1), ("here.keyless".into(), 0, 1, 2));
+        let ran = client(&sides.target, &sides.target, &[], &file);
+        assert!(ran.status.success(), "{}", said(&ran));
+        fs::remove_file(&file).unwrap();
+        let (found, _) = write_of([from, to], &selection, &config, &file).await;
+        assert!(found.is_equal(), "{:#?}", found.first_differences(20));
+        let rows = "SELECT GROUP_CONCAT(CONCAT(id, v) ORDER BY id) FROM there.keyed";
+        assert_eq!(target.scalar::<String>(rows).await.unwrap().unwrap(), "1a,2b,3c");
+        // For the other mode.
+        for again in [
+            "UPDATE there.keyed SET v = 'x' WHERE id = 2",
+            "DELETE FROM there.keyed WHERE id = 3",
+            "INSERT INTO there.keyed VALUES (4, 'd')",
+            "UPDATE there.keyless SET v = 'x' WHERE a = 2 LIMIT 1",
+            "INSERT INTO there.keyless VALUES (4, 'd')",
+        ] {
+            target.execute(again).await.unwrap();
+        }
+    }
 }
 
 /// The same server twice, and a source that follows the target.
