@@ -136,8 +136,9 @@ fn every_pair_of_state_and_entry() {
                                 Entry::Checkpoint { .. } => {
                                     active && matches!(own, S::Started | S::Finished | S::Undoing)
                                 }
-                                Entry::StepFinished { .. } | Entry::PointOfNoReturn { .. } => {
-                                    active && own == S::Started
+                                Entry::StepFinished { .. } => active && own == S::Started,
+                                Entry::PointOfNoReturn { .. } => {
+                                    active && own == S::Started && state.repairing.is_none()
                                 }
                                 Entry::PointOfNoReturnLifted { .. } => {
                                     active && past_no_return && own == S::Started

@@ -278,6 +278,7 @@ impl State {
                     return illegal("the migration has begun");
                 }
                 next.phase = P::Planned;
+                next.repairing = None;
                 next.consent = *consent;
                 next.steps = plan.steps.iter().map(|step| (step.id.clone(), S::Pending)).collect();
             }
@@ -346,6 +347,9 @@ impl State {
                 let at = index(step)?;
                 if !active || self.steps[at].1 != S::Started {
                     return illegal("the step isn't running");
+                }
+                if self.repairing.is_some() {
+                    return illegal("a repair was begun and hasn't ended");
                 }
                 next.past_no_return = true;
             }

@@ -284,9 +284,20 @@ impl Session {
     /// # Errors
     /// `NotExact` with the code 1301 where a value was left out.
     pub async fn nothing_cut(&mut self) -> Result<()> {
-        if self.conn.get_warnings() == 0
-            || !self.warnings().await?.iter().any(|(code, _)| *code == VALUE_TOO_LARGE)
-        {
+        if self.conn.get_warnings() == 0 {
+            return Ok(());
+        }
+        let warnings = self.warnings().await?;
+        if warnings.is_empty() {
+            return Err(Error::new(
+                Kind::NotExact,
+                "the server warned of an answer, and keeps no warnings (max_error_count = 0): whether a value was \
+                 left out isn't known",
+            )
+            .at(&self.place)
+            .next("SET GLOBAL max_error_count = 1024 there, then the same command again"));
+        }
+        if !warnings.iter().any(|(code, _)| *code == VALUE_TOO_LARGE) {
             return Ok(());
         }
         Err(Error::new(

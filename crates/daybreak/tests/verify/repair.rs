@@ -109,6 +109,8 @@ const CASES: &[(&str, &[&str], &[&str])] = &[
         &[
             "UPDATE T SET id = 'K00500' WHERE id = 'k00500'",
             "UPDATE T SET id = 'k00500 ', v = 1 WHERE id = 'k00700'",
+            // More than are set together: none may go after its like has come.
+            "UPDATE T SET id = UPPER(id) WHERE id > 'k01200'",
         ],
     ),
     (

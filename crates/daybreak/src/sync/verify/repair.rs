@@ -416,7 +416,8 @@ async fn header(
         lines.push(
             "Replication ran: each table is repaired as of the position beside it, and a row that has changed on \
              the target since is left as it is. A row that the source gave, since, just the value that was wrong \
-             here is set back: run it soon, and verify afterwards."
+             here is set back, and one that the source deleted since comes back (which stops replication if the source \
+             puts it in once more): run it soon, while little is written, and verify afterwards."
                 .to_string(),
         );
     }

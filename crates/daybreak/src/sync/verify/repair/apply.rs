@@ -12,6 +12,7 @@ use crate::{
     error::{Error, Kind, Result},
     mysql::{Session, Side},
     select::Selection,
+    switch::cut_over,
     sync::{
         replicate,
         verify::{STEP, report::VerifyReport, table::Pair},
@@ -31,6 +32,11 @@ pub fn expect_repairable(journal: &Journal) -> Result<()> {
         )
         .next("what differs now was written since, or is to be mended on the target by hand"));
     }
+    // Begun, it may have taken replication down; what the source wrote since is still to come.
+    if state.step(cut_over::ID).is_some_and(|phase| phase != StepPhase::Pending) {
+        return Err(Error::new(Kind::State, "a cutover was begun, and isn't taken back")
+            .next("`daybreak resume` takes it back or brings it to its end"));
+    }
     let before = state.steps.iter().take_while(|(step, _)| step != STEP);
     match before.into_iter().find(|(_, phase)| *phase != StepPhase::Verified) {
         None => Ok(()),
@@ -47,23 +53,22 @@ pub fn expect_repairable(journal: &Journal) -> Result<()> {
 /// # Errors
 /// As `daybreak replicate start`.
 pub async fn go_on(context: &Context) -> Result<()> {
-    let Some(table) = context.journal.state().repairing else { return Ok(()) };
-    running(context).await?;
+    let state = context.journal.state();
+    let Some(table) = state.repairing.clone() else { return Ok(()) };
+    // Steps that were taken back since have taken replication with them.
+    if replicate::must_follow(&state) {
+        running(context).await?;
+    }
     context.journal.append(Entry::RepairEnded { table })?;
     Ok(())
 }
 
-/// Makes sure that replication runs, if it is to.
+/// Makes sure that replication runs, if it is to. It is started even if it seems to run: a stop that was
+/// given up is still on its way there, and a start waits for it.
 pub(super) async fn running(context: &Context) -> Result<()> {
-    if context.plan()?.replication != ReplicationMode::Native {
-        return Ok(());
-    }
-    let mut target = context.target().await?;
-    let runs = replicate::is_running_replica(&mut target).await?;
-    target.close().await;
-    match runs {
-        true => Ok(()),
-        false => replicate::start(context).await.map(drop),
+    match context.plan()?.replication {
+        ReplicationMode::Native => replicate::start(context).await.map(drop),
+        _ => Ok(()),
     }
 }
 
@@ -108,7 +113,10 @@ pub async fn apply(
         if let Sink::Server(session) = out {
             session.close().await;
         }
-        let goes_on = running(context).await;
+        let goes_on = match applier {
+            Some(_) => running(context).await,
+            None => Ok(()),
+        };
         if goes_on.is_ok() {
             context.journal.append(Entry::RepairEnded { table: name.to_string() })?;
         }

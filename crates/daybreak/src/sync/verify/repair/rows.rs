@@ -16,7 +16,7 @@ use super::{
 use crate::{
     engine::StopSignal,
     error::{Error, Kind, Result},
-    mysql::{KeyTuple, TableName, quote},
+    mysql::{Column, KeyTuple, TableName, quote},
     sync::verify::{
         full::{Rows, through},
         hash::{self, Documents, RowHash, in_common},
@@ -62,7 +62,7 @@ pub(super) async fn suspects(
     stop: &StopSignal,
 ) -> Result<Option<Vec<KeyTuple>>> {
     let (mut sweep, mut keys) = (Sweep::of(work, chunk_rows), Vec::new());
-    while let Some(lot) = sweep.next(pair, work).await? {
+    while let Some(lot) = sweep.next(pair, work, stop).await? {
         stop.check()?;
         let Lot::Rows(rows) = lot else { return Ok(None) };
         keys.extend(rows.into_iter().map(|row| row.key));
@@ -140,11 +140,17 @@ impl<'a> Repairer<'a> {
         Ok(Repairer { pair, work, out, late, packet, chunk_rows, stop, only, hash, cells, done })
     }
 
-    /// Whether no key of the target but that which names a row is unique.
+    /// Whether no row that comes can stand in the way of one that is still to go: no key of the target but
+    /// that which names a row is unique, and to that key only equal values are the same. ('A' and 'a' may be
+    /// two rows to be set, and one to the key; so may 0 and -0 of a FLOAT.)
     fn alone(&self) -> bool {
+        let target = &self.work.target;
         self.work.key().is_some_and(|key| {
-            let mut unique = self.work.target.indexes.iter().filter(|index| index.unique);
-            unique.all(|index| index.name == key.index)
+            let mut unique = target.indexes.iter().filter(|index| index.unique);
+            let exact = |column: &Column| {
+                !column.is_text() && !matches!(column.data_type.as_str(), "float" | "double")
+            };
+            unique.all(|index| index.name == key.index) && key.columns.iter().all(exact)
         })
     }
 
@@ -157,7 +163,7 @@ impl<'a> Repairer<'a> {
                 Some(keys) => Sweep::over(keys.clone()),
                 None => Sweep::of(&self.work, self.chunk_rows),
             };
-            while let Some(lot) = sweep.next(self.pair, &self.work).await? {
+            while let Some(lot) = sweep.next(self.pair, &self.work, self.stop).await? {
                 self.stop.check()?;
                 if !open {
                     self.out.run("START TRANSACTION", None).await?;

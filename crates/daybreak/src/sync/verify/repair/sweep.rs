@@ -3,6 +3,7 @@
 use std::{collections::VecDeque, vec};
 
 use crate::{
+    engine::StopSignal,
     error::Result,
     mysql::{ChunkKey, KeyRange, KeyTuple},
     sync::verify::{
@@ -57,8 +58,17 @@ impl Sweep {
     }
 
     /// The next rows that differ; none at the end.
-    pub async fn next(&mut self, pair: &mut Pair, work: &Work) -> Result<Option<Lot>> {
+    ///
+    /// # Errors
+    /// `Interrupted` once a stop is asked for; what the servers said.
+    pub async fn next(
+        &mut self,
+        pair: &mut Pair,
+        work: &Work,
+        stop: &StopSignal,
+    ) -> Result<Option<Lot>> {
         loop {
+            stop.check()?;
             if let Some(lot) = self.found.pop_front() {
                 return Ok(Some(lot));
             }
