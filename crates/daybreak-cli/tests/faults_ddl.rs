@@ -10,8 +10,9 @@ use support::faults::{Bench, Running, on};
 async fn a_long_transaction_holds_up_the_snapshot_and_is_told() {
     let bench = Bench::start().await;
     bench.big_tables().await;
-    let directory =
-        bench.directory("[copy]\nthreads = 1\nlock_wait = \"100ms\"\nlock_attempts = 3\n");
+    let directory = bench.directory(
+        "[copy]\nthreads = 1\nload_threads = 1\nlock_wait = \"100ms\"\nlock_attempts = 3\n",
+    );
     let ended = Running::events(directory.path(), &["run", "--until", "schema"]).end().await;
     assert_eq!(ended.code(), Some(0), "{}", ended.text);
     let mut other = bench.pair.source_root().await;
@@ -66,7 +67,7 @@ async fn ddl_in(bench: &Bench, phase: &str) {
         ],
     )
     .await;
-    let directory = bench.directory("[copy]\nthreads = 1\n");
+    let directory = bench.directory("[copy]\nthreads = 1\nload_threads = 1\n");
     let run = Running::events(directory.path(), &["run", "--yes"]);
     run.begins(phase).await;
     let mut conn = support::connect(&root).await;

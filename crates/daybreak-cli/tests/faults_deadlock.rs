@@ -94,7 +94,8 @@ async fn chunks_that_are_rolled_back_for_deadlocks_arrive_once() {
     let mut source = bench.pair.source_root().await;
     long_copy::tables(&mut source).await;
     // With one loader nobody else is ever in the way of those who are in its own.
-    let directory = bench.directory(&long_copy::SETTINGS.replace("threads = 2", "threads = 1"));
+    let directory = bench
+        .directory(&long_copy::SETTINGS.replace("threads = 2", "threads = 1\nload_threads = 1"));
     let directory = directory.path();
     let ended = Running::events(directory, &["run", "--until", "schema"]).end().await;
     assert_eq!(ended.code(), Some(0), "{}", ended.text);

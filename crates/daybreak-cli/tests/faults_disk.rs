@@ -24,7 +24,7 @@ async fn a_full_disk_at_the_target_is_told_and_the_copy_goes_on_when_there_is_ro
     })
     .await;
     bench.big_tables().await;
-    let directory = bench.directory("[copy]\nthreads = 1\n");
+    let directory = bench.directory("[copy]\nthreads = 1\nload_threads = 1\n");
     let ended = Running::events(directory.path(), &["run", "--until", "schema"]).end().await;
     assert_eq!(ended.code(), Some(0), "{}", ended.text);
     disk.fill(700);
@@ -103,7 +103,7 @@ async fn a_full_disk_under_the_journal_loses_nothing() {
         bench.reset().await;
         let directory = disk.path().join(step);
         std::fs::create_dir(&directory).unwrap();
-        configure(&directory, &source, &target, "[copy]\nthreads = 1\n");
+        configure(&directory, &source, &target, "[copy]\nthreads = 1\nload_threads = 1\n");
         let ended = Running::events(&directory, &["run", "--until", step]).end().await;
         assert_eq!(ended.code(), Some(0), "{step}: {}", ended.text);
         disk.fill(leave_kib);
@@ -127,7 +127,7 @@ async fn a_disk_that_fills_up_during_a_run_loses_nothing() {
         bench.reset().await;
         let directory = disk.path().join(step);
         std::fs::create_dir(&directory).unwrap();
-        configure(&directory, &source, &target, "[copy]\nthreads = 1\n");
+        configure(&directory, &source, &target, "[copy]\nthreads = 1\nload_threads = 1\n");
         bench.source_link.throttle(2_000_000);
         let run = Running::events(&directory, &["run", "--yes"]);
         run.begins(step).await;

@@ -16,7 +16,7 @@ use support::{
 type Link = fn(&Bench) -> &Proxy;
 
 /// One thread, so that the cut meets the copy and nothing else; a link slow enough to be met.
-const SETTINGS: &str = "[copy]\nthreads = 1\n";
+const SETTINGS: &str = "[copy]\nthreads = 1\nload_threads = 1\n";
 const SLOW: u64 = 4_000_000;
 
 const SIDES: [(&str, Link); 2] =

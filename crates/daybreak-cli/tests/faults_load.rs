@@ -9,7 +9,7 @@ use support::{
     faults::{Bench, Running, on, until},
 };
 
-const SETTINGS: &str = "[copy]\nthreads = 1\n";
+const SETTINGS: &str = "[copy]\nthreads = 1\nload_threads = 1\n";
 const WAITS: &str = "SELECT COUNT(*) FROM performance_schema.data_lock_waits";
 
 /// Both sides' tables are there, and no row yet.

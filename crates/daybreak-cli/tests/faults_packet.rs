@@ -10,7 +10,7 @@ use support::{
     faults::{Bench, Running, on},
 };
 
-const SETTINGS: &str = "[copy]\nthreads = 1\n";
+const SETTINGS: &str = "[copy]\nthreads = 1\nload_threads = 1\n";
 
 const SMALL_PACKET: &str = "SET GLOBAL max_allowed_packet = 1048576";
 const LARGE_PACKET: &str = "SET GLOBAL max_allowed_packet = 67108864";

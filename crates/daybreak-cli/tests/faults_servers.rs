@@ -8,7 +8,7 @@ use support::{
     until,
 };
 
-const SETTINGS: &str = "[copy]\nthreads = 1\n";
+const SETTINGS: &str = "[copy]\nthreads = 1\nload_threads = 1\n";
 
 /// A run that is in the middle of its rows.
 async fn in_mid_copy(bench: &Bench, directory: &std::path::Path, link: &Proxy) -> Running {

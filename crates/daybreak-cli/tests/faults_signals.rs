@@ -92,7 +92,7 @@ async fn a_signal_in_the_critical_seconds_waits_for_a_sound_state() {
 async fn a_second_daybreak_is_refused_and_named_the_first() {
     let bench = Bench::start().await;
     bench.big_tables().await;
-    let directory = bench.directory("[copy]\nthreads = 1\n");
+    let directory = bench.directory("[copy]\nthreads = 1\nload_threads = 1\n");
     bench.source_link.throttle(1_000_000);
     let run = Running::events(directory.path(), &["run", "--yes"]);
     run.begins("rows").await;

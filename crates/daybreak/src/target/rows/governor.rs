@@ -76,6 +76,9 @@ pub(super) struct Governor {
     moving: AtomicU64,
 }
 
+/// How long a server may take to answer; what is said meanwhile is heeded afterwards.
+pub(super) const ANSWER: Duration = Duration::from_secs(5);
+
 /// Looks until it is dropped.
 pub(super) struct Looking(JoinHandle<()>);
 
@@ -126,11 +129,11 @@ impl Governor {
         Ok((governor, Looking(tokio::spawn(look.on()))))
     }
 
-    /// Waits until this worker, counted from 0, may ask for a chunk, or there is none.
-    pub async fn admit(&self, worker: usize) {
+    /// Waits until this worker, counted from 0, may ask for a chunk; false when there is none left.
+    pub async fn admit(&self, worker: usize) -> bool {
         tokio::select! {
-            () = self.at_least(worker + 1) => {}
-            () = self.over.cancelled() => {}
+            () = self.at_least(worker + 1) => !self.over.is_cancelled(),
+            () = self.over.cancelled() => false,
         }
     }
 
@@ -226,8 +229,18 @@ impl Look {
         }
     }
 
-    /// How many threads run at the source; none if it can't be asked now.
+    /// How many threads run at the source; none if it can't be asked now, or doesn't answer.
     async fn load(&mut self) -> Option<u64> {
+        match tokio::time::timeout(ANSWER, self.ask_load()).await {
+            Ok(load) => load,
+            Err(_) => {
+                self.session = None;
+                None
+            }
+        }
+    }
+
+    async fn ask_load(&mut self) -> Option<u64> {
         let session = match self.session.take() {
             Some(session) => session,
             None => match Session::open(&self.source, Side::Source).await {

@@ -48,7 +48,10 @@ impl Readers {
         let nobody =
             || Error::new(Kind::Bug, "a connection of the snapshot is nobody's and can't be had");
         let permit = self.free.clone().acquire_owned().await.map_err(|_| nobody())?;
-        let free = self.all.iter().find_map(|held| held.clone().try_lock_owned().ok());
+        let free: Vec<_> =
+            self.all.iter().filter_map(|held| held.clone().try_lock_owned().ok()).collect();
+        // One that holds locks doesn't lie idle with them.
+        let free = free.into_iter().max_by_key(|held| held.locks);
         let mut reader = Reader { held: free.ok_or_else(nobody)?, _permit: permit };
         if reader.held.locks {
             reader.roll_back().await?;

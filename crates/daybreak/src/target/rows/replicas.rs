@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Duration};
 
+use super::governor::ANSWER;
 use crate::{
     error::{Error, Kind, Result},
     mysql::{ServerUrl, Session, Side},
@@ -68,7 +69,9 @@ async fn ask(url: &ServerUrl, session: &mut Option<Session>) -> Lag {
         };
         ReplicaStatus::read(session.insert(opened)).await
     };
-    match status.await {
+    let answer = tokio::time::timeout(ANSWER, status).await;
+    let silent = || Error::new(Kind::ConnectionLost, "no answer within 5 s");
+    match answer.unwrap_or_else(|_| Err(silent())) {
         Ok(Some(ReplicaStatus { seconds_behind: Some(seconds), .. })) => {
             lag(Duration::from_secs(seconds), None)
         }

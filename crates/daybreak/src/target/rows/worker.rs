@@ -151,8 +151,7 @@ impl Worker {
             shared.stop.check()?;
             let group = tokio::select! {
                 group = async {
-                    shared.governor.admit(self.number).await;
-                    if !self.has_a_place().await {
+                    if !shared.governor.admit(self.number).await || !self.has_a_place().await {
                         return None;
                     }
                     let group = jobs.lock().await.recv().await;
@@ -365,6 +364,7 @@ impl Worker {
         );
         let (here, there) = (here.map_err(Failure::Source)?, there.map_err(Failure::Target)?);
         if here != there {
+            reader.let_go().await.map_err(Failure::Source)?;
             return Ok(None);
         }
         same_tables(shared, &[work]).await?;
