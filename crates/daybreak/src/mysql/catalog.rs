@@ -378,14 +378,15 @@ fn check_renames(
                 "correct the name, or leave the rename out",
             );
         }
+        // Taken or not: what the source's views and routines mean by that name would be another database.
         let stays = selection.database_on_target(&rename.to) == rename.to;
-        if stays && has(&rename.from) && has(&rename.to) {
+        if stays && has(&rename.from) && all.contains(&rename.to) {
             return refuse(
                 format!(
                     "{} would be called {}, as another database of the source is",
                     rename.from, rename.to
                 ),
-                "choose another name, rename that one too, or leave it out with [select] exclude",
+                "choose another name, or rename that one too",
             );
         }
     }
@@ -411,15 +412,24 @@ async fn estimate(session: &mut Session, table: &mut Table, condition: &Conditio
         }
         _ => error.at(&table.name),
     })?;
-    // The first line is of the table itself, unless the server saw that no row can fulfil it.
-    let Some(first) = rows.first() else { return Ok(()) };
-    let (of, number): (Option<String>, Option<u64>) =
-        (session.optional(first, "table")?, session.optional(first, "rows")?);
-    let part: Option<f64> = session.optional(first, "filtered")?;
-    let expected = match (of, number) {
-        (Some(_), Some(rows)) => (rows as f64 * part.unwrap_or(100.0) / 100.0).ceil() as u64,
-        _ => 0,
-    };
+    // One line is of the table itself, others of those in subqueries; a single one without a table says that
+    // no row can fulfil it.
+    let mut own = None;
+    for row in &rows {
+        let of: Option<String> = session.optional(row, "table")?;
+        let kind: Option<String> = session.optional(row, "select_type")?;
+        let outer = matches!(kind.as_deref(), Some("SIMPLE" | "PRIMARY"));
+        if outer && of.as_deref() == Some(table.name.name.as_str()) {
+            own = own.or(Some(row));
+        } else if outer && of.is_none() && rows.len() == 1 {
+            (table.rows_estimate, table.data_bytes) = (0, 0);
+        }
+    }
+    let Some(own) = own else { return Ok(()) };
+    let number: Option<u64> = session.optional(own, "rows")?;
+    let part: Option<f64> = session.optional(own, "filtered")?;
+    let Some(number) = number else { return Ok(()) };
+    let expected = (number as f64 * part.unwrap_or(100.0) / 100.0).ceil().max(1.0) as u64;
     let all = table.rows_estimate.max(1);
     let expected = expected.min(table.rows_estimate);
     table.data_bytes =

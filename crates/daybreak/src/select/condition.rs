@@ -140,7 +140,10 @@ impl Condition {
                         },
                     );
                 }
-                TokenKind::Word => {
+                TokenKind::Word | TokenKind::Name => {
+                    // A function may be called by its quoted name, a word not.
+                    let quoted = token.kind == TokenKind::Name;
+                    let said = said.trim_matches('`');
                     // `x.now` is a column, `x.now()` a function of somebody's.
                     let qualified = at > 0 && all[at - 1].kind == TokenKind::Mark(b'.');
                     let called =
@@ -149,7 +152,7 @@ impl Condition {
                     // With an argument it computes from that alone.
                     let now = lower == "unix_timestamp"
                         && all.get(at + 2).is_some_and(|next| next.kind == TokenKind::Mark(b')'));
-                    let unsteady = UNSTEADY_WORDS.contains(&lower.as_str())
+                    let unsteady = (!quoted && UNSTEADY_WORDS.contains(&lower.as_str()))
                         || (called && (now || UNSTEADY.contains(&lower.as_str())));
                     if unsteady && !qualified {
                         return refuse(
@@ -162,9 +165,22 @@ impl Condition {
                              compared in UTC)",
                         );
                     }
+                    // Which rows these leave, the server may decide otherwise each time.
+                    let some = (!qualified && (is(at, "limit") || is(at, "over")))
+                        || (is(at, "rownum") && called)
+                        || (is(at, "fetch") && (is(at + 1, "first") || is(at + 1, "next")));
+                    if some {
+                        return refuse(
+                            format!(
+                                "the condition asks for some of the rows ({}), which need not be the same twice",
+                                said.to_ascii_uppercase()
+                            ),
+                            "write what the rows' values must be",
+                        );
+                    }
                     let locks = (is(at, "for") && (is(at + 1, "update") || is(at + 1, "share")))
                         || (is(at, "lock") && is(at + 1, "in"))
-                        || (is(at, "next") && is(at + 1, "value"));
+                        || ((is(at, "next") || is(at, "previous")) && is(at + 1, "value"));
                     if locks || (is(at, "into") && !qualified) {
                         return refuse(format!("the condition does more than ask ({said})"), ONE);
                     }
@@ -226,6 +242,7 @@ mod tests {
             "UNIX_TIMESTAMP(created) > 5 AND x.now = user",
             "t > '10:30:00' AND j->'$.a' = 1",
             "a - -1 = 2",
+            "`limit` > 5 AND `now` = 1",
         ] {
             let condition = Condition::parse(fine).unwrap();
             assert_eq!(condition.sql(), format!("({})", fine.trim()), "{fine}");
@@ -254,6 +271,13 @@ mod tests {
             ("a = :x", "holds `:`"),
             ("a IN (SELECT b FROM t FOR UPDATE)", "does more than ask"),
             ("a IN (SELECT b FROM t LOCK IN SHARE MODE)", "does more than ask"),
+            ("`rand`() < 0.1", "isn't the same twice"),
+            ("a IN (SELECT b FROM (SELECT b FROM t LIMIT 5) AS d)", "some of the rows"),
+            (
+                "a = (SELECT MAX(n) FROM (SELECT ROW_NUMBER() OVER (ORDER BY c) AS n FROM t) AS d)",
+                "some of the rows",
+            ),
+            ("ROWNUM() < 5", "some of the rows"),
         ] {
             let error = Condition::parse(wrong).unwrap_err();
             assert_eq!(error.kind(), Kind::Config);

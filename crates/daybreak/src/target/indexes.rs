@@ -262,7 +262,7 @@ async fn builder_session(ctx: &Context, threads: usize) -> Result<Session> {
 
 /// Looks whether foreign keys hold whose parents' rows a condition left out: added without being
 /// checked, they need not. Those of other tables hold as they do at the source.
-async fn refuse_orphans(ctx: &Context, target: &mut Session) -> Result<()> {
+pub(super) async fn refuse_orphans(ctx: &Context, target: &mut Session) -> Result<()> {
     let selection = selection(ctx);
     let filtered =
         selection.filters.iter().map(|filter| selection.table_on_target(&filter.table)).collect();

@@ -54,8 +54,16 @@ fn table(name: &str) -> String {
 }
 
 impl Found {
-    /// Looks. Takes no lock.
+    /// Looks. The server's named lock is taken only where something seems to be somebody's: another migration
+    /// may just be entering or leaving.
     pub async fn read(session: &mut Session) -> Result<Self> {
+        match Self::read_now(session).await? {
+            Found::Foreign => alone(session, Self::read_now).await,
+            found => Ok(found),
+        }
+    }
+
+    async fn read_now(session: &mut Session) -> Result<Self> {
         let own = quote_text(OWN_DATABASE);
         let there: Option<String> = session
             .scalar(format!(
@@ -84,9 +92,13 @@ impl Found {
                 databases: BTreeSet::new(),
             });
         }
-        for row in
-            session.rows(format!("SELECT schema_name, migration FROM {}", table("schemas"))).await?
-        {
+        let sql = format!("SELECT schema_name, migration FROM {}", table("schemas"));
+        let rows = match session.rows(sql).await {
+            Ok(rows) => rows,
+            Err(error) if matches!(error.code(), Some(1146 | 1049)) => return Ok(Found::Foreign),
+            Err(error) => return Err(error),
+        };
+        for row in rows {
             let of: String = session.field(&row, "migration")?;
             if let Some(entry) = entries.iter_mut().find(|entry| entry.migration == of) {
                 entry.databases.insert(session.field(&row, "schema_name")?);
@@ -212,7 +224,7 @@ pub(crate) async fn enter(
         (plan.migration.as_str(), plan.replication == ReplicationMode::Native);
     let source: String = plan.source.chars().take(500).collect();
     alone(session, async |session| {
-        let found = Found::read(session).await?;
+        let found = Found::read_now(session).await?;
         // What an older version left of this very migration has no register yet.
         if found != Found::Foreign {
             let blocker = found
@@ -229,18 +241,18 @@ pub(crate) async fn enter(
         session
             .execute(format!(
                 "CREATE TABLE IF NOT EXISTS {} (\
-                 migration CHAR(8) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY, \
-                 source VARCHAR(500) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL, \
-                 replicates TINYINT NOT NULL, entered_at DATETIME NOT NULL) ENGINE=InnoDB",
-                table("migrations")
+                 schema_name VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL PRIMARY KEY, \
+                 migration CHAR(8) CHARACTER SET ascii COLLATE ascii_bin NOT NULL) ENGINE=InnoDB",
+                table("schemas")
             ))
             .await?;
         session
             .execute(format!(
                 "CREATE TABLE IF NOT EXISTS {} (\
-                 schema_name VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL PRIMARY KEY, \
-                 migration CHAR(8) CHARACTER SET ascii COLLATE ascii_bin NOT NULL) ENGINE=InnoDB",
-                table("schemas")
+                 migration CHAR(8) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY, \
+                 source VARCHAR(500) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL, \
+                 replicates TINYINT NOT NULL, entered_at DATETIME NOT NULL) ENGINE=InnoDB",
+                table("migrations")
             ))
             .await?;
         session
@@ -265,7 +277,7 @@ pub(crate) async fn enter(
 /// Takes away what daybreak keeps of a migration, and its database with the last one.
 pub(crate) async fn leave(session: &mut Session, migration: &str) -> Result<()> {
     alone(session, async |session| {
-        let last = match Found::read(session).await? {
+        let last = match Found::read_now(session).await? {
             Found::Nothing => return Ok(()),
             // Without a register: ours if the heartbeat says so.
             Found::Foreign => {

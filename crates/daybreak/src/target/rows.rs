@@ -38,6 +38,7 @@ use crate::{
     },
     switch::hook,
     target::{
+        indexes,
         ledger::{self, Chunk, Ledger},
         objects,
     },
@@ -199,6 +200,9 @@ pub async fn ensure_current(context: &Context) -> Result<()> {
     // By now unique keys are there: what gives up a value goes before what has taken it comes.
     copy(context, Doing::Clear).await?;
     copy(context, Doing::Fill).await?;
+    let mut target = context.target().await?;
+    indexes::refuse_orphans(context, &mut target).await?;
+    target.close().await;
     objects::make_anew(context).await?;
     if let Some((step, copied)) = latest_of(&context.journal)? {
         context.journal.record(&step, "current", &copied.taken_at)?;

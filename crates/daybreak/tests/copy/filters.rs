@@ -222,3 +222,33 @@ async fn older_and_other_sources_take_conditions() {
         }
     }
 }
+
+/// By its size the table is cut: were it of no rows, a chunk of 16,384 could be gigabytes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subquery_leaves_the_size_of_a_row() {
+    let pair = Pair::take(&["filters"]).await;
+    tables(&pair).await;
+    let mut source = pair.source().await;
+    let whole = Catalog::read(&mut source, &pair.config("filters").select).await.unwrap();
+    let all = filtered(&pair).select;
+    for (condition, least) in [
+        (KEYLESS, 1),
+        ("a IN (SELECT n FROM filters.wanted)", 1),
+        ("EXISTS (SELECT 1 FROM filters.wanted AS w WHERE w.n > keyless.a)", 1),
+        ("1 = 0", 0),
+    ] {
+        let select = Selection { filters: Vec::new(), ..all.clone() };
+        let select = select.filtered([("filters.keyless", condition)]).unwrap();
+        let some = Catalog::read(&mut source, &select).await.unwrap();
+        let of = |catalog: &Catalog| {
+            let table = catalog.tables.iter().find(|table| table.name.name == "keyless").unwrap();
+            (table.rows_estimate, table.data_bytes)
+        };
+        let ((rows, bytes), (all_rows, all_bytes)) = (of(&some), of(&whole));
+        assert!((least..=all_rows).contains(&rows), "{condition}: {rows} of {all_rows}");
+        if let Some(row) = bytes.checked_div(rows) {
+            let whole_row = all_bytes / all_rows;
+            assert!(row.abs_diff(whole_row) <= 1, "{condition}: {row}, not {whole_row}");
+        }
+    }
+}
