@@ -26,8 +26,8 @@ async fn rows_move_while_another_chunk_commits() {
     let options = ServerOptions::new(Product::Mysql97, Role::Source).durable(false);
     let target = Server::start(options).await.unwrap();
     pair.target = target.root_url();
-    // Each commit takes half a second.
-    let slow = "SET GLOBAL binlog_group_commit_sync_delay = 500000";
+    // Each commit takes a tenth of a second.
+    let slow = "SET GLOBAL binlog_group_commit_sync_delay = 100000";
     pair.target().await.execute(slow).await.unwrap();
     let mut config = pair.config("wide");
     config.copy.threads = 1;

@@ -15,49 +15,60 @@ use crate::{
 };
 
 /// Connections that all see the same snapshot.
-pub(super) struct Readers {
-    all: Vec<Arc<Mutex<Held>>>,
+pub(super) struct Readers<T = Session> {
+    all: Vec<Arc<Mutex<Held<T>>>>,
     free: Arc<Semaphore>,
+    /// Whoever looks for a free one looks alone, as it takes all of them for an instant.
+    looking: std::sync::Mutex<()>,
 }
 
-struct Held {
-    session: Session,
+struct Held<T> {
+    session: T,
     /// Whether it may hold metadata locks of tables that were read.
     locks: bool,
 }
 
 /// A connection that is borrowed. Dropped, it goes back as it is.
 pub(super) struct Reader {
-    held: OwnedMutexGuard<Held>,
+    held: OwnedMutexGuard<Held<Session>>,
     // After the guard: whoever gets the permit finds it unlocked.
     _permit: OwnedSemaphorePermit,
 }
 
 impl Readers {
-    pub(super) fn new(sessions: Vec<Session>) -> Self {
-        let free = Arc::new(Semaphore::new(sessions.len()));
-        let held = |session| Arc::new(Mutex::new(Held { session, locks: false }));
-        Readers { all: sessions.into_iter().map(held).collect(), free }
-    }
-
     /// Waits for one that nobody has, and which holds no locks.
     ///
     /// # Errors
     /// `SnapshotLost`.
     pub(super) async fn borrow(&self) -> Result<Reader> {
-        let nobody =
-            || Error::new(Kind::Bug, "a connection of the snapshot is nobody's and can't be had");
-        let permit = self.free.clone().acquire_owned().await.map_err(|_| nobody())?;
-        let free: Vec<_> =
-            self.all.iter().filter_map(|held| held.clone().try_lock_owned().ok()).collect();
-        // One that holds locks doesn't lie idle with them.
-        let free = free.into_iter().max_by_key(|held| held.locks);
-        let mut reader = Reader { held: free.ok_or_else(nobody)?, _permit: permit };
+        let (held, _permit) = self.free_one().await.ok_or_else(|| {
+            Error::new(Kind::Bug, "a connection of the snapshot is nobody's and can't be had")
+        })?;
+        let mut reader = Reader { held, _permit };
         if reader.held.locks {
             reader.roll_back().await?;
         }
         reader.held.locks = true;
         Ok(reader)
+    }
+}
+
+impl<T> Readers<T> {
+    pub(super) fn new(sessions: Vec<T>) -> Self {
+        let free = Arc::new(Semaphore::new(sessions.len()));
+        let held = |session| Arc::new(Mutex::new(Held { session, locks: false }));
+        let all = sessions.into_iter().map(held).collect();
+        Readers { all, free, looking: std::sync::Mutex::default() }
+    }
+
+    /// Waits for one that nobody has; rather one with locks, which would lie idle with them.
+    async fn free_one(&self) -> Option<(OwnedMutexGuard<Held<T>>, OwnedSemaphorePermit)> {
+        let permit = self.free.clone().acquire_owned().await.ok()?;
+        let _alone = self.looking.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let free = self.all.iter().filter_map(|held| held.clone().try_lock_owned().ok());
+        let free: Vec<_> = free.collect();
+        let one = free.into_iter().max_by_key(|held| held.locks)?;
+        Some((one, permit))
     }
 }
 
@@ -92,5 +103,36 @@ impl Deref for Reader {
 impl DerefMut for Reader {
     fn deref_mut(&mut self) -> &mut Session {
         &mut self.held.session
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn whoever_may_have_one_gets_one() {
+        let readers = Arc::new(Readers::new(vec![0, 1, 2]));
+        let borrowers = (0..8).map(|_| {
+            let readers = readers.clone();
+            tokio::spawn(async move {
+                for _ in 0..5_000 {
+                    let (held, permit) = readers.free_one().await.expect("one that is free");
+                    tokio::task::yield_now().await;
+                    drop((held, permit));
+                }
+            })
+        });
+        futures_util::future::try_join_all(borrowers).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn one_with_locks_goes_first() {
+        let readers = Readers::new(vec!["a", "b", "c"]);
+        let (mut held, permit) = readers.free_one().await.unwrap();
+        held.locks = true;
+        let locked = held.session;
+        drop((held, permit));
+        assert_eq!(readers.free_one().await.unwrap().0.session, locked);
     }
 }
