@@ -39,6 +39,23 @@ pub struct Column {
 }
 
 impl Column {
+    /// A column `c` of a type, with nothing else said of it.
+    #[cfg(test)]
+    pub(crate) fn of_type(column_type: &str) -> Column {
+        Column {
+            name: "c".into(),
+            data_type: column_type.split(['(', ' ']).next().unwrap_or_default().into(),
+            column_type: column_type.into(),
+            nullable: true,
+            charset: None,
+            collation: None,
+            generated: false,
+            auto_increment: false,
+            extra: String::new(),
+            has_default: false,
+        }
+    }
+
     /// Whether it is an integer without a sign.
     pub fn unsigned(&self) -> bool {
         self.column_type.contains("unsigned")

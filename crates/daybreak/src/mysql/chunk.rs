@@ -230,15 +230,10 @@ mod tests {
     fn column(name: &str, data_type: &str, charset: Option<&str>) -> Column {
         Column {
             name: name.into(),
-            data_type: data_type.into(),
-            column_type: data_type.into(),
             nullable: false,
             charset: charset.map(Into::into),
             collation: charset.map(|charset| format!("{charset}_bin")),
-            generated: false,
-            auto_increment: false,
-            has_default: false,
-            extra: String::new(),
+            ..Column::of_type(data_type)
         }
     }
 

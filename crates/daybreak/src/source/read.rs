@@ -345,16 +345,8 @@ mod tests {
     #[test]
     fn no_member_is_called_like_the_zero() {
         let column = |column_type: &str, charset: &str| Column {
-            name: "e".into(),
-            data_type: "enum".into(),
-            column_type: column_type.into(),
-            nullable: true,
             charset: Some(charset.into()),
-            collation: None,
-            generated: false,
-            auto_increment: false,
-            has_default: false,
-            extra: String::new(),
+            ..Column::of_type(column_type)
         };
         assert_eq!(no_member(&column("enum('a','')", "latin1")), b"0");
         assert_eq!(no_member(&column("enum('0','00')", "utf8mb4")), b"000");

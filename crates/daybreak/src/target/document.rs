@@ -80,6 +80,7 @@ fn may_be_typed(text: &str) -> bool {
 /// behind a colon.
 pub(crate) fn is_carried(said: &str) -> bool {
     let (kind, number) = said.split_once(':').unwrap_or((said, ""));
+    // None: no whole number stands there, as with every other type; then no integer is carried.
     let whole = number.parse::<i128>().ok();
     match kind {
         "STRING" => true,

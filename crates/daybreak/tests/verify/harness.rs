@@ -40,6 +40,36 @@ impl Sides {
         ]
     }
 
+    /// Makes the database `live` with a table that has a key, one that has none, and what else is said, and
+    /// lets the target follow the source.
+    pub async fn follow(&self, more: &[&str]) {
+        let [mut source, mut target] = self.sessions().await;
+        for sql in [
+            "CREATE DATABASE live",
+            "CREATE TABLE live.t (id INT PRIMARY KEY, v VARCHAR(20), n BIGINT)",
+            "CREATE TABLE live.k (v BIGINT, w VARCHAR(20))",
+            "SET SESSION cte_max_recursion_depth = 10000",
+            "INSERT INTO live.t WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r WHERE n < 5000) \
+             SELECT n, 'v', 0 FROM r",
+            "INSERT INTO live.k SELECT -id, 'old' FROM live.t WHERE id < 500",
+        ]
+        .iter()
+        .chain(more)
+        {
+            source.execute(sql).await.unwrap();
+        }
+        target
+            .execute(format!(
+                "CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_PORT = {}, SOURCE_USER = 'root', \
+                 SOURCE_PASSWORD = '{}', SOURCE_AUTO_POSITION = 1, GET_SOURCE_PUBLIC_KEY = 1",
+                self.source.port(),
+                self.source.root_password()
+            ))
+            .await
+            .unwrap();
+        target.execute("START REPLICA").await.unwrap();
+    }
+
     pub async fn compare(
         &self,
         database: &str,
@@ -86,6 +116,32 @@ fn without_hashes(verdict: &TableVerdict) -> (String, &Verdict, Vec<(String, Wha
         verdict.differences.iter().map(|row| (named(&row.key), row.what)).collect();
     rows.sort();
     (verdict.table.to_string(), &verdict.verdict, rows, verdict.more)
+}
+
+/// MySQL 5.6, MySQL 9.7 and MariaDB, each with a database `common` and these tables; `POINTTEXT` is the
+/// server's function for points.
+pub async fn products(tables: &[&str]) -> ([Server; 3], Vec<ServerUrl>) {
+    let start = |product| Server::start(ServerOptions::new(product, Role::Plain).durable(false));
+    let (old, new, maria) =
+        tokio::join!(start(Product::Mysql56), start(Product::Mysql97), start(Product::Mariadb1011));
+    let servers = [old.unwrap(), new.unwrap(), maria.unwrap()];
+    let urls: Vec<ServerUrl> =
+        servers.iter().map(|server| ServerUrl::parse(&server.root_url()).unwrap()).collect();
+    for url in &urls {
+        let mut session = Session::open(url, Side::Source).await.unwrap();
+        let point =
+            if session.dialect().mysql_from(8, 0, 0) { "ST_GeomFromText" } else { "GeomFromText" };
+        session
+            .execute(
+                "CREATE DATABASE common DEFAULT CHARACTER SET latin1 COLLATE latin1_swedish_ci",
+            )
+            .await
+            .unwrap();
+        for sql in tables {
+            session.execute(sql.replace("POINTTEXT", point)).await.unwrap();
+        }
+    }
+    (servers, urls)
 }
 
 pub fn config(chunk_rows: u64) -> VerifyConfig {

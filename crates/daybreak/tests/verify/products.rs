@@ -5,9 +5,8 @@ use daybreak::{
     select::Selection,
     sync::verify::{Liveness, What::Different},
 };
-use rehearsal::server::{Product, Role, Server, ServerOptions};
 
-use super::harness::{both_ways, config, found};
+use super::harness::{both_ways, config, found, products};
 
 /// Types that all products have, with values at which their texts might part.
 const COMMON: [&str; 2] = [
@@ -95,25 +94,9 @@ async fn every_change_is_found(ours: &ServerUrl, theirs: &ServerUrl, selection: 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn products_hash_alike() {
-    let start = |product| Server::start(ServerOptions::new(product, Role::Plain).durable(false));
-    let (old, new, maria) =
-        tokio::join!(start(Product::Mysql56), start(Product::Mysql97), start(Product::Mariadb1011));
-    let servers = [old.unwrap(), new.unwrap(), maria.unwrap()];
-    let urls: Vec<ServerUrl> =
-        servers.iter().map(|server| ServerUrl::parse(&server.root_url()).unwrap()).collect();
+    let (_servers, urls) = products(&COMMON).await;
     for url in &urls {
         let mut session = Session::open(url, Side::Source).await.unwrap();
-        let point =
-            if session.dialect().mysql_from(8, 0, 0) { "ST_GeomFromText" } else { "GeomFromText" };
-        session
-            .execute(
-                "CREATE DATABASE common DEFAULT CHARACTER SET latin1 COLLATE latin1_swedish_ci",
-            )
-            .await
-            .unwrap();
-        for sql in COMMON {
-            session.execute(sql.replace("POINTTEXT", point)).await.unwrap();
-        }
         for sql in CHANGED {
             session.execute(sql).await.unwrap();
         }

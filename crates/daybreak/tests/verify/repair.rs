@@ -19,9 +19,9 @@ use daybreak::{
         repair::{self, RepairReport},
     },
 };
-use rehearsal::server::{Product, Role, Server, ServerOptions};
+use rehearsal::server::{Role, Server};
 
-use super::harness::{Sides, config};
+use super::harness::{Sides, config, products};
 
 /// Tables, what both sides have, and what then happens on the target.
 const CASES: &[(&str, &[&str], &[&str])] = &[
@@ -564,25 +564,9 @@ const COMMON: [&str; 5] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_sets_other_products_right() {
-    let start = |product| Server::start(ServerOptions::new(product, Role::Plain).durable(false));
-    let (old, new, maria) =
-        tokio::join!(start(Product::Mysql56), start(Product::Mysql97), start(Product::Mariadb1011));
-    let servers = [old.unwrap(), new.unwrap(), maria.unwrap()];
-    let urls: Vec<ServerUrl> =
-        servers.iter().map(|server| ServerUrl::parse(&server.root_url()).unwrap()).collect();
+    let (servers, urls) = products(&COMMON).await;
     for url in &urls {
         let mut session = Session::open(url, Side::Source).await.unwrap();
-        let point =
-            if session.dialect().mysql_from(8, 0, 0) { "ST_GeomFromText" } else { "GeomFromText" };
-        session
-            .execute(
-                "CREATE DATABASE common DEFAULT CHARACTER SET latin1 COLLATE latin1_swedish_ci",
-            )
-            .await
-            .unwrap();
-        for sql in COMMON {
-            session.execute(sql.replace("POINTTEXT", point)).await.unwrap();
-        }
         let rows: Vec<String> = (0..500).map(|n| format!("({n}, {n} / 7e0, 'é')")).collect();
         session.execute(format!("INSERT INTO common.m VALUES {}", rows.join(", "))).await.unwrap();
     }

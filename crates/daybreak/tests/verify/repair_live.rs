@@ -51,29 +51,13 @@ async fn hammer(url: ServerUrl, stop: Arc<AtomicBool>, done: Arc<AtomicU64>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_made_under_a_writer_sets_right_what_differs() {
     let sides = Sides::start(Role::Source).await;
-    let [mut source, mut target] = sides.sessions().await;
-    for sql in [
-        "CREATE DATABASE live".to_string(),
-        "CREATE TABLE live.t (id INT PRIMARY KEY, v VARCHAR(20), n BIGINT)".to_string(),
-        "CREATE TABLE live.k (v BIGINT, w VARCHAR(20))".to_string(),
-        "CREATE TABLE live.u (id INT PRIMARY KEY, u BIGINT, UNIQUE KEY (u))".to_string(),
-        "SET SESSION cte_max_recursion_depth = 10000".to_string(),
-        "INSERT INTO live.t WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r WHERE n < 5000) SELECT n, 'v', 0 FROM r".to_string(),
-        "INSERT INTO live.u SELECT id, id FROM live.t".to_string(),
-        "INSERT INTO live.k SELECT -id, 'old' FROM live.t WHERE id < 500".to_string(),
-    ] {
-        source.execute(sql).await.unwrap();
-    }
-    target
-        .execute(format!(
-            "CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_PORT = {}, SOURCE_USER = 'root', \
-             SOURCE_PASSWORD = '{}', SOURCE_AUTO_POSITION = 1, GET_SOURCE_PUBLIC_KEY = 1",
-            sides.source.port(),
-            sides.source.root_password()
-        ))
-        .await
-        .unwrap();
-    target.execute("START REPLICA").await.unwrap();
+    let [_, mut target] = sides.sessions().await;
+    sides
+        .follow(&[
+            "CREATE TABLE live.u (id INT PRIMARY KEY, u BIGINT, UNIQUE KEY (u))",
+            "INSERT INTO live.u SELECT id, id FROM live.t",
+        ])
+        .await;
     let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let writer = tokio::spawn(hammer(sides.urls()[0].clone(), stop.clone(), done.clone()));
     let goes_on = async |by: u64| {

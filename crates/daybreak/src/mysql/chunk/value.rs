@@ -193,14 +193,8 @@ mod tests {
         Column {
             name: "a".into(),
             data_type: data_type.into(),
-            column_type: column_type.into(),
             nullable: false,
-            charset: None,
-            collation: None,
-            generated: false,
-            auto_increment: false,
-            has_default: false,
-            extra: String::new(),
+            ..Column::of_type(column_type)
         }
     }
 

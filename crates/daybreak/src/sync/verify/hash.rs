@@ -356,18 +356,7 @@ mod tests {
     use super::*;
 
     fn column(data_type: &str) -> Column {
-        Column {
-            name: "a`b".into(),
-            data_type: data_type.into(),
-            column_type: data_type.into(),
-            nullable: true,
-            charset: None,
-            collation: None,
-            generated: false,
-            auto_increment: false,
-            has_default: false,
-            extra: String::new(),
-        }
+        Column { name: "a`b".into(), ..Column::of_type(data_type) }
     }
 
     #[test]

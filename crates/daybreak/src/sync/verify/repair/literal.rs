@@ -208,19 +208,7 @@ mod tests {
     use super::*;
 
     fn cell(column_type: &str, form: Form) -> Cell {
-        let data_type = column_type.split(['(', ' ']).next().unwrap();
-        let column = Column {
-            name: "c".into(),
-            data_type: data_type.into(),
-            column_type: column_type.into(),
-            nullable: true,
-            charset: None,
-            collation: None,
-            generated: false,
-            auto_increment: false,
-            has_default: false,
-            extra: String::new(),
-        };
+        let column = Column::of_type(column_type);
         Cell { source: column.clone(), target: column, form }
     }
 
