@@ -64,10 +64,11 @@ async fn a_full_temporary_directory_while_keys_are_built_is_told() {
     assert_eq!(ended.code(), Some(0), "{}", ended.text);
     disk.fill(512);
     let ended = Running::events(directory.path(), &["resume"]).end().await;
+    // Tables are built beside one another, and whichever needs room next is the first to fail.
     let words = [
         "a key could not be built",
-        "shop.sorted",
-        "by_v",
+        "shop.",
+        ", keys ",
         "target ",
         "innodb_tmpdir",
         "daybreak resume",
