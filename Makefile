@@ -55,7 +55,7 @@ soak: servers ## Kills program and servers at random moments of whole runs: KILL
 fuzz: tools ## Feeds hostile backups to the readers, FUZZ_SECONDS=600 each: SEED=n
 	FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test --locked --workspace --test inspect fuzz_for_long -- --ignored --nocapture
 
-bench: build ## Measures against mysqldump, mydumper, tar|gzip, rclone: BENCH=all|copy|verify|link|physical WORKLOAD=sysbench|all|... ROWS=1000000 ROUNDS=3
+bench: build ## Measures against mysqldump, mydumper, tar|gzip, rclone: BENCH=all|copy|verify|link|physical|forms|tables WORKLOAD=sysbench|all|... ROWS=1000000 ROUNDS=3
 	@scripts/get-servers $(if $(filter-out physical,$(BENCH)),mysql-9.7 mydumper) $(if $(filter all physical,$(BENCH)),mariadb-backup rclone)
 	cargo build --release --locked -p rehearsal -p daybreak --example bench --example pack
 	target/release/examples/bench --only $(BENCH) --workload $(WORKLOAD) --rows $(BENCH_ROWS) --rounds $(ROUNDS)

@@ -59,7 +59,8 @@ impl Series {
     }
 }
 
-fn median(mut numbers: Vec<f64>) -> f64 {
+/// The one in the middle, or between the two.
+pub fn median(mut numbers: Vec<f64>) -> f64 {
     numbers.sort_by(f64::total_cmp);
     match (numbers.get((numbers.len().max(1) - 1) / 2), numbers.get(numbers.len() / 2)) {
         (Some(low), Some(high)) => f64::midpoint(*low, *high),

@@ -6,9 +6,8 @@ use rehearsal::proxy::{Direction, Proxy};
 
 use super::figures::{Machine, Series};
 use super::stage::Stage;
-use super::ways::Tools;
 use super::workload::Workload;
-use super::{Failure, Options, measure};
+use super::{Failure, Options, measure, ways};
 
 /// What the line carries each way, in bytes a second: 100 Mbit/s.
 const RATE: u64 = 12_500_000;
@@ -20,7 +19,6 @@ pub async fn bench(options: &Options, workload: Workload) -> Result<(), Failure>
     let before = Machine::look()?;
     eprintln!("bench: {}: starting two servers, and a line to the source", workload.name());
     let stage = Stage::set(options, workload).await?;
-    let tools = Tools::find(&stage, options)?;
     let line = Proxy::before(stage.source.port()).await?;
     line.far(RATE, Duration::from_millis(WAY_MILLIS));
     let ways = [("off", "`compression=off`"), ("zlib", "`compression=zlib`")];
@@ -32,9 +30,8 @@ pub async fn bench(options: &Options, workload: Workload) -> Result<(), Failure>
             stage.empty_target().await?;
             let source =
                 format!("mysql://root@127.0.0.1:{}/?compression={compression}", line.port());
-            let threads = options.threads.to_string();
-            let mut copy = tools.daybreak(&stage, &source, "copy", &threads);
-            copy.arg("--no-progress");
+            let servers = [&stage.source, &stage.target];
+            let copy = ways::daybreak(options, servers, &source, "copy", stage.private_dir());
             let carried = line.carried(Direction::Down);
             let usage = measure::run(vec![copy], stage.private_dir()).await?;
             series[at].1 = (line.carried(Direction::Down) - carried) as f64 / 1e6;

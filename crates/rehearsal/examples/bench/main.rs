@@ -1,11 +1,13 @@
-//! Measures daybreak against the tools that it would replace: `bench [--only copy|verify|link|physical]
+//! Measures daybreak against the tools that it would replace: `bench [--only copy|verify|link|physical|forms|tables]
 //! [--workload NAME|all] [--rows N] [--rounds N] [--threads N] [--daybreak PATH]`, or `make bench ROWS=1000000 ROUNDS=3`.
 //!
 //! Every way runs in every round, each on an emptied target, none always first. It is no test: nothing
 //! fails on a time, but a way that didn't bring everything over ends it.
 
+mod catalog;
 mod endpoint;
 mod figures;
+mod forms;
 mod limit;
 mod link;
 mod measure;
@@ -41,6 +43,10 @@ pub enum Part {
     Link,
     /// Bringing a physical backup to S3.
     Physical,
+    /// The forms in which values can travel.
+    Forms,
+    /// As many tables as `--rows` says.
+    Tables,
 }
 
 /// What is asked for.
@@ -65,7 +71,7 @@ impl Options {
         let beside = std::env::current_exe()?;
         let beside = beside.parent().and_then(|examples| examples.parent());
         let mut options = Options {
-            parts: vec![Part::Copy, Part::Verify, Part::Link, Part::Physical],
+            parts: vec![Part::Copy, Part::Verify, Part::Link, Part::Physical, Part::Forms],
             workloads: vec![Workload::Sysbench],
             rows: 1_000_000,
             rounds: 3,
@@ -78,7 +84,7 @@ impl Options {
             let usage = || {
                 failure(
                     format!("`{name} {value}` isn't understood"),
-                    "bench [--only copy|verify|link|physical] [--workload NAME|all] [--rows N] [--rounds N] [--threads N] [--daybreak PATH]",
+                    "bench [--only copy|verify|link|physical|forms|tables] [--workload NAME|all] [--rows N] [--rounds N] [--threads N] [--daybreak PATH]",
                 )
             };
             let number = || value.parse::<u64>().ok().filter(|n| *n > 0).ok_or_else(usage);
@@ -90,6 +96,8 @@ impl Options {
                         "verify" => vec![Part::Verify],
                         "link" => vec![Part::Link],
                         "physical" => vec![Part::Physical],
+                        "forms" => vec![Part::Forms],
+                        "tables" => vec![Part::Tables],
                         _ => return Err(usage()),
                     }
                 }
@@ -142,6 +150,13 @@ async fn bench() -> Result<(), Failure> {
     }
     if options.parts.contains(&Part::Physical) {
         physical::bench(&options).await?;
+    }
+    if options.parts.contains(&Part::Forms) {
+        forms::bench(&options).await?;
+    }
+    // Only where it is asked for by its name: it takes long, and a disk for each side.
+    if options.parts.contains(&Part::Tables) {
+        catalog::bench(&options).await?;
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ pub async fn bench(options: &Options, workload: Workload) -> Result<(), Failure>
     let before = Machine::look()?;
     eprintln!("bench: {}: starting two servers", workload.name());
     let stage = Stage::set(options, workload).await?;
-    let tools = Tools::find(&stage, options)?;
+    let tools = Tools::find(&stage)?;
     eprintln!(
         "bench: {} rows, {:.0} MB, {} rounds, {} threads",
         stage.rows(),
@@ -85,7 +85,7 @@ pub async fn bench(options: &Options, workload: Workload) -> Result<(), Failure>
             let at = (round + turn) % checks.len();
             let (wall, peak) = match at {
                 0 => {
-                    let usage = ways::verify(&tools, &stage, options).await?;
+                    let usage = ways::verify(&stage, options).await?;
                     (usage.wall, Some(usage.peak))
                 }
                 1 => (nibble::checksum(&stage, Replica::AfterEachChunk).await?, None),

@@ -44,8 +44,8 @@ impl Copy {
         let threads = options.threads.to_string();
         match self {
             Copy::Daybreak => {
-                let mut copy = tools.daybreak(stage, &address(&stage.source), "copy", &threads);
-                copy.arg("--no-progress");
+                let servers = [&stage.source, &stage.target];
+                let copy = daybreak(options, servers, &address(&stage.source), "copy", logs);
                 measure::run(vec![copy], logs).await
             }
             Copy::Mysqldump => {
@@ -75,16 +75,14 @@ impl Copy {
 }
 
 /// Compares both servers with `daybreak verify`, which must find them equal.
-pub async fn verify(tools: &Tools, stage: &Stage, options: &Options) -> Result<Usage, Failure> {
-    let threads = options.threads.to_string();
-    let mut verify = tools.daybreak(stage, &address(&stage.source), "verify", &threads);
-    verify.arg("--no-progress");
-    measure::run(vec![verify], stage.private_dir()).await
+pub async fn verify(stage: &Stage, options: &Options) -> Result<Usage, Failure> {
+    let (servers, logs) = ([&stage.source, &stage.target], stage.private_dir());
+    let verify = daybreak(options, servers, &address(&stage.source), "verify", logs);
+    measure::run(vec![verify], logs).await
 }
 
 /// Where the programs are.
 pub struct Tools {
-    daybreak: PathBuf,
     mysqldump: PathBuf,
     /// MySQL's own client.
     pub mysql: PathBuf,
@@ -96,7 +94,7 @@ pub struct Tools {
 
 impl Tools {
     /// Finds them; nothing is downloaded.
-    pub fn find(stage: &Stage, options: &Options) -> Result<Tools, Failure> {
+    pub fn find(stage: &Stage) -> Result<Tools, Failure> {
         let binaries = stage.source.binaries();
         let program = |name: &str| {
             binaries.program(name).ok_or_else(|| {
@@ -111,7 +109,6 @@ impl Tools {
             failure("mydumper isn't there", "scripts/get-servers mydumper (make bench does it)")
         })?;
         Ok(Tools {
-            daybreak: options.daybreak.clone(),
             mysqldump: program("mysqldump")?,
             mysql: program("mysql")?,
             mydumper: home.join("bin/mydumper"),
@@ -119,22 +116,29 @@ impl Tools {
             mydumper_version: stamp.lines().nth(1).unwrap_or_default().to_owned(),
         })
     }
+}
 
-    /// `daybreak`, from the source at an address to the target.
-    pub fn daybreak(&self, stage: &Stage, source: &str, verb: &str, threads: &str) -> Command {
-        let mut command = Command::new(&self.daybreak);
-        command.args([verb, "--database", DATABASE, "--threads", threads]);
-        command.args(["--source", source, "--target", &address(&stage.target)]);
-        command.env("DAYBREAK_SOURCE_PASSWORD", stage.source.root_password());
-        command.env("DAYBREAK_TARGET_PASSWORD", stage.target.root_password());
-        // A daybreak.toml where this was started is none of its business.
-        command.current_dir(stage.private_dir());
-        command
-    }
+/// `daybreak` on the two servers of a benchmark, the source at an address that may be another's before it;
+/// with a directory of its own, as a daybreak.toml where this was started is none of its business.
+pub fn daybreak(
+    options: &Options,
+    [source, target]: [&Server; 2],
+    source_address: &str,
+    verb: &str,
+    directory: &Path,
+) -> Command {
+    let mut command = Command::new(&options.daybreak);
+    let threads = options.threads.to_string();
+    command.args([verb, "--no-progress", "--database", DATABASE, "--threads", &threads]);
+    command.args(["--source", source_address, "--target", &address(target)]);
+    command.env("DAYBREAK_SOURCE_PASSWORD", source.root_password());
+    command.env("DAYBREAK_TARGET_PASSWORD", target.root_password());
+    command.current_dir(directory);
+    command
 }
 
 /// A server's URL for root.
-fn address(server: &Server) -> String {
+pub fn address(server: &Server) -> String {
     format!("mysql://root@127.0.0.1:{}/", server.port())
 }
 
