@@ -20,6 +20,7 @@ use daybreak::{
     error::{Error, Kind, Result},
     event::Events,
     select::Selection,
+    sync::verify::repair::expect_repairable,
 };
 
 fn plan(steps: &[&str]) -> Plan {
@@ -609,4 +610,40 @@ async fn a_plan_of_other_steps_is_refused() {
     let context = context(directory.path());
     let steps: Vec<Box<dyn Step>> = vec![Box::new(Blocked)];
     assert_eq!(Runner::new(context, steps).err().unwrap().kind(), Kind::State);
+}
+
+/// A repair sets the target's rows by the source's: once the copy is there, and while nothing is moved.
+#[test]
+fn when_rows_may_be_repaired() {
+    let directory = tempfile::tempdir().unwrap();
+    let journal = Journal::open(directory.path()).unwrap();
+    let refused = |why: &str| {
+        let error = expect_repairable(&journal).expect_err(why);
+        assert_eq!(error.kind(), Kind::State);
+        assert!(error.what().contains(why), "{error} instead of {why}");
+    };
+    let append = |entry| journal.append(entry).map(drop).unwrap();
+    let plan = Box::new(plan(&["rows", "verify", "cutover"]));
+    append(Entry::Planned { plan, consent: true });
+    append(Entry::Resumed { version: "1".into(), consent: true });
+    let done = |step: &str| {
+        append(Entry::StepStarted { step: step.into() });
+        append(Entry::StepFinished { step: step.into() });
+        append(Entry::StepVerified { step: step.into() });
+    };
+    refused("rows isn't done");
+    done("rows");
+    expect_repairable(&journal).unwrap();
+    done("verify");
+    append(Entry::StepStarted { step: "cutover".into() });
+    refused("a cutover was begun");
+    append(Entry::StepFailed { step: "cutover".into(), error: "e".into() });
+    refused("a cutover was begun");
+    append(Entry::UndoStarted { step: "cutover".into() });
+    refused("a cutover was begun");
+    append(Entry::StepUndone { step: "cutover".into() });
+    expect_repairable(&journal).unwrap();
+    append(Entry::StepStarted { step: "cutover".into() });
+    append(Entry::PointOfNoReturn { step: "cutover".into() });
+    refused("opened for writes");
 }
