@@ -15,6 +15,7 @@ mod orphans;
 mod position;
 mod rules;
 mod trial;
+mod values;
 
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +41,7 @@ use landing::Landing;
 use orphans::Orphans;
 pub(crate) use rules::grant_statement;
 use trial::Trial;
+use values::OddValues;
 
 /// The rate that the estimate of the copy assumes, in bytes a second.
 ///
@@ -225,6 +227,8 @@ struct SourceSide {
     catalog: Catalog,
     inventory: Inventory,
     orphans: Vec<Orphans>,
+    /// Columns whose values no definition tells of.
+    odd_values: Vec<OddValues>,
     /// What renames mean for views, routines, triggers and events; nothing without renames.
     judged: Vec<(ObjectName, Judged)>,
 }
@@ -285,9 +289,17 @@ impl Survey {
             }
             TargetSpec::None => None,
         };
+        let odd_values = match &wishes.restored_by {
+            Some(_) => Vec::new(),
+            None => {
+                let dialect = target.as_ref().map(|target| &target.dialect);
+                values::read(&mut session, &catalog, dialect).await?
+            }
+        };
         session.close().await;
         let url = source.clone();
-        let source = SourceSide { url, facts, grants, catalog, inventory, orphans, judged };
+        let source =
+            SourceSide { url, facts, grants, catalog, inventory, orphans, odd_values, judged };
         Ok(Survey { source, target, wishes })
     }
 

@@ -21,7 +21,7 @@ const NAMED: usize = 3;
 type Rule = fn(&Survey, &Estimates, &mut Findings);
 
 /// Every rule, in the order in which a reader meets their findings (within one severity).
-const RULES: [Rule; 45] = [
+const RULES: [Rule; 46] = [
     servers::target_not_asked,
     servers::same_server,
     servers::older_target,
@@ -44,6 +44,7 @@ const RULES: [Rule; 45] = [
     tables::collations,
     tables::options,
     tables::defaults,
+    tables::values,
     tables::foreign_keys,
     tables::orphans,
     tables::spatial,

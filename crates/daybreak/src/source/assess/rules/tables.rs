@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    super::{Survey, inventory::TableOptions},
+    super::{Survey, inventory::TableOptions, values::Odd},
     Estimates, Findings, count, few, without_replication,
 };
 use crate::{
@@ -101,6 +101,54 @@ pub(super) fn defaults(survey: &Survey, _: &Estimates, out: &mut Findings) {
                 few(&unknown)
             ),
             "compare it with what the application expects; if it isn't a ?, set it on the target after the cutover",
+        );
+    }
+}
+
+/// Values that the copy would refuse, hours later.
+pub(super) fn values(survey: &Survey, _: &Estimates, out: &mut Findings) {
+    let of = |wanted: Odd, found: Option<bool>| -> Vec<String> {
+        let all = survey.source.odd_values.iter();
+        all.filter(|value| value.odd == wanted && value.found == found)
+            .map(|value| value.column.clone())
+            .collect()
+    };
+    let documents = of(Odd::Json, Some(true));
+    if !documents.is_empty() {
+        out.blocker(
+            "source.json_without_key",
+            documents.clone(),
+            format!(
+                "documents in {} hold values that JSON text can't carry (dates, times, decimals, bytes, some \
+                 integers), and the table has no key by which to set them",
+                few(&documents)
+            ),
+            "add a primary key to the table at the source, or leave the table out",
+        );
+    }
+    let numbers = of(Odd::NoMember, Some(true));
+    if !numbers.is_empty() {
+        out.blocker(
+            "target.enum_no_member",
+            numbers.clone(),
+            format!(
+                "{} holds the ENUM's number 0, which is no member: MariaDB takes it only with a warning, and \
+                 the copy allows none",
+                few(&numbers)
+            ),
+            "at the source UPDATE .. SET column = NULL (or a member) WHERE column = 0, or leave the table out",
+        );
+    }
+    let unknown = [of(Odd::Json, None), of(Odd::NoMember, None)].concat();
+    if !unknown.is_empty() {
+        out.warning(
+            "source.values_unknown",
+            unknown.clone(),
+            format!(
+                "whether {} holds values that can't be brought over as they are wasn't to be had in time",
+                few(&unknown)
+            ),
+            "none needed: the copy names the table, and stops, if one does",
         );
     }
 }
