@@ -51,7 +51,8 @@ impl Cli {
 }
 
 /// The options that say what is taken.
-const SELECTING: [&str; 5] = ["--database", "--table", "--exclude", "--where", "--rename"];
+const SELECTING: [&str; 6] =
+    ["--database", "--table", "--exclude", "--where", "--rename", "--exclude-column"];
 
 /// What a migration takes is the plan's, and no option of the verbs that go by it.
 fn with_tip(mut error: clap::Error) -> clap::Error {
@@ -188,13 +189,18 @@ pub struct Select {
     /// What a database of the source is called on the target; may be repeated.
     #[arg(long, value_name = "D=E")]
     pub rename: Vec<String>,
+    /// A column to leave out: the target's table lacks it; may be repeated.
+    #[arg(long, value_name = "D.T.C")]
+    pub exclude_column: Vec<String>,
 }
 
 impl Select {
     /// Whether anything was said.
     pub fn is_given(&self) -> bool {
-        let Select { database, table, exclude, filter, rename } = self;
-        [database, table, exclude, filter, rename].iter().any(|given| !given.is_empty())
+        let Select { database, table, exclude, filter, rename, exclude_column } = self;
+        [database, table, exclude, filter, rename, exclude_column]
+            .iter()
+            .any(|given| !given.is_empty())
     }
 
     /// What was said.
@@ -214,7 +220,8 @@ impl Select {
         }
         Selection::parse(&self.database, &self.table, &self.exclude)?
             .filtered(filters)?
-            .renamed(renames)
+            .renamed(renames)?
+            .without_columns(self.exclude_column.iter().map(String::as_str))
     }
 }
 
@@ -542,7 +549,7 @@ pub struct Copy {
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
     /// Go on with the copy whose journal is in --dir: what is taken stands in its plan.
-    #[arg(long, requires = "dir", conflicts_with_all = ["database", "table", "exclude", "filter", "rename", "no_data"])]
+    #[arg(long, requires = "dir", conflicts_with_all = ["database", "table", "exclude", "filter", "rename", "exclude_column", "no_data"])]
     pub resume: bool,
 }
 
@@ -591,7 +598,14 @@ mod tests {
             error.render().to_string()
         };
         for verb in ["run", "plan", "resume"] {
-            for flag in ["--database=d", "--table", "--exclude", "--where=d.t=TRUE", "--rename"] {
+            for flag in [
+                "--database=d",
+                "--table",
+                "--exclude",
+                "--where=d.t=TRUE",
+                "--rename",
+                "--exclude-column=d.t.c",
+            ] {
                 let text = said(&[verb, flag]);
                 assert!(text.contains("[select]") && text.contains("daybreak.toml"), "{text}");
             }

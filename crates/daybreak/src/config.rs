@@ -306,7 +306,9 @@ impl Config {
                 )
                 .map_err(|error| error.at("[select] where"))?
                 .renamed(raw.select.rename.iter().map(|(from, to)| (from.as_str(), to.as_str())))
-                .map_err(|error| error.at("[select] rename"))?;
+                .map_err(|error| error.at("[select] rename"))?
+                .without_columns(raw.select.exclude_columns.iter().map(String::as_str))
+                .map_err(|error| error.at("[select] exclude_columns"))?;
         let seconds = |given: &Option<String>, otherwise: Duration| match given {
             Some(text) => duration(text),
             None => Ok(otherwise),

@@ -143,7 +143,7 @@ fn refuse_other_replication(config: &Config) -> Result<()> {
     Err(Error::new(Kind::Config, what).at(key).next(next))
 }
 
-/// A backup holds all rows, under the names that they have.
+/// A backup holds all rows and columns, under the names that they have.
 fn refuse_filters(config: &Config) -> Result<()> {
     if let Some(filter) = config.select.filters.first() {
         return Err(Error::new(
@@ -152,6 +152,14 @@ fn refuse_filters(config: &Config) -> Result<()> {
         )
         .at(format!("[select] where, {}", filter.table))
         .next("leave the condition out, or --route logical"));
+    }
+    if let Some(column) = config.select.exclude_columns.first() {
+        return Err(Error::new(
+            Kind::Config,
+            "a physical backup holds whole tables: columns can't be left out",
+        )
+        .at(format!("[select] exclude_columns, {column}"))
+        .next("take the column too, and drop it on the target afterwards, or --route logical"));
     }
     match config.select.renames.first() {
         None => Ok(()),

@@ -1,10 +1,13 @@
-//! Which databases and tables a migration takes, which of their rows, and what they are called on the
-//! target.
+//! Which databases and tables a migration takes, which of their rows and columns, and what they are called
+//! on the target.
 
+mod columns;
 mod condition;
 
 use serde::{Deserialize, Serialize};
 
+pub use columns::LeftColumn;
+pub(crate) use columns::same_column;
 pub use condition::Condition;
 
 use crate::{
@@ -59,6 +62,9 @@ pub struct Selection {
     /// Databases that have other names on the target, in name order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub renames: Vec<Rename>,
+    /// Columns to leave, in name order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude_columns: Vec<LeftColumn>,
 }
 
 impl Selection {
@@ -72,7 +78,7 @@ impl Selection {
             })?);
         }
         for name in exclude {
-            match parts(name).as_deref() {
+            match parts(name, 2).as_deref() {
                 Some([database, table]) => {
                     selection.exclude_tables.push(TableName::new(database, table));
                 }
@@ -170,8 +176,8 @@ impl Selection {
         self.filters.iter().find(|filter| filter.table == *table).map(|filter| &filter.condition)
     }
 
-    /// The same of the target, by the names that it has there. All rows are taken that are there: one that
-    /// the source's condition leaves out is one too many.
+    /// The same of the target, by the names that it has there. All rows and columns are taken that are there:
+    /// one that is left out at the source is one too many.
     pub fn on_target(&self) -> Selection {
         let databases = |names: &[String]| {
             names.iter().map(|name| self.database_on_target(name)).collect::<Vec<_>>()
@@ -186,6 +192,7 @@ impl Selection {
             exclude_tables: tables(&self.exclude_tables),
             filters: Vec::new(),
             renames: Vec::new(),
+            exclude_columns: Vec::new(),
         }
     }
 
@@ -206,8 +213,8 @@ impl Selection {
             && exclude_tables.is_empty()
     }
 
-    /// A part of another selection: its conditions and names hold here too, unless this one has some of its
-    /// own.
+    /// A part of another selection: its conditions, names and columns left out hold here too, unless this one
+    /// has some of its own.
     pub fn part_of(mut self, whole: &Selection) -> Selection {
         if self.filters.is_empty() {
             let filters = whole.filters.iter().filter(|filter| self.takes_table(&filter.table));
@@ -216,6 +223,10 @@ impl Selection {
         if self.renames.is_empty() {
             // All of them: foreign keys and views refer to what isn't taken.
             self.renames.clone_from(&whole.renames);
+        }
+        if self.exclude_columns.is_empty() {
+            let left = whole.exclude_columns.iter().filter(|left| self.takes_table(&left.table));
+            self.exclude_columns = left.cloned().collect();
         }
         self
     }
@@ -267,7 +278,7 @@ pub fn assignment(text: &str) -> Option<(&str, &str)> {
 fn database_name(text: &str) -> Result<String> {
     let wrong =
         |what: &str, next: &str| Error::new(Kind::Config, format!("{text} {what}")).next(next);
-    match parts(text).as_deref() {
+    match parts(text, 2).as_deref() {
         Some([name]) if name.chars().count() > LONGEST_NAME => {
             Err(wrong("is longer than a name may be", "64 characters are the most"))
         }
@@ -282,15 +293,15 @@ fn database_name(text: &str) -> Result<String> {
 
 /// `D.T` with optional backticks around either.
 fn table_name(text: &str) -> Option<TableName> {
-    match parts(text)?.as_slice() {
+    match parts(text, 2)?.as_slice() {
         [database, table] => Some(TableName::new(database, table)),
         _ => None,
     }
 }
 
-/// The parts of `D` or `D.T`, with optional backticks around either, and two for one within; none
-/// for an empty part or a backtick without its other.
-fn parts(text: &str) -> Option<Vec<String>> {
+/// The parts of `D`, `D.T` or `D.T.C`, at most so many, with optional backticks around each, and two for one
+/// within; none for an empty part or a backtick without its other.
+fn parts(text: &str, most: usize) -> Option<Vec<String>> {
     let mut parts = vec![String::new()];
     let mut quoted = false;
     let mut rest = text.chars().peekable();
@@ -301,7 +312,7 @@ fn parts(text: &str) -> Option<Vec<String>> {
                 parts.last_mut()?.push('`');
             }
             '`' => quoted = !quoted,
-            '.' if !quoted && parts.len() == 1 => parts.push(String::new()),
+            '.' if !quoted && parts.len() < most => parts.push(String::new()),
             c => parts.last_mut()?.push(c),
         }
     }

@@ -4,6 +4,7 @@
 //! engine's own bytes) and values in hexadecimal.
 
 mod copy {
+    mod columns;
     mod filters;
     pub mod harness;
     mod interruptions;

@@ -96,6 +96,8 @@ struct Shown<'a> {
     rehearsal: Option<&'a str>,
     /// What the steps found.
     findings: &'a [Finding],
+    /// The columns that aren't migrated.
+    columns_left_out: Vec<String>,
 }
 
 /// Whether a backup is restored that Amazon Aurora might refuse: by the journal once it is, and until then by
@@ -129,6 +131,9 @@ pub async fn status(session: &Session<'_>, directory: &Path, servers: &Servers) 
         .filter(|verdict| verdict.outcome == Outcome::Failed)
         .and_then(|verdict| verdict.detail);
     let findings = noted(&journal.entries()?);
+    let plan = journal.plan().ok();
+    let columns = plan.iter().flat_map(|plan| &plan.selection.exclude_columns);
+    let columns: Vec<String> = columns.map(ToString::to_string).collect();
     if session.global.json.is_some() {
         session.ui.document(&Shown {
             state: &state,
@@ -136,6 +141,7 @@ pub async fn status(session: &Session<'_>, directory: &Path, servers: &Servers) 
             failure,
             rehearsal,
             findings: &findings,
+            columns_left_out: columns,
         });
         return Ok(Exit::Done);
     }
@@ -143,8 +149,11 @@ pub async fn status(session: &Session<'_>, directory: &Path, servers: &Servers) 
     if let Some(caution) = rehearsal {
         session.ui.line(caution);
     }
-    if let Ok(plan) = journal.plan() {
+    if let Some(plan) = &plan {
         session.ui.line(&format!("  {} -> {}", plan.source, plan.target));
+    }
+    if !columns.is_empty() {
+        session.ui.line(&format!("  not migrated: column {}", columns.join(", column ")));
     }
     for (step, phase) in &state.steps {
         session.ui.line(&format!("  {:<16} {}", step, word(*phase)));

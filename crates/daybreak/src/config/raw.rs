@@ -57,6 +57,7 @@ pub(super) struct RawSelect {
     pub(super) exclude: Vec<String>,
     pub(super) r#where: BTreeMap<String, String>,
     pub(super) rename: BTreeMap<String, String>,
+    pub(super) exclude_columns: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -202,7 +203,7 @@ impl RawHook {
 const KEYS: [(&str, &[&str]); 12] = [
     ("source", &["url", "password_file"]),
     ("target", &["url", "password_file", "kind"]),
-    ("select", &["databases", "tables", "exclude", "where", "rename"]),
+    ("select", &["databases", "tables", "exclude", "where", "rename", "exclude_columns"]),
     (
         "copy",
         &[

@@ -144,6 +144,9 @@ impl Plan {
                 filter.condition.sql().replace('\n', " ")
             );
         }
+        for column in &self.selection.exclude_columns {
+            let _ = writeln!(out, "- not migrated: column {column}");
+        }
         let _ = writeln!(
             out,
             "- {} tables, about {rows} rows, {:.1} MiB\n",

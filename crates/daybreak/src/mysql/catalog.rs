@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Session, TableName};
+use super::{Session, TableName, left_out};
 use crate::{
     error::{Error, Kind, Result},
     select::{Condition, Selection},
@@ -114,7 +114,7 @@ pub struct Table {
     pub data_bytes: u64,
     /// Whether it is partitioned.
     pub partitioned: bool,
-    /// Columns in order, invisible ones included.
+    /// The columns that are taken, in order, invisible ones included.
     pub columns: Vec<Column>,
     /// Indexes, the primary key first.
     pub indexes: Vec<Index>,
@@ -190,8 +190,9 @@ impl Catalog {
     /// Reads databases, tables, columns and indexes of what is selected. Takes no lock.
     ///
     /// # Errors
-    /// `Config` for a condition on a table that isn't there, or that the server doesn't understand, and for
-    /// renames of what isn't there, or to a name that another database has.
+    /// `Config` for a condition on a table that isn't there, or that the server doesn't understand, for
+    /// renames of what isn't there, or to a name that another database has, and for columns that can't be
+    /// left out.
     pub async fn read(session: &mut Session, selection: &Selection) -> Result<Self> {
         if session.dialect().mysql_from(8, 0, 0) {
             // Otherwise sizes may be a day old.
@@ -338,6 +339,7 @@ impl Catalog {
             estimate(session, table, &filter.condition).await?;
             table.condition = Some(filter.condition.clone());
         }
+        left_out::leave_out(session, &mut tables, selection).await?;
         catalog.tables = tables.into_values().collect();
         Ok(catalog)
     }

@@ -8,6 +8,7 @@ pub mod connection;
 pub mod dialect;
 pub mod gtid;
 pub mod identifier;
+mod left_out;
 pub mod position;
 mod reference;
 pub mod session;

@@ -31,7 +31,7 @@ use crate::{
     select::Selection,
     source::grants::Grants,
     target::{
-        objects::{Judged, ObjectName, judge, printed},
+        objects::{Judged, ObjectName, judge, lacks, printed},
         schema::settle_reader,
     },
     transit::inspection::Profile,
@@ -52,7 +52,7 @@ const COPY_RATE: u64 = 20 * 1_048_576;
 /// The finding that says that native replication can't serve this pair of servers at all.
 pub(crate) const NO_REPLICATION: &str = "replication.products";
 
-/// The finding that says that native replication would bring other rows than those that are taken.
+/// The finding that says that native replication would bring other rows or columns than those that are taken.
 pub(crate) const NO_FILTERS: &str = "replication.filters";
 
 /// The finding that says what wasn't looked at for want of a target.
@@ -231,6 +231,8 @@ struct SourceSide {
     odd_values: Vec<OddValues>,
     /// What renames mean for views, routines, triggers and events; nothing without renames.
     judged: Vec<(ObjectName, Judged)>,
+    /// The same of columns that are left out.
+    lacking: Vec<(ObjectName, Judged)>,
 }
 
 struct TargetSide {
@@ -255,10 +257,12 @@ impl Survey {
         let catalog = Catalog::read(&mut session, &wishes.selection).await?;
         let inventory = Inventory::read(&mut session, &wishes.selection).await?;
         let orphans = orphans::read(&mut session, &catalog).await?;
-        let mut judged = Vec::new();
-        if !wishes.selection.renames.is_empty() {
+        let (mut judged, mut lacking) = (Vec::new(), Vec::new());
+        let Selection { renames, exclude_columns, .. } = &wishes.selection;
+        if !(renames.is_empty() && exclude_columns.is_empty()) {
             settle_reader(&mut session).await?;
             for object in printed(&mut session, &wishes.selection).await? {
+                lacking.push((object.name.clone(), lacks(&object, &wishes.selection)));
                 let found = judge(&object, &wishes.selection);
                 judged.push((object.name, found));
             }
@@ -298,8 +302,17 @@ impl Survey {
         };
         session.close().await;
         let url = source.clone();
-        let source =
-            SourceSide { url, facts, grants, catalog, inventory, orphans, odd_values, judged };
+        let source = SourceSide {
+            url,
+            facts,
+            grants,
+            catalog,
+            inventory,
+            orphans,
+            odd_values,
+            judged,
+            lacking,
+        };
         Ok(Survey { source, target, wishes })
     }
 

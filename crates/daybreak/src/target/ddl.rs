@@ -7,6 +7,7 @@
 mod across;
 mod adapt;
 mod bytes;
+mod columns;
 mod normal;
 mod parse;
 pub mod token;

@@ -5,6 +5,7 @@
 //! that can't be made stops the step.
 
 mod aside;
+mod columns;
 mod create;
 mod definition;
 mod events;
@@ -26,6 +27,7 @@ use crate::{
 };
 
 pub(crate) use aside::Aside;
+pub(crate) use columns::lacks;
 use create::Maker;
 pub use definition::{ObjectKind, ObjectName, count_by_kind};
 pub use events::enable_events;

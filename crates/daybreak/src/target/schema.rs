@@ -348,7 +348,8 @@ pub async fn bring_in_line(
         let sessions = std::iter::once(&mut *source).chain(&mut askers);
         let texts = definitions(ctx, sessions, &names).await?;
         for (table, text) in tables.iter().zip(texts) {
-            let mut parsed = CreateTable::parse(&text).map_err(|error| error.at(&table.name))?;
+            let parsed = CreateTable::parse(&text).map_err(|error| error.at(&table.name))?;
+            let mut parsed = parsed.without_columns(&selection.columns_left(&table.name));
             let hash = digest(&parsed.normalised(source.dialect()));
             let name = &selection.table_on_target(&table.name);
             if existing.contains(name) {

@@ -454,13 +454,13 @@ async fn a_file_sets_everything_right() {
     let sides = Sides::start(Role::Plain).await;
     whatever_differs(&sides, VerifyMode::Checksum).await;
     whatever_differs(&sides, VerifyMode::Full).await;
-    conditions_and_names(&sides).await;
+    conditions_columns_and_names(&sides).await;
     the_wrong_way_round(&sides).await;
 }
 
-/// Where only some rows are taken, and the target's database is called otherwise: a row that isn't taken is
-/// one too many there.
-async fn conditions_and_names(sides: &Sides) {
+/// Where only some rows and columns are taken, and the target's database is called otherwise: a row that isn't
+/// taken is one too many there.
+async fn conditions_columns_and_names(sides: &Sides) {
     let [mut source, mut target] = sides.sessions().await;
     for statement in [
         "CREATE DATABASE here",
@@ -474,9 +474,19 @@ async fn conditions_and_names(sides: &Sides) {
         target.execute(there).await.unwrap();
     }
     target.execute("DELETE FROM there.keyed WHERE id = 3").await.unwrap();
+    // Columns that the target lacks, one of them in the condition.
+    for statement in [
+        "ALTER TABLE here.keyed ADD COLUMN secret INT NOT NULL FIRST",
+        "UPDATE here.keyed SET secret = id",
+        "ALTER TABLE here.keyless ADD COLUMN doc JSON AFTER a",
+        "UPDATE here.keyless SET doc = JSON_ARRAY(RAND())",
+    ] {
+        source.execute(statement).await.unwrap();
+    }
     let selection = Selection { databases: vec!["here".into()], ..Selection::default() };
-    let filters = [("here.keyed", "id < 4"), ("here.keyless", "a < 4")];
+    let filters = [("here.keyed", "secret < 4"), ("here.keyless", "a < 4")];
     let selection = selection.filtered(filters).unwrap().renamed([("here", "there")]).unwrap();
+    let selection = selection.without_columns(["here.keyed.Secret", "here.keyless.doc"]).unwrap();
     for mode in [VerifyMode::Checksum, VerifyMode::Full] {
         let config = VerifyConfig { mode, ..config(300) };
         let directory = tempfile::tempdir().unwrap();

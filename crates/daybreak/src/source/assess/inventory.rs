@@ -299,6 +299,9 @@ impl Inventory {
                 continue;
             }
             let column: String = session.field(&row, "COLUMN_NAME")?;
+            if selection.leaves_out(&table, &column) {
+                continue;
+            }
             let value = format!("HEX(CONVERT(DEFAULT({}) USING utf8mb4))", quote(&column));
             let mut lost = None;
             // The second asks of no row, which a column that may be NULL can answer.

@@ -37,6 +37,9 @@ pub(super) fn list(survey: &Survey) -> Vec<NotMigrated> {
         let rows = format!("{}, rows without {}", filter.table, filter.condition.sql());
         add("rows", &rows, "the condition leaves them out");
     }
+    for column in &selection.exclude_columns {
+        add("column", &column.to_string(), "left out by name: the target's table lacks it");
+    }
     for name in inventory
         .databases
         .iter()

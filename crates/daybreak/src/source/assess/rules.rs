@@ -21,7 +21,7 @@ const NAMED: usize = 3;
 type Rule = fn(&Survey, &Estimates, &mut Findings);
 
 /// Every rule, in the order in which a reader meets their findings (within one severity).
-const RULES: [Rule; 46] = [
+const RULES: [Rule; 47] = [
     servers::target_not_asked,
     servers::same_server,
     servers::older_target,
@@ -52,6 +52,7 @@ const RULES: [Rule; 46] = [
     products::of_mariadb,
     products::packages,
     objects::renames,
+    objects::columns,
     objects::function_creators,
     objects::definers,
     objects::sql_modes,

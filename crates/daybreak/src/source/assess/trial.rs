@@ -56,7 +56,7 @@ pub(super) struct Unknown {
 /// The source's definitions before and after the target saw them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Trial {
-    /// The tables' definitions as the source prints them.
+    /// The tables' definitions as the source prints them, without the columns that aren't taken.
     pub tables: BTreeMap<TableName, CreateTable>,
     /// The same in the target's words.
     pub adapted: BTreeMap<TableName, CreateTable>,
@@ -77,7 +77,9 @@ impl Trial {
         for table in &catalog.tables {
             match definition(source, &table.name).await {
                 Ok(text) => {
-                    trial.tables.insert(table.name.clone(), CreateTable::parse(&text)?);
+                    let left = selection.columns_left(&table.name);
+                    let parsed = CreateTable::parse(&text)?.without_columns(&left);
+                    trial.tables.insert(table.name.clone(), parsed);
                 }
                 Err(error) if matches!(error.kind(), Kind::Privilege | Kind::SnapshotLost) => {}
                 Err(error) => return Err(error),

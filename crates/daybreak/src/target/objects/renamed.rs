@@ -12,12 +12,13 @@ use crate::{
     target::ddl::token::{Token, TokenKind, tokens, unquoted},
 };
 
-/// What renames mean for an object.
+/// What renames, or columns that are left out, mean for an object.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Judged {
-    /// Why it can't be made under the new names.
+    /// Why it can't be made under the new names, or without the columns.
     pub refused: Option<String>,
-    /// A renamed database whose name stands where no table's qualifier does: in a text, or alone.
+    /// A renamed database whose name stands where no table's qualifier does: in a text, or alone; what of it
+    /// may need a column.
     pub mentions: Option<String>,
 }
 
@@ -64,31 +65,31 @@ pub(crate) fn view_query(query: &str, selection: &Selection) -> String {
     put.ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_else(|| query.to_string())
 }
 
-/// What of a text names a renamed database, token by token.
-struct Names<'a> {
+/// The names in a text, token by token.
+pub(super) struct Names<'a> {
     sql: &'a [u8],
-    tokens: Vec<Token>,
+    pub tokens: Vec<Token>,
     ansi: bool,
 }
 
 impl<'a> Names<'a> {
-    fn of(sql: &'a [u8], mode: &str) -> Self {
+    pub fn of(sql: &'a [u8], mode: &str) -> Self {
         let mut tokens = tokens(sql);
         tokens.retain(|token| !matches!(token.kind, TokenKind::Space | TokenKind::Comment));
         Names { sql, tokens, ansi: mode.split(',').any(|mode| mode == "ANSI_QUOTES") }
     }
 
-    fn text(&self, at: usize) -> &'a [u8] {
+    pub fn text(&self, at: usize) -> &'a [u8] {
         self.tokens.get(at).map_or(b"", |token| &self.sql[token.span.clone()])
     }
 
-    fn is_mark(&self, at: Option<usize>, mark: u8) -> bool {
+    pub fn is_mark(&self, at: Option<usize>, mark: u8) -> bool {
         at.and_then(|at| self.tokens.get(at))
             .is_some_and(|token| token.kind == TokenKind::Mark(mark))
     }
 
     /// The identifier that stands here, if one does.
-    fn identifier(&self, at: usize) -> Option<String> {
+    pub fn identifier(&self, at: usize) -> Option<String> {
         let text = String::from_utf8_lossy(self.text(at));
         match self.tokens.get(at)?.kind {
             TokenKind::Word | TokenKind::Name => Some(unquoted(&text)),
@@ -120,7 +121,7 @@ impl<'a> Names<'a> {
     }
 
     /// Behind the head, which is the server's own: a trigger's reaches to its body.
-    fn body(&self, kind: ObjectKind) -> usize {
+    pub fn body(&self, kind: ObjectKind) -> usize {
         let each = |at: &usize| self.text(*at).eq_ignore_ascii_case(b"EACH");
         match kind {
             ObjectKind::Trigger => (0..self.tokens.len()).find(each).unwrap_or(0),

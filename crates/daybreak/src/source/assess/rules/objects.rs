@@ -52,6 +52,42 @@ pub(super) fn renames(survey: &Survey, _: &Estimates, out: &mut Findings) {
     }
 }
 
+/// Objects that name a column which the target lacks.
+pub(super) fn columns(survey: &Survey, _: &Estimates, out: &mut Findings) {
+    let lacking = &survey.source.lacking;
+    let refused: Vec<String> = lacking
+        .iter()
+        .filter_map(|(name, found)| Some(format!("{name}: {}", found.refused.as_ref()?)))
+        .collect();
+    if !refused.is_empty() {
+        out.blocker(
+            "column.objects",
+            refused.clone(),
+            format!("objects need columns that are left out, and can't be made on the target (1054): {}", few(&refused)),
+            "take the columns too; or write the objects without them at the source, or drop them there and make \
+             them on the target by hand",
+        );
+    }
+    let mentions: Vec<String> = lacking
+        .iter()
+        .filter(|(_, found)| found.refused.is_none())
+        .filter_map(|(name, found)| Some(format!("{name} ({})", found.mentions.as_ref()?)))
+        .collect();
+    if !mentions.is_empty() {
+        out.warning(
+            "column.texts",
+            mentions.clone(),
+            format!(
+                "the target makes these without looking at the columns that their statements name, and they would \
+                 fail when they come to one that is left out: {}",
+                few(&mentions)
+            ),
+            "look at each, also for INSERT without a list of columns and SELECT *, and alter on the target what needs \
+             the column",
+        );
+    }
+}
+
 /// Functions and triggers under a binary log (error 1419).
 pub(super) fn function_creators(survey: &Survey, _: &Estimates, out: &mut Findings) {
     let Some(landing) = survey.landing() else { return };

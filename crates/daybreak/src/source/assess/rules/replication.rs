@@ -326,10 +326,11 @@ pub(super) fn selection(survey: &Survey, _: &Estimates, out: &mut Findings) {
     }
 }
 
-/// Native replication knows no conditions, and no other names.
+/// Native replication knows no conditions, no other names, and all columns.
 ///
 /// Source: MySQL manual, *Replication Filtering Options*, and Aurora User Guide, *Configuring replication
-/// filters*: databases and tables can be filtered, rows can't.
+/// filters*: databases and tables can be filtered, rows and columns can't. MySQL manual, *Replication with
+/// Differing Table Definitions*: rows are applied by the place of their columns, whatever these are called.
 pub(super) fn filters(survey: &Survey, _: &Estimates, out: &mut Findings) {
     let selection = &survey.wishes.selection;
     if !survey.native() {
@@ -351,6 +352,20 @@ pub(super) fn filters(survey: &Survey, _: &Estimates, out: &mut Findings) {
                 few(&renamed)
             ),
             format!("leave the renames out; or {}", without_replication(survey)),
+        );
+    }
+    let columns: Vec<String> = selection.exclude_columns.iter().map(ToString::to_string).collect();
+    if !columns.is_empty() {
+        out.blocker(
+            NO_FILTERS,
+            columns.clone(),
+            format!(
+                "native replication carries whole rows, and MySQL takes their columns by place: on a table without \
+                 {} the values behind it would land in the wrong columns, or stop it (1677). Replication filters, \
+                 Aurora's too, know databases and tables, and no columns",
+                few(&columns)
+            ),
+            format!("take the columns too, and drop them on the target after the cutover; or {}", without_replication(survey)),
         );
     }
     if selection.filters.is_empty() {

@@ -68,11 +68,15 @@ impl Definitions {
             ))
             .await?
         {
-            let table = self.named(&table_of(session, &row)?);
+            let at_home = table_of(session, &row)?;
+            let table = self.named(&at_home);
             if !self.has_table(&table) {
                 continue;
             }
             let column: String = session.field(&row, "COLUMN_NAME")?;
+            if self.selection.leaves_out(&at_home, &column) {
+                continue;
+            }
             let column_type: String = session.field(&row, "COLUMN_TYPE")?;
             let nullable = session.field::<String>(&row, "IS_NULLABLE")? == "YES";
             let raw_extra: String = session.field(&row, "EXTRA")?;
@@ -247,14 +251,20 @@ impl Definitions {
             return Ok(());
         }
         let sql = if self.dialect.is_mariadb() {
+            // A CHECK in a column's own line has the column's name, and goes with it.
+            let level = match self.dialect.version >= (10, 5, 10) {
+                true => "LEVEL",
+                false => "'Column'",
+            };
             format!(
                 "SELECT CONSTRAINT_SCHEMA AS TABLE_SCHEMA, TABLE_NAME, CONSTRAINT_NAME, CHECK_CLAUSE, \
-                 'YES' AS ENFORCED FROM information_schema.CHECK_CONSTRAINTS \
+                 'YES' AS ENFORCED, {level} AS BELONGS FROM information_schema.CHECK_CONSTRAINTS \
                  WHERE CONSTRAINT_SCHEMA {within}"
             )
         } else {
             format!(
-                "SELECT t.TABLE_SCHEMA, t.TABLE_NAME, t.CONSTRAINT_NAME, c.CHECK_CLAUSE, t.ENFORCED \
+                "SELECT t.TABLE_SCHEMA, t.TABLE_NAME, t.CONSTRAINT_NAME, c.CHECK_CLAUSE, t.ENFORCED, \
+                 'Table' AS BELONGS \
                  FROM information_schema.TABLE_CONSTRAINTS t \
                  JOIN information_schema.CHECK_CONSTRAINTS c \
                    ON c.CONSTRAINT_SCHEMA = t.CONSTRAINT_SCHEMA \
@@ -263,11 +273,16 @@ impl Definitions {
             )
         };
         for row in session.rows(sql).await? {
-            let table = self.named(&table_of(session, &row)?);
+            let at_home = table_of(session, &row)?;
+            let table = self.named(&at_home);
             if !self.has_table(&table) {
                 continue;
             }
             let name: String = session.field(&row, "CONSTRAINT_NAME")?;
+            let of: String = session.field(&row, "BELONGS")?;
+            if of == "Column" && self.selection.leaves_out(&at_home, &name) {
+                continue;
+            }
             let enforced: String = session.field(&row, "ENFORCED")?;
             let clause: String = session.field(&row, "CHECK_CLAUSE")?;
             let enforced = if enforced == "YES" { "ENFORCED" } else { "NOT ENFORCED" };
