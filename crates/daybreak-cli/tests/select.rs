@@ -1,6 +1,8 @@
 //! Rows by condition, by the real program: copied, compared, cut over, and refused where the outcome would
 //! not be what was asked for.
 
+#[path = "select/columns.rs"]
+mod columns;
 mod support;
 
 use std::{path::Path, process::Command};

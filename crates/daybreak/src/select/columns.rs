@@ -87,7 +87,7 @@ mod tests {
         let part = Selection::parse(&[], &["shop.orders".into()], &[]).unwrap();
         assert_eq!(part.part_of(&selection).exclude_columns.len(), 2);
         // Accents do make a difference.
-        assert!(same_column("Straße", "strasse") == false && same_column("ÉTÉ", "été"));
+        assert!(!same_column("cafe", "café") && same_column("ÉTÉ", "été"));
         for (wrong, why) in [
             (&["orders.secret"][..], "isn't a column's full name"),
             (&["shop.orders."], "isn't a column's full name"),
