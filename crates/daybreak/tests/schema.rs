@@ -1,6 +1,9 @@
 //! Definitions on real servers: schema, indexes and objects are made on an Aurora stand-in by its
 //! restricted account, compared by what both servers print, made twice, and taken back.
 
+#[path = "schema/columns.rs"]
+mod columns;
+
 use std::sync::{Arc, Mutex};
 
 use daybreak::{

@@ -110,8 +110,12 @@ fn of_column(words: &Words<'_>, column: &str) -> Option<&'static str> {
     None
 }
 
-/// Whether the rows are told apart by the column. Older servers print that as it was typed, without
-/// backticks.
+/// Words that stand bare in a partitioning expression and name nothing; a column that is called so stands in
+/// backticks, since they are reserved.
+const OPERATORS: [&str; 9] = ["DIV", "MOD", "FROM", "NULL", "AND", "OR", "XOR", "NOT", "IS"];
+
+/// Whether the rows are told apart by the column. Servers print its name there in backticks, as it was
+/// typed, or in backticks only where it must have them.
 fn partitions_by(partitions: &str, column: &str) -> bool {
     let words = Words::of(partitions);
     let mut at = 0;
@@ -128,13 +132,16 @@ fn partitions_by(partitions: &str, column: &str) -> bool {
         let Some(open) = (at + 2..words.len()).find(|at| words.is_mark(*at, b'(')) else { break };
         let group = open..words.behind_group(open);
         at = group.end;
-        let quoted = group.clone().any(|at| words.kind(at) == Some(TokenKind::Name));
         let bare = |at: usize| {
+            // EXTRACT(YEAR FROM d): the unit is no name.
+            let unit = words.is_mark(at - 1, b'(') && words.is(at - 2, "EXTRACT");
             words.kind(at) == Some(TokenKind::Word)
                 && !words.is_mark(at + 1, b'(')
+                && !unit
+                && !OPERATORS.iter().any(|word| words.is(at, word))
                 && same_column(words.text(at), column)
         };
-        if lists(&words, group.clone(), column) || (!quoted && group.into_iter().any(bare)) {
+        if lists(&words, group.clone(), column) || group.skip(1).any(bare) {
             return true;
         }
     }
@@ -235,8 +242,10 @@ mod tests {
         let old =
             "/*!50100 PARTITION BY LIST (YEAR(a))\n(PARTITION b VALUES IN (1) ENGINE = InnoDB) */";
         assert!(of(old, "A") && !of(old, "year") && !of(old, "b") && !of(old, "list"));
-        let columns = "/*!50500 PARTITION BY RANGE  COLUMNS(`year`,`b`)\n(PARTITION p0 VALUES LESS THAN (1,2)) */";
-        assert!(of(columns, "year"));
+        let mixed = "/*!50100 PARTITION BY HASH (MOD(`a`,3) MOD year) PARTITIONS 3 */";
+        assert!(of(mixed, "a") && of(mixed, "year") && !of(mixed, "mod"));
+        let columns = "/*!50500 PARTITION BY RANGE  COLUMNS(`year`,b)\n(PARTITION p0 VALUES LESS THAN (1,2)) */";
+        assert!(of(columns, "year") && of(columns, "B") && !of(columns, "columns"));
         let key = "/*!50100 PARTITION BY KEY ALGORITHM = 2 (year)\nPARTITIONS 3 */";
         assert!(of(key, "YEAR") && !of(key, "algorithm"));
     }
