@@ -71,12 +71,20 @@ fn selects(names: &Names<'_>, left: &LeftColumn) -> bool {
     let LeftColumn { table: TableName { database, name }, column } = left;
     let mut aliases = BTreeSet::new();
     for (parts, behind) in &chains {
-        let is_table = matches!(parts.as_slice(), [d, t] if d == database && t == name);
-        if is_table
-            && names.tokens.get(*behind).is_some_and(|token| token.kind == TokenKind::Name)
-            && !names.is_mark(Some(behind + 1), b'.')
-        {
-            aliases.extend(names.identifier(*behind));
+        if !matches!(parts.as_slice(), [d, t] if d == database && t == name) {
+            continue;
+        }
+        // `d`.`t` PARTITION (`p`) `alias`
+        let mut at = *behind;
+        if names.text(at).eq_ignore_ascii_case(b"PARTITION") && names.is_mark(Some(at + 1), b'(') {
+            while at < names.tokens.len() && !names.is_mark(Some(at), b')') {
+                at += 1;
+            }
+            at += 1;
+        }
+        let named = names.tokens.get(at).is_some_and(|token| token.kind == TokenKind::Name);
+        if named && !names.is_mark(Some(at + 1), b'.') {
+            aliases.extend(names.identifier(at));
         }
     }
     chains.iter().any(|(parts, _)| match parts.as_slice() {
@@ -163,6 +171,7 @@ mod tests {
             "select `o`.`id` AS `id` from `shop`.`orders` `o` where (`o`.`secret` = 1)",
             "select 1 AS `1` from (`shop`.`a` join `shop`.`orders` `b` on((`b`.`SECRET` = `shop`.`a`.`id`)))",
             "select `shop`.`we.ird`.`key` AS `key` from `shop`.`we.ird`",
+            "select `o`.`id` AS `id` from `shop`.`orders` PARTITION (`p0`,`p1`) `o` where (`o`.`secret` = 1)",
         ] {
             let judged = view(needs);
             assert!(judged.refused.is_some() && judged.mentions.is_none(), "{needs}: {judged:?}");
