@@ -67,8 +67,12 @@ async fn a_file_made_under_a_writer_sets_right_what_differs() {
     };
     goes_on(500).await;
     until_within(Duration::from_secs(60), "the target has what was there at first", async || {
-        let rows = target.scalar::<u64>("SELECT COUNT(*) FROM live.k WHERE v < 0").await;
-        rows.is_ok_and(|rows| rows == Some(499))
+        let rows = target
+            .scalar::<u64>(
+                "SELECT (SELECT COUNT(*) FROM live.k WHERE v < 0) + (SELECT COUNT(*) FROM live.u WHERE id = 1500)",
+            )
+            .await;
+        rows.is_ok_and(|rows| rows == Some(500))
     })
     .await;
     target.execute("SET SESSION sql_log_bin = 0").await.unwrap();
