@@ -94,6 +94,48 @@ async fn a_full_temporary_directory_while_keys_are_built_is_told() {
     bench.finishes(directory.path(), "after room was made for sorting").await;
 }
 
+/// The same while others' rows still come: the copy goes on, and the step `indexes` tells it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_temporary_directory_while_keys_are_built_early_is_left_to_their_step() {
+    let Some(disk) = Disk::of(96) else { return };
+    let bench = Bench::start_with(|role, options| match role {
+        Role::AuroraStandin => options.arg(format!("--innodb-tmpdir={}", disk.path().display())),
+        _ => options,
+    })
+    .await;
+    let numbers = "(WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 40000) SELECT n FROM s) AS s";
+    on(
+        &bench.pair.source.root_url(),
+        &[
+            "SET SESSION cte_max_recursion_depth = 100000",
+            "CREATE TABLE shop.sorted (id INT PRIMARY KEY, v VARCHAR(700), KEY by_v (v)) CHARACTER SET latin1",
+            &format!("INSERT INTO shop.sorted SELECT n, REPEAT(SHA2(n, 256), 9) FROM {numbers}"),
+            "CREATE TABLE shop.later (id INT PRIMARY KEY, v VARCHAR(700)) CHARACTER SET latin1",
+            &format!("INSERT INTO shop.later SELECT n, REPEAT(SHA2(n, 256), 6) FROM {numbers}"),
+            "ANALYZE TABLE shop.sorted, shop.later",
+        ],
+    )
+    .await;
+    // The more threads, the less memory for each.
+    let directory = bench.directory("[copy]\nthreads = 16\n");
+    let directory = directory.path();
+    let ended = Running::events(directory, &["run", "--until", "schema"]).end().await;
+    assert_eq!(ended.code(), Some(0), "{}", ended.text);
+    disk.fill(512);
+    let mut later = bench.pair.target_root().await;
+    later.query_drop("LOCK TABLES shop.later READ").await.unwrap();
+    let run = Running::events(directory, &["resume", "--until", "rows"]);
+    run.says(&["shop.sorted: its keys are left to the step `indexes`", "a key could not be built"])
+        .await;
+    later.query_drop("UNLOCK TABLES").await.unwrap();
+    let ended = run.end().await;
+    assert_eq!(ended.code(), Some(0), "{}", ended.text);
+    let ended = Running::events(directory, &["resume"]).end().await;
+    ended.told(1, &["a key could not be built", "shop.sorted, keys by_v", "innodb_tmpdir"]);
+    disk.make_room();
+    bench.finishes(directory, "after room was made for sorting").await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_under_the_journal_loses_nothing() {
     let Some(disk) = Disk::of(4) else { return };

@@ -92,6 +92,21 @@ impl Element {
         self.raw.trim()
     }
 
+    /// Whether rows could break it. Of a key over expressions only its text says so.
+    fn constrains(&self) -> bool {
+        match &self.kind {
+            ElementKind::Key {
+                kind: KeyKind::Plain | KeyKind::Fulltext | KeyKind::Spatial,
+                ..
+            } => false,
+            ElementKind::Key { kind: KeyKind::Functional, .. } => {
+                let words = parse::Words::of(&self.raw);
+                !words.is(0, "KEY") && !words.is(0, "INDEX")
+            }
+            _ => true,
+        }
+    }
+
     /// Whether these words follow each other in it, outside parentheses and quotes.
     pub fn has_words(&self, wanted: &str) -> bool {
         let words = parse::Words::of(&self.raw);
@@ -142,6 +157,18 @@ pub struct Clause {
     pub name: String,
     /// The clause, `ADD` included.
     pub sql: String,
+    /// Whether rows could break it: a unique key, or a foreign key.
+    pub constrains: bool,
+}
+
+impl LeftOut {
+    /// The keys that no row can break, which may therefore be there while rows still change places.
+    pub fn unconstrained(&self) -> Vec<Vec<Clause>> {
+        let free = |keys: &Vec<Clause>| -> Vec<Clause> {
+            keys.iter().filter(|clause| !clause.constrains).cloned().collect()
+        };
+        self.keys.iter().map(free).filter(|keys| !keys.is_empty()).collect()
+    }
 }
 
 impl CreateTable {
@@ -284,6 +311,7 @@ impl CreateTable {
             let clause = |name: &str| Clause {
                 name: name.to_string(),
                 sql: format!("ADD {}", element.text()),
+                constrains: element.constrains(),
             };
             match &element.kind {
                 ElementKind::Key { name, kind, .. } => {

@@ -2,7 +2,11 @@
 //!
 //! Builds from the definitions that were remembered when the tables were made, not from the source,
 //! which may have changed since: such changes follow by replication. Adds only what a table lacks,
-//! and only to tables that this migration made.
+//! and only to tables that this migration made. What a table may have before the rows of others are in, the
+//! copy has built already (`target/rows/early`), by the same hands (`build`).
+
+mod build;
+mod present;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -14,6 +18,10 @@ use std::{
 
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use build::{Builder, Share, drop_keys, end_left_behind};
+pub(crate) use present::{Present, present};
 
 use super::{
     ddl::{Clause, CreateTable, LeftOut},
@@ -29,7 +37,8 @@ use crate::{
     mysql::{Reference, Session, TableName, quote, quote_text},
 };
 
-const STEP: &str = "indexes";
+/// The step's name.
+pub(crate) const STEP: &str = "indexes";
 
 /// Builds secondary keys, then foreign keys.
 #[derive(Debug, Clone, Copy, Default)]
@@ -40,13 +49,6 @@ struct Work {
     name: TableName,
     left: LeftOut,
     bytes: u64,
-}
-
-/// The names of keys and foreign keys that a table has.
-#[derive(Debug, Default)]
-struct Present {
-    keys: BTreeSet<String>,
-    foreign_keys: BTreeSet<String>,
 }
 
 #[async_trait]
@@ -71,7 +73,7 @@ impl Step for BuildIndexes {
         let mut target = ctx.target().await?;
         let work = work(ctx, &mut target).await?;
         // In bulk: asked for table by table, 100,000 tables would take a day.
-        let present = present(&mut target, &work).await?;
+        let present = present(&mut target, databases(&work)).await?;
         // The tables are ours as a whole: that keys are being added is all there is to remember.
         let tables: Vec<String> = work.iter().map(|work| work.name.to_string()).collect();
         ctx.journal.record(STEP, "building", &tables)?;
@@ -90,13 +92,13 @@ impl Step for BuildIndexes {
         try_join_all(builders).await?;
 
         // One after the other: each of them locks two tables.
-        let mut target = builder_session(ctx, threads).await?;
+        let mut builder = open(ctx, threads).await?;
         for (name, clauses) in foreign {
-            add(ctx, &mut target, &name, &clauses, &present, true).await?;
+            builder.add(&name, &clauses, present.get(&name), true).await?;
         }
-        refuse_orphans(ctx, &mut target).await?;
+        refuse_orphans(ctx, builder.session()).await?;
         progress(ctx, String::new(), total, total);
-        target.close().await;
+        builder.close().await;
         Ok(())
     }
 
@@ -120,30 +122,24 @@ impl Step for BuildIndexes {
     async fn undo(&self, ctx: &Context) -> Result<()> {
         let mut target = ctx.target().await?;
         settle_writer(&mut target).await?;
+        // What comes after it was looked for would stay.
+        end_left_behind(ctx, &mut target).await?;
         let work = work(ctx, &mut target).await?;
-        let present = present(&mut target, &work).await?;
-        let dropped = |name: &TableName, clauses: Vec<String>| {
-            format!("ALTER TABLE {} {}", name.sql(), clauses.join(", "))
-        };
+        let present = present(&mut target, databases(&work)).await?;
         for foreign in [true, false] {
             for work in &work {
                 let Some(present) = present.get(&work.name) else { continue };
-                let clauses: Vec<String> = if foreign {
+                if foreign {
                     let ours = work.left.foreign_keys.iter();
-                    ours.filter(|clause| present.foreign_keys.contains(&clause.name))
+                    let clauses: Vec<String> = ours
+                        .filter(|clause| present.foreign_keys.contains(&clause.name))
                         .map(|clause| format!("DROP FOREIGN KEY {}", quote(&clause.name)))
-                        .collect()
+                        .collect();
+                    build::alter(&mut target, &work.name, &clauses).await?;
                 } else {
-                    let ours = work.left.keys.iter().flatten();
-                    ours.filter(|clause| present.keys.contains(&clause.name))
-                        .map(|clause| format!("DROP KEY {}", quote(&clause.name)))
-                        .collect()
-                };
-                if !clauses.is_empty() {
-                    target
-                        .execute(dropped(&work.name, clauses))
-                        .await
-                        .map_err(|error| error.at(&work.name))?;
+                    let ours = work.left.keys.iter().flatten().map(|clause| clause.name.as_str());
+                    let keys: Vec<&str> = ours.filter(|key| present.keys.contains(*key)).collect();
+                    drop_keys(&mut target, &work.name, &keys).await?;
                 }
             }
         }
@@ -152,7 +148,17 @@ impl Step for BuildIndexes {
     }
 }
 
-fn progress(ctx: &Context, now: String, done: u64, total: u64) {
+/// A builder that only the word to stop ends.
+async fn open(ctx: &Context, threads: usize) -> Result<Builder<'_>> {
+    Builder::open(ctx, Share::All(threads), CancellationToken::new()).await
+}
+
+fn databases(work: &[Work]) -> BTreeSet<&str> {
+    work.iter().map(|work| work.name.database.as_str()).collect()
+}
+
+/// Tells how many tables have all their keys.
+pub(crate) fn progress(ctx: &Context, now: String, done: u64, total: u64) {
     ctx.events.send(Event::Progress {
         task: STEP.to_string(),
         now,
@@ -198,68 +204,6 @@ async fn work(ctx: &Context, target: &mut Session) -> Result<Vec<Work>> {
     Ok(work)
 }
 
-/// The keys that tables have, read in bulk.
-async fn present(target: &mut Session, work: &[Work]) -> Result<BTreeMap<TableName, Present>> {
-    let databases: BTreeSet<&str> = work.iter().map(|work| work.name.database.as_str()).collect();
-    if databases.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    let databases: Vec<String> = databases.into_iter().map(quote_text).collect();
-    present_where(target, &format!("TABLE_SCHEMA IN ({})", databases.join(", "))).await
-}
-
-async fn present_where(
-    target: &mut Session,
-    condition: &str,
-) -> Result<BTreeMap<TableName, Present>> {
-    let mut all: BTreeMap<TableName, Present> = BTreeMap::new();
-    for row in target
-        .rows(format!(
-            "SELECT DISTINCT TABLE_SCHEMA, TABLE_NAME, INDEX_NAME \
-             FROM information_schema.STATISTICS WHERE {condition}"
-        ))
-        .await?
-    {
-        let name = TableName::new(
-            target.field::<String>(&row, "TABLE_SCHEMA")?,
-            target.field::<String>(&row, "TABLE_NAME")?,
-        );
-        all.entry(name).or_default().keys.insert(target.field(&row, "INDEX_NAME")?);
-    }
-    for row in target
-        .rows(format!(
-            "SELECT TABLE_SCHEMA, TABLE_NAME, CONSTRAINT_NAME \
-             FROM information_schema.TABLE_CONSTRAINTS \
-             WHERE CONSTRAINT_TYPE = 'FOREIGN KEY' AND {condition}"
-        ))
-        .await?
-    {
-        let name = TableName::new(
-            target.field::<String>(&row, "TABLE_SCHEMA")?,
-            target.field::<String>(&row, "TABLE_NAME")?,
-        );
-        all.entry(name).or_default().foreign_keys.insert(target.field(&row, "CONSTRAINT_NAME")?);
-    }
-    Ok(all)
-}
-
-/// The keys of one table.
-async fn present_on(target: &mut Session, name: &TableName) -> Result<Present> {
-    let (database, table) = (quote_text(&name.database), quote_text(&name.name));
-    let condition = format!("TABLE_SCHEMA = {database} AND TABLE_NAME = {table}");
-    Ok(present_where(target, &condition).await?.remove(name).unwrap_or_default())
-}
-
-async fn builder_session(ctx: &Context, threads: usize) -> Result<Session> {
-    let mut session = ctx.target().await?;
-    settle_writer(&mut session).await?;
-    // MySQL 8.0.27+: 1 MiB by default, which is little for sorting. Modest, since all builders have it.
-    let buffer = (128 / threads.max(1)).clamp(8, 64) * 1_048_576;
-    try_set(&mut session, "innodb_ddl_buffer_size", &buffer.to_string()).await?;
-    try_set(&mut session, "innodb_ddl_threads", if threads > 2 { "2" } else { "4" }).await?;
-    Ok(session)
-}
-
 /// Looks whether foreign keys hold whose parents' rows a condition left out: added without being
 /// checked, they need not. Those of other tables hold as they do at the source.
 pub(super) async fn refuse_orphans(ctx: &Context, target: &mut Session) -> Result<()> {
@@ -293,115 +237,17 @@ async fn build(
     total: u64,
     threads: usize,
 ) -> Result<()> {
-    let mut session = builder_session(ctx, threads).await?;
+    let mut builder = open(ctx, threads).await?;
     loop {
         let next = queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop_front();
         let Some(work) = next else { break };
         progress(ctx, work.name.to_string(), done.load(Ordering::Relaxed), total);
         for clauses in &work.left.keys {
-            add(ctx, &mut session, &work.name, clauses, present, false).await?;
+            builder.add(&work.name, clauses, present.get(&work.name), false).await?;
         }
         let done = done.fetch_add(1, Ordering::Relaxed) + 1;
         progress(ctx, work.name.to_string(), done, total);
     }
-    session.close().await;
+    builder.close().await;
     Ok(())
-}
-
-/// Adds those of some keys that the table lacks. `present` is what tables had to begin with.
-async fn add(
-    ctx: &Context,
-    session: &mut Session,
-    name: &TableName,
-    clauses: &[Clause],
-    present: &BTreeMap<TableName, Present>,
-    foreign: bool,
-) -> Result<()> {
-    let mut attempts = 0;
-    let (none, mut seen) = (Present::default(), None);
-    loop {
-        ctx.stop.check()?;
-        let present = seen.as_ref().or(present.get(name)).unwrap_or(&none);
-        let there = if foreign { &present.foreign_keys } else { &present.keys };
-        let lacking: Vec<&Clause> =
-            clauses.iter().filter(|clause| !there.contains(&clause.name)).collect();
-        if lacking.is_empty() {
-            return Ok(());
-        }
-        let list: Vec<&str> = lacking.iter().map(|clause| clause.sql.as_str()).collect();
-        let sql = format!("ALTER TABLE {} {}", name.sql(), list.join(", "));
-        let Err(error) = interruptible(ctx, session, &sql).await else { return Ok(()) };
-        attempts += 1;
-        // The server had been at work on it still, for a process that died: look again.
-        if matches!(error.code(), Some(1061 | 1826 | 1022)) && attempts < 3 {
-            seen = Some(present_on(session, name).await?);
-            continue;
-        }
-        return Err(explain(error, name, &lacking));
-    }
-}
-
-/// Runs a long statement, and kills it when a stop is asked for.
-async fn interruptible(ctx: &Context, session: &mut Session, sql: &str) -> Result<()> {
-    let id = session.id();
-    let mut running = std::pin::pin!(session.execute(sql));
-    tokio::select! {
-        result = &mut running => { result?; }
-        () = ctx.stop.stopped() => {
-            // If it can't be killed it is waited for: the server would go on with it anyway.
-            if let Ok(mut killer) = ctx.target().await {
-                if let Err(error) = killer.execute(format!("KILL QUERY {id}")).await {
-                    ctx.events.detail(format!("an index build could not be interrupted: {error}"));
-                }
-                killer.close().await;
-            }
-            let result = running.await;
-            ctx.stop.check()?;
-            result?;
-        }
-    }
-    Ok(())
-}
-
-/// Names what was being built, and what helps.
-fn explain(error: Error, name: &TableName, clauses: &[&Clause]) -> Error {
-    let names: Vec<&str> = clauses.iter().map(|clause| clause.name.as_str()).collect();
-    let place = format!("{name}, keys {}", names.join(", "));
-    let next = match error.code() {
-        Some(1062 | 1586 | 1569) => Some(
-            "the rows on the target hold equal keys where the source has none: the copy isn't exact, \
-             or a collation differs; `daybreak undo --to schema`, then copy again",
-        ),
-        Some(1021 | 1041 | 1114 | 1878 | 3 | 28) => Some(
-            "free space on the target, its temporary directory (innodb_tmpdir, tmpdir) included, \
-             then `daybreak resume`",
-        ),
-        Some(1206) => Some("raise innodb_buffer_pool_size on the target, then `daybreak resume`"),
-        Some(1799) => Some("raise innodb_online_alter_log_max_size, then `daybreak resume`"),
-        Some(6125 | 1822) => Some(
-            "the foreign key points to columns without a unique key: set \
-             restrict_fk_on_non_standard_key to OFF in the target's parameter group, or make the key \
-             unique at the source",
-        ),
-        _ => None,
-    };
-    let kind = if matches!(error.code(), Some(1062 | 1586 | 1569)) {
-        Kind::Different
-    } else {
-        error.kind()
-    };
-    let code = error.code();
-    let mut explained =
-        Error::new(kind, "a key could not be built").because(error.causes().join(": "));
-    explained = explained.at(place);
-    if let Some(server) = error.place() {
-        explained = explained.at(server);
-    }
-    if let Some(code) = code {
-        explained = explained.with_code(code);
-    }
-    match next {
-        Some(next) => explained.next(next),
-        None => explained,
-    }
 }

@@ -5,6 +5,7 @@
 //! range that is on the target against it inside both servers, and copies again what differs: the
 //! target then is as the *new* snapshot, whose coordinates are what replication begins from.
 
+mod early;
 mod governor;
 mod json;
 mod large;
@@ -156,6 +157,7 @@ impl Step for CopyRows {
 
     async fn undo(&self, context: &Context) -> Result<()> {
         let mut target = worker::loader(&context.target_url()?).await?;
+        indexes::end_left_behind(context, &mut target).await?;
         let tables: Vec<TableName> = context.journal.recall(STEP, "tables")?.unwrap_or_default();
         for table in tables {
             // Asking first spares a table that is empty the drop and creation that TRUNCATE is.
@@ -171,6 +173,7 @@ impl Step for CopyRows {
                 other => drop(other?),
             }
         }
+        early::undo(context, &mut target).await?;
         ledger_of(context)?.remove(&mut target).await
     }
 }

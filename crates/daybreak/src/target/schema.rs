@@ -37,7 +37,7 @@ pub(crate) use step::different;
 
 /// A table of fewer bytes is made with its secondary keys: adding them later costs the server
 /// more than keeping them in order while so few rows come in.
-const SMALL: u64 = 1 << 20;
+pub(crate) const SMALL: u64 = 1 << 20;
 
 /// How many tables are remembered in one writing.
 const TOGETHER: usize = 100;

@@ -56,6 +56,13 @@ fn a_definition_is_taken_apart() {
         names,
         [vec!["u", "k"], vec!["fn"], vec!["k2"], vec!["ft"], vec!["ft2"], vec!["sp"]]
     );
+    let free: Vec<String> =
+        left.unconstrained().into_iter().flatten().map(|clause| clause.name).collect();
+    assert_eq!(free, ["k", "fn", "k2", "ft", "ft2", "sp"]);
+    let unique = "CREATE TABLE `t` (\n  `a` int,\n  UNIQUE KEY `x` ((`a` + 1)),\n  KEY `y` ((`a` + 2))\n) ENGINE=InnoDB";
+    let left_out = CreateTable::parse(unique).unwrap().left_out().unconstrained();
+    assert_eq!(left_out.len(), 1);
+    assert_eq!(left_out[0][0].name, "y", "a unique key over an expression is one, too");
     assert_eq!(
         left.foreign_keys[0].sql,
         "ADD CONSTRAINT `fk, (1)` FOREIGN KEY (`g`) REFERENCES `other` (`id`) ON DELETE CASCADE"

@@ -67,6 +67,8 @@ impl Loaders {
 #[derive(Debug)]
 pub(super) struct Governor {
     allowed: watch::Sender<usize>,
+    /// Fewer are allowed than there would be without bounds.
+    hindered: watch::Sender<bool>,
     /// Nothing is left to begin.
     over: CancellationToken,
     /// The slowest commit since the last look, in microseconds; 0: none.
@@ -109,6 +111,7 @@ impl Governor {
         };
         let governor = Arc::new(Governor {
             allowed: watch::Sender::new(first),
+            hindered: watch::Sender::new(first < wanted),
             over: CancellationToken::new(),
             slowest: AtomicU64::new(0),
             committing: AtomicU64::new(0),
@@ -140,6 +143,13 @@ impl Governor {
     /// Waits, for whoever has a chunk in hand, until one may be begun.
     pub async fn let_begin(&self) {
         self.at_least(1).await;
+    }
+
+    /// Waits until nothing holds the copy back: who has more to do than that waits with it.
+    pub async fn unhindered(&self) {
+        let mut hindered = self.hindered.subscribe();
+        // The sender lives in `self`.
+        _ = hindered.wait_for(|hindered| !hindered).await;
     }
 
     async fn at_least(&self, workers: usize) {
@@ -210,6 +220,7 @@ impl Look {
             if then != now {
                 self.governor.allowed.send_replace(then);
             }
+            self.governor.hindered.send_replace(then < wanted);
             self.tell((now, then, wanted), &measured, lag.as_ref());
         }
     }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Doing, METRIC, Progress, STEP, by_table,
+    early::{self, Early},
     governor::{Governor, Loaders},
     ledger_of,
     queue::{Planner, TableWork, is_sound},
@@ -24,6 +25,7 @@ use crate::{
     mysql::{Catalog, ChunkKey, KeyRange, Session, TableName, quote_text},
     source::snapshot::{Snapshot, SnapshotRequest},
     target::{
+        indexes,
         ledger::{Ledger, SnapshotId},
         schema,
     },
@@ -44,6 +46,7 @@ pub(super) async fn run(context: &Context, doing: Doing) -> Result<()> {
     // The target first: writers aren't locked out for a snapshot that nobody could take.
     let url = context.target_url()?;
     let mut target = loader(&url).await?;
+    indexes::end_left_behind(context, &mut target).await?;
     let loaders = Loaders::of(&context.config.copy);
     let mut sure = try_join_all((0..loaders.sure()).map(|_| loader(&url))).await?.into_iter();
     let snapshot = {
@@ -113,15 +116,21 @@ pub(super) async fn run(context: &Context, doing: Doing) -> Result<()> {
         work.collides = collides;
         work.created = created.remove(&work.table.name);
         work.has_triggers = with_triggers.contains(&work.on_target.name);
-        works.push(Arc::new(work));
+        works.push(work);
     }
     forget_the_rest(context, &ledger, &mut target, chunks.into_keys().collect()).await?;
+    // Later steps, which find the copy outdated, find all keys there.
+    if doing == Doing::Fill && step_at_work(context) == STEP {
+        early::arrange(context, &mut target, &mut works).await?;
+    }
+    let early = Arc::new(Early::new(&works));
     // The largest first: the last to end is what all wait for.
     works.sort_by_key(|work| std::cmp::Reverse(work.table.data_bytes));
 
     let planner_reader = sessions
         .pop()
         .ok_or_else(|| Error::new(Kind::Bug, "a snapshot came without connections"))?;
+    let works = works.into_iter().map(Arc::new).collect();
     let halt = CancellationToken::new();
     let (governor, looking) = Governor::begin(context, loaders).await?;
     let shared = Arc::new(Shared {
@@ -137,7 +146,8 @@ pub(super) async fn run(context: &Context, doing: Doing) -> Result<()> {
         doing,
         stop: context.stop.clone(),
         halt: halt.clone(),
-        governor,
+        governor: governor.clone(),
+        early: early.clone(),
     });
     let planner = Planner {
         reader: planner_reader,
@@ -148,6 +158,7 @@ pub(super) async fn run(context: &Context, doing: Doing) -> Result<()> {
         events: context.events.clone(),
         doing,
         halt,
+        early: early.clone(),
         group: Vec::new(),
         threads,
         left: 0,
@@ -161,13 +172,20 @@ pub(super) async fn run(context: &Context, doing: Doing) -> Result<()> {
         tasks.spawn(worker.run(taken.clone()));
     }
     drop(taken);
-    let result = attend(context, &shared, tasks, total).await;
-    drop((backup_lock, looking));
-    result?;
+    let copying = async {
+        let result = attend(context, &shared, tasks, total).await;
+        early.end(context, result.is_err());
+        let rows = shared.progress.rows.load(std::sync::atomic::Ordering::Relaxed);
+        // The source keeps nothing for a snapshot any more while keys are waited for.
+        drop((backup_lock, looking, shared));
+        result.map(|()| rows)
+    };
+    let (rows, ()) = tokio::join!(copying, early.build(context, &governor));
+    let rows = rows?;
+    context.stop.check()?;
     if doing == Doing::Clear {
         return Ok(());
     }
-    let rows = shared.progress.rows.load(std::sync::atomic::Ordering::Relaxed);
     context.journal.measure("rows_copied", rows as f64)
 }
 

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Doing,
+    early::Early,
     worker::{ATTEMPTS, source_lost, tell_again},
 };
 use crate::{
@@ -20,6 +21,7 @@ use crate::{
     mysql::{ChunkKey, KeyRange, KeyTuple, Session, Side, Table, TableName},
     source::{read::RowForm, snapshot::SAVEPOINT},
     target::{
+        ddl::Clause,
         ledger::{Chunk, Rank, SnapshotId},
         load,
     },
@@ -111,6 +113,8 @@ pub(super) struct TableWork {
     /// The target has a unique key besides the one by which the table is cut.
     pub(super) collides: bool,
     pub(super) parts: Vec<Part>,
+    /// Keys that it may have once its rows are in, and others' aren't.
+    pub(super) early: Vec<Vec<Clause>>,
     pub(super) tally: Tally,
 }
 
@@ -125,6 +129,7 @@ impl TableWork {
             has_triggers: false,
             collides: false,
             parts: parts(chunks),
+            early: Vec::new(),
             tally: Tally::default(),
             table,
             on_target,
@@ -137,6 +142,11 @@ impl TableWork {
             Side::Source => &self.table,
             Side::Target => &self.on_target,
         }
+    }
+
+    /// Whether nothing counts of what may be there of it.
+    pub(super) fn begins_anew(&self) -> bool {
+        self.parts.iter().all(|part| matches!(part, Part::Gap { .. }))
     }
 
     /// How many rows make a chunk of about so many bytes.
@@ -233,6 +243,8 @@ pub(super) struct Planner {
     pub(super) events: Events,
     pub(super) doing: Doing,
     pub(super) halt: CancellationToken,
+    /// Who is told that a table is complete.
+    pub(super) early: Arc<Early>,
     /// What is to be handed out together.
     pub(super) group: Vec<Job>,
     /// How many workers there are.
@@ -275,8 +287,7 @@ impl Planner {
         }
         // What is there without being in the ledger is no row of this copy.
         let mut replace = occupied;
-        let unknown = work.parts.iter().all(|part| matches!(part, Part::Gap { .. }));
-        if replace && work.collides && unknown {
+        if replace && work.collides && work.begins_anew() {
             // Chunk by chunk, what isn't replaced yet would stand in the way of what comes.
             let name = &work.on_target.name;
             let emptied = self.target.execute(format!("TRUNCATE TABLE {}", name.sql()));
@@ -302,6 +313,7 @@ impl Planner {
         }
         if let Some(result) = work.done(0, 0) {
             self.journal.put_tables(&[result])?;
+            self.early.complete(work);
         }
         Ok(true)
     }

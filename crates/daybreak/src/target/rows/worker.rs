@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Doing as Pass, Progress,
+    early::Early,
     governor::Governor,
     json::{Look, carry_types},
     large,
@@ -18,7 +19,7 @@ use super::{
     readers::{Reader, Readers},
 };
 use crate::{
-    engine::{Journal, StopSignal, TableResult},
+    engine::{Journal, StopSignal},
     error::{Error, Kind, Result, Retry},
     event::Events,
     mysql::{KeyRange, ServerUrl, Session, Side, TableName, VALUE_TOO_LARGE, quote},
@@ -58,6 +59,8 @@ pub(super) struct Shared {
     pub(super) halt: CancellationToken,
     /// Who may begin chunks.
     pub(super) governor: Arc<Governor>,
+    /// Who is told that a table is complete.
+    pub(super) early: Arc<Early>,
 }
 
 /// Opens a connection to the target and sets it up for loading.
@@ -216,10 +219,17 @@ impl Worker {
                 return Ok(false);
             }
         };
-        let done = group.iter().zip(read);
-        let results: Vec<TableResult> =
-            done.filter_map(|(job, read)| job.work.done(read.rows, read.bytes)).collect();
+        let (mut complete, mut results) = (Vec::new(), Vec::new());
+        for (job, read) in group.iter().zip(read) {
+            if let Some(result) = job.work.done(read.rows, read.bytes) {
+                complete.push(&job.work);
+                results.push(result);
+            }
+        }
         self.shared.journal.put_tables(&results)?;
+        for work in complete {
+            self.shared.early.complete(work);
+        }
         Ok(true)
     }
 
@@ -248,10 +258,11 @@ impl Worker {
         if shared.doing == Pass::Clear {
             return Ok(());
         }
-        match work.done(read.rows, read.bytes) {
-            Some(result) => shared.journal.put_tables(&[result]),
-            None => Ok(()),
+        if let Some(result) = work.done(read.rows, read.bytes) {
+            shared.journal.put_tables(&[result])?;
+            shared.early.complete(work);
         }
+        Ok(())
     }
 
     async fn copy(
