@@ -10,7 +10,7 @@ mod value;
 use serde::{Deserialize, Serialize};
 
 use self::value::{Form, can_be_cut};
-use super::{Column, Session, Table, identifier::push_hex, quote};
+use super::{AnySession, Column, Table, identifier::push_hex, quote};
 use crate::error::{Error, Kind, Result};
 
 /// A key that a table can be cut by: unique, without NULLs, and of types whose order is exact.
@@ -96,7 +96,7 @@ impl ChunkKey {
     /// ends before. This is how ranges are cut.
     pub async fn walk(
         &self,
-        session: &mut Session,
+        session: &mut AnySession,
         table: &Table,
         range: &KeyRange,
         rows: u64,

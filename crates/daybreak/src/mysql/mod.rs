@@ -4,6 +4,7 @@
 pub mod catalog;
 pub mod charset;
 pub mod chunk;
+pub mod client;
 pub mod connection;
 pub mod dialect;
 pub mod gtid;
@@ -15,6 +16,7 @@ pub mod session;
 mod silence;
 mod system;
 pub mod url;
+pub mod wire;
 
 pub use catalog::{Catalog, Column, Index, IndexPart, Table};
 pub use chunk::{ChunkKey, KeyRange, KeyTuple};
@@ -24,7 +26,9 @@ pub use gtid::GtidSet;
 pub use identifier::{TableName, quote, quote_text};
 pub use position::{Coordinates, FilePosition};
 pub(crate) use reference::Reference;
-pub use session::{Outcome, PACKETS, PATIENT_SECONDS, Session, Side, VALUE_TOO_LARGE};
+pub use session::{
+    AnySession, Outcome, PACKETS, PATIENT_SECONDS, ReaderSession, Session, Side, VALUE_TOO_LARGE,
+};
 pub use silence::Watch;
 pub use system::is_system_table;
 pub use url::{Protection, Secret, ServerUrl, TlsMode};

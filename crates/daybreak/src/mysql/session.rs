@@ -3,17 +3,19 @@
 
 use std::{fmt, time::Duration};
 
-use mysql_async::{
-    Conn, Params, Row,
-    prelude::{FromValue, Queryable},
-};
+use mysql_async::{Conn, Params, Row, prelude::FromValue};
 use serde::{Deserialize, Serialize};
 
 use super::{
     Dialect, Secret, ServerUrl, TlsMode,
+    client::{Client, Said},
     silence::{Watch, connect_timeout},
+    wire::{Cells, Wire},
 };
 use crate::error::{Error, Kind, Result};
+
+/// What we are called in the servers' lists of connections.
+const PROGRAM: &str = "daybreak";
 
 /// How long a good-bye may take.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
@@ -56,27 +58,85 @@ pub struct Outcome {
     pub warnings: u16,
 }
 
-/// A connection.
-pub struct Session {
-    conn: Conn,
+/// A connection, by mysql_async where nothing else is said. What only one client can is in the
+/// type: LOCAL INFILE and streams of values here, rows as bytes with [`ReaderSession`].
+pub struct Session<C: ?Sized = Conn> {
     dialect: Dialect,
     side: Side,
     place: String,
     watch: Watch,
     /// Whether it was lost, perhaps in the middle of an answer: nothing more comes of it.
     lost: bool,
+    client: C,
 }
+
+/// A connection that rows are read from.
+pub type ReaderSession = Session<Wire>;
+
+/// A connection by either client: what is asked of any server.
+pub type AnySession = Session<dyn Client>;
 
 impl Session {
     /// Connects and sets the session up: `sql_mode` without strictness or ANSI quotes and with
     /// `NO_AUTO_VALUE_ON_ZERO`, time zone UTC, autocommit on, REPEATABLE READ, utf8mb4, and no limit
     /// of the server's that would cut a result short.
     pub async fn open(url: &ServerUrl, side: Side) -> Result<Self> {
+        Session::over(Conn::new(url.options(PROGRAM)), url, side).await
+    }
+
+    /// The client connection, for what this wrapper doesn't offer (streams, LOCAL INFILE).
+    pub fn conn(&mut self) -> &mut Conn {
+        &mut self.client
+    }
+}
+
+impl Session<Wire> {
+    /// The same, for reading rows.
+    pub async fn open_reader(url: &ServerUrl, side: Side) -> Result<Self> {
+        Session::over(Wire::connect(url, PROGRAM), url, side).await
+    }
+
+    /// Runs a query whose rows are taken one by one, as bytes. Whatever isn't taken is dropped before the
+    /// next statement.
+    pub async fn read(&mut self, sql: &str) -> Result<Reading<'_>> {
+        tracing::trace!(place = self.place, sql);
+        self.usable()?;
+        let begun = self.watch.over(self.client.begin(sql.as_bytes())).await;
+        self.noted(begun)?;
+        Ok(Reading(self))
+    }
+}
+
+/// The rows of a query while they come.
+#[derive(Debug)]
+pub struct Reading<'a>(&'a mut Session<Wire>);
+
+impl Reading<'_> {
+    /// The next row.
+    ///
+    /// # Errors
+    /// What the server said, or `ConnectionLost`.
+    pub async fn next(&mut self) -> Result<Option<Cells<'_>>> {
+        let session = &mut *self.0;
+        let there_is_one = match session.client.row_is_here() {
+            Ok(Some(there_is_one)) => Ok(there_is_one),
+            Ok(None) => session.watch.over(session.client.next_row()).await,
+            Err(error) => Err(session.error(error)),
+        };
+        Ok(session.noted(there_is_one)?.then(|| session.client.row()))
+    }
+}
+
+impl<C: Client> Session<C> {
+    async fn over(
+        connecting: impl Future<Output = Said<C>>,
+        url: &ServerUrl,
+        side: Side,
+    ) -> Result<Self> {
         let place = format!("{side} {}", url);
         url.check_authority().map_err(|error| error.at(&place))?;
-        let connecting = Conn::new(url.options("daybreak"));
         let limit = connect_timeout();
-        let conn = match tokio::time::timeout(limit, connecting).await {
+        let client = match tokio::time::timeout(limit, connecting).await {
             Err(_) => {
                 return Err(Error::new(
                     Kind::Connect,
@@ -85,11 +145,11 @@ impl Session {
                 .at(place));
             }
             Ok(Err(error)) => return Err(connect_error(error, url).at(place)),
-            Ok(Ok(conn)) => conn,
+            Ok(Ok(client)) => client,
         };
-        let watch = Watch::new(url, conn.id(), &place);
+        let watch = Watch::new(url, client.id(), &place);
         let dialect = Dialect::read("", None);
-        let mut session = Session { conn, dialect, side, place, watch, lost: false };
+        let mut session = Session { dialect, side, place, watch, lost: false, client };
         if url.compression {
             session.check_compression().await?;
         }
@@ -111,6 +171,21 @@ impl Session {
         Ok(session)
     }
 
+    /// Ends the session in good order. Dropping it cuts the connection instead.
+    pub async fn close(self) {
+        if self.lost {
+            return;
+        }
+        // A connection that is going away anyway can't fail in a way that matters.
+        match tokio::time::timeout(CLOSE_LIMIT, self.client.bye()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "disconnect"),
+            Err(_) => tracing::debug!("a good-bye without an answer"),
+        }
+    }
+}
+
+impl<C: Client + ?Sized> Session<C> {
     /// A client that asks for compression is let in without it where the server has none.
     async fn check_compression(&mut self) -> Result<()> {
         let row = self.row("SHOW SESSION STATUS LIKE 'Compression'").await?;
@@ -152,12 +227,7 @@ impl Session {
 
     /// The connection's number on the server, for `KILL`.
     pub fn id(&self) -> u32 {
-        self.conn.id()
-    }
-
-    /// The client connection, for what this wrapper doesn't offer (streams, LOCAL INFILE).
-    pub fn conn(&mut self) -> &mut Conn {
-        &mut self.conn
+        self.client.id()
     }
 
     /// Turns a client error into ours, with this server as its place.
@@ -174,7 +244,7 @@ impl Session {
     /// Runs a statement that may be in any character set.
     pub async fn execute_bytes(&mut self, sql: &[u8]) -> Result<Outcome> {
         self.usable()?;
-        let done = self.watch.over(self.conn.query_drop(sql)).await;
+        let done = self.watch.over(self.client.run(sql)).await;
         self.noted(done)?;
         Ok(self.outcome())
     }
@@ -210,7 +280,7 @@ impl Session {
         tracing::trace!(place = self.place, sql = sql.as_ref());
         let parameters = parameters.into();
         self.usable()?;
-        let done = self.watch.over(self.conn.exec_drop(sql.as_ref(), parameters)).await;
+        let done = self.watch.over(self.client.run_prepared(sql.as_ref(), parameters)).await;
         self.noted(done)?;
         Ok(self.outcome())
     }
@@ -227,8 +297,8 @@ impl Session {
         let parameters = parameters.into();
         let work = async {
             let done = match parameters {
-                Params::Empty => self.conn.query_drop(sql.reveal()).await,
-                parameters => self.conn.exec_drop(sql.reveal(), parameters).await,
+                Params::Empty => self.client.run(sql.reveal().as_bytes()).await,
+                parameters => self.client.run_prepared(sql.reveal(), parameters).await,
             };
             done.map_err(|error| match error {
                 mysql_async::Error::Server(mut server) => {
@@ -249,14 +319,14 @@ impl Session {
     }
 
     fn outcome(&self) -> Outcome {
-        Outcome { affected: self.conn.affected_rows(), warnings: self.conn.get_warnings() }
+        self.client.outcome()
     }
 
     /// All rows of a query, by the text protocol.
     pub async fn rows(&mut self, sql: impl AsRef<str>) -> Result<Vec<Row>> {
         tracing::trace!(place = self.place, sql = sql.as_ref());
         self.usable()?;
-        let done = self.watch.over(self.conn.query(sql.as_ref())).await;
+        let done = self.watch.over(self.client.query(sql.as_ref().as_bytes())).await;
         let rows = self.noted(done)?;
         self.nothing_cut().await?;
         Ok(rows)
@@ -271,7 +341,7 @@ impl Session {
         tracing::trace!(place = self.place, sql = sql.as_ref());
         let parameters = parameters.into();
         self.usable()?;
-        let done = self.watch.over(self.conn.exec(sql.as_ref(), parameters)).await;
+        let done = self.watch.over(self.client.query_prepared(sql.as_ref(), parameters)).await;
         let rows = self.noted(done)?;
         self.nothing_cut().await?;
         Ok(rows)
@@ -284,7 +354,7 @@ impl Session {
     /// # Errors
     /// `NotExact` with the code 1301 where a value was left out.
     pub async fn nothing_cut(&mut self) -> Result<()> {
-        if self.conn.get_warnings() == 0 {
+        if self.client.outcome().warnings == 0 {
             return Ok(());
         }
         let warnings = self.warnings().await?;
@@ -312,8 +382,8 @@ impl Session {
     /// The last statement's warnings: numbers, and texts, which may hold data.
     pub async fn warnings(&mut self) -> Result<Vec<(u16, String)>> {
         self.usable()?;
-        let done = self.watch.over(self.conn.query("SHOW WARNINGS")).await;
-        let rows: Vec<Row> = self.noted(done)?;
+        let done = self.watch.over(self.client.query(b"SHOW WARNINGS")).await;
+        let rows = self.noted(done)?;
         rows.iter()
             .map(|row| {
                 let text: Option<String> = self.optional(row, "Message")?;
@@ -396,22 +466,9 @@ impl Session {
         }
         Ok(files)
     }
-
-    /// Ends the session in good order. Dropping it cuts the connection instead.
-    pub async fn close(self) {
-        if self.lost {
-            return;
-        }
-        // A connection that is going away anyway can't fail in a way that matters.
-        match tokio::time::timeout(CLOSE_LIMIT, self.conn.disconnect()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "disconnect"),
-            Err(_) => tracing::debug!("a good-bye without an answer"),
-        }
-    }
 }
 
-impl fmt::Debug for Session {
+impl<C: ?Sized> fmt::Debug for Session<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Session({})", self.place)
     }
@@ -450,7 +507,7 @@ fn tls_hint(error: Error, url: &ServerUrl) -> Error {
         Some(ca) => error.at(format!("authority {}", ca.display())),
         None => error,
     };
-    if causes.contains("NotValidForName") {
+    if causes.contains("not valid for") || causes.contains("NotValidForName") {
         return error.next(
             "the certificate names no host, as those that MySQL makes for itself: use tls=required, \
              or give the server a certificate with a subject alternative name",

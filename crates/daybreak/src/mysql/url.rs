@@ -9,7 +9,10 @@ use percent_encoding::percent_decode_str;
 use crate::error::{Error, Kind, Result};
 
 /// The largest packet of the protocol.
-const LARGEST_PACKET: usize = 1_073_741_824;
+pub(super) const LARGEST_PACKET: usize = 1_073_741_824;
+
+/// After how long a silence the system asks the other end whether it is still there.
+pub(super) const KEEPALIVE: Duration = Duration::from_secs(15);
 
 /// A text that must not be seen: no `Debug`, no `Display`, no `Serialize`.
 #[derive(Clone, PartialEq, Eq)]
@@ -225,7 +228,7 @@ impl ServerUrl {
         }
     }
 
-    /// The client's options for a connection.
+    /// The client's options for a connection. [`super::wire`] goes by the same.
     pub fn options(&self, program: &str) -> OptsBuilder {
         let ssl = match self.tls {
             TlsMode::Off => None,
@@ -257,7 +260,7 @@ impl ServerUrl {
             .ssl_opts(ssl)
             // What is sent; the server compresses by a level of its own.
             .compression(self.compression.then(Compression::fast))
-            .tcp_keepalive(Some(Duration::from_secs(15)))
+            .tcp_keepalive(Some(KEEPALIVE))
             .tcp_nodelay(true)
             // A server sends rows larger than its own limit, which is for what it is sent. The client
             // would take that limit for both ways, and cut the connection at such a row.

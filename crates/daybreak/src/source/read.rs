@@ -4,13 +4,12 @@
 //! text isn't the whole value gets a form that is; a type that isn't known is refused.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use mysql_async::{Value, prelude::Queryable as _};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     error::{Error, Kind, Result},
-    mysql::{Column, Session, Table, quote},
+    mysql::{Column, ReaderSession, Table, quote, wire::Cells},
 };
 
 /// How many bytes are handed over at once: one packet, below the least `max_allowed_packet` in use.
@@ -146,25 +145,23 @@ impl RowForm {
     }
 
     /// Appends one row as one line.
-    fn write(&self, row: &mysql_async::Row, out: &mut BytesMut) -> Result<()> {
-        let mut at = 0;
+    fn write(&self, mut row: Cells<'_>, out: &mut BytesMut) -> Result<()> {
         for (n, cell) in self.cells.iter().enumerate() {
             if n > 0 {
                 out.put_u8(b'\t');
             }
-            match (cell, bytes(row, at)?) {
-                (_, None) => out.put_slice(b"\\N"),
-                (Cell::Plain, Some(value)) => escape(value, out),
-                (Cell::Enum { nothing }, Some(value)) => {
-                    let number = bytes(row, at + 1)?;
-                    escape(if number == Some(b"0") { nothing } else { value }, out);
-                }
-            }
-            at += match cell {
-                Cell::Plain => 1,
-                Cell::Enum { .. } => 2,
+            let value = row.cell()?;
+            let nothing = match cell {
+                Cell::Plain => None,
+                Cell::Enum { nothing } => (row.cell()? == Some(b"0")).then_some(&nothing[..]),
             };
+            match (value, nothing) {
+                (None, _) => out.put_slice(b"\\N"),
+                (_, Some(nothing)) => escape(nothing, out),
+                (Some(value), None) => escape(value, out),
+            }
         }
+        row.end()?;
         out.put_u8(b'\n');
         Ok(())
     }
@@ -223,14 +220,6 @@ fn no_member(column: &Column) -> Vec<u8> {
     zeros.into_bytes()
 }
 
-fn bytes(row: &mysql_async::Row, at: usize) -> Result<Option<&[u8]>> {
-    match row.as_ref(at) {
-        Some(Value::Bytes(bytes)) => Ok(Some(bytes)),
-        Some(Value::NULL) => Ok(None),
-        _ => Err(Error::new(Kind::Bug, "a row has another shape than was asked for")),
-    }
-}
-
 /// Escapes a value for `FIELDS TERMINATED BY '\t' ESCAPED BY '\\' LINES TERMINATED BY '\n'`.
 fn escape(value: &[u8], out: &mut BytesMut) {
     out.reserve(value.len() + 16);
@@ -269,7 +258,7 @@ pub struct Read {
 /// # Errors
 /// What the server said. Whoever receives sees the channel end without [`Batch::End`].
 pub async fn read_rows(
-    session: &mut Session,
+    session: &mut ReaderSession,
     form: &RowForm,
     query: &str,
     batches: mpsc::Sender<Batch>,
@@ -277,20 +266,19 @@ pub async fn read_rows(
     moved: &(dyn Fn(u64, u64) + Send + Sync),
 ) -> Result<Read> {
     let place = session.place().to_string();
-    let watch = session.watch();
     let halted = || Error::new(Kind::Interrupted, "reading was ended early").at(&place);
     let mut read = Read::default();
     let mut since_batch = 0;
     let mut buffer = BytesMut::with_capacity(BATCH + BATCH / 4);
-    let mut result = watch.over(session.conn().query_iter(query)).await?;
+    let mut rows = session.read(query).await?;
     let send = async |batch: Batch| {
         tokio::select! {
             sent = batches.send(batch) => sent.map_err(|_| halted()),
             () = halt.cancelled() => Err(halted()),
         }
     };
-    while let Some(row) = watch.over(result.next()).await? {
-        form.write(&row, &mut buffer).map_err(|error| error.at(&place))?;
+    while let Some(row) = rows.next().await? {
+        form.write(row, &mut buffer).map_err(|error| error.at(&place))?;
         read.rows += 1;
         since_batch += 1;
         while buffer.len() >= BATCH {
@@ -302,7 +290,6 @@ pub async fn read_rows(
             since_batch = 0;
         }
     }
-    drop(result);
     // Before the end is told: whoever loads must not take a value that was left out for an empty one.
     session.nothing_cut().await?;
     if !buffer.is_empty() {

@@ -18,7 +18,10 @@ use crate::{
     config::CopyConfig,
     error::{Error, Kind, Result},
     event::{Event, Events},
-    mysql::{Catalog, Coordinates, FilePosition, GtidSet, ServerUrl, Session, Side, TableName},
+    mysql::{
+        Catalog, Coordinates, FilePosition, GtidSet, ReaderSession, ServerUrl, Session, Side,
+        TableName,
+    },
     select::Selection,
     sync::replicate::literal,
 };
@@ -101,7 +104,7 @@ impl std::fmt::Debug for BackupLock {
 #[derive(Debug)]
 pub struct Snapshot {
     /// The connections, set up for reading.
-    pub sessions: Vec<Session>,
+    pub sessions: Vec<ReaderSession>,
     /// What they see.
     pub record: SnapshotRecord,
     /// The definitions at that moment.
@@ -155,8 +158,8 @@ impl Snapshot {
 }
 
 /// Opens a connection and sets it up for reading rows as they are stored.
-pub async fn reader(url: &ServerUrl) -> Result<Session> {
-    let mut session = Session::open(url, Side::Source).await?;
+pub async fn reader(url: &ServerUrl) -> Result<ReaderSession> {
+    let mut session = Session::open_reader(url, Side::Source).await?;
     // Results in each column's own character set; no limit of the server's may cut one short; a
     // reader may wait long for the target, and long for its turn.
     session
@@ -183,7 +186,7 @@ pub async fn reader(url: &ServerUrl) -> Result<Session> {
 async fn open_views(
     request: &mut SnapshotRequest<'_>,
     tables: &[TableName],
-    sessions: &mut [Session],
+    sessions: &mut [ReaderSession],
     attempt: u32,
 ) -> Result<SnapshotRecord> {
     if let Some(lock) = request.held.as_deref_mut() {
@@ -223,7 +226,7 @@ async fn open_views(
 async fn under_lock(
     request: &SnapshotRequest<'_>,
     tables: &[TableName],
-    sessions: &mut [Session],
+    sessions: &mut [ReaderSession],
     attempt: u32,
 ) -> Result<SnapshotRecord> {
     let (events, bounds) = (request.events, request.copy);
@@ -285,7 +288,7 @@ fn always_prepared(request: &SnapshotRequest<'_>) -> Error {
 }
 
 /// Begins the transactions, all at once.
-async fn begin(sessions: &mut [Session]) -> Result<()> {
+async fn begin(sessions: &mut [ReaderSession]) -> Result<()> {
     let all = sessions
         .iter_mut()
         .map(|session| session.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"));
@@ -294,13 +297,13 @@ async fn begin(sessions: &mut [Session]) -> Result<()> {
 }
 
 /// Sets the savepoint to which readers go back.
-async fn mark(sessions: &mut [Session]) -> Result<()> {
+async fn mark(sessions: &mut [ReaderSession]) -> Result<()> {
     let statement = format!("SAVEPOINT {SAVEPOINT}");
     try_join_all(sessions.iter_mut().map(|session| session.execute(&statement))).await?;
     Ok(())
 }
 
-async fn end(sessions: &mut [Session]) -> Result<()> {
+async fn end(sessions: &mut [ReaderSession]) -> Result<()> {
     try_join_all(sessions.iter_mut().map(|session| session.execute("ROLLBACK"))).await?;
     Ok(())
 }
@@ -316,7 +319,7 @@ async fn has_prepared_xa(session: &mut Session) -> Result<bool> {
 }
 
 /// Opens the views of MariaDB's connections until all are of one position.
-async fn agree(sessions: &mut [Session]) -> Result<Option<(FilePosition, u32)>> {
+async fn agree(sessions: &mut [ReaderSession]) -> Result<Option<(FilePosition, u32)>> {
     let begun = Instant::now();
     for tries in 1..=AGREEMENT_TRIES {
         begin(sessions).await?;
@@ -340,7 +343,7 @@ async fn agree(sessions: &mut [Session]) -> Result<Option<(FilePosition, u32)>> 
 /// and its events lie before the position.
 async fn agree_without_xa(
     request: &SnapshotRequest<'_>,
-    sessions: &mut [Session],
+    sessions: &mut [ReaderSession],
 ) -> Result<Option<(FilePosition, u32)>> {
     for _ in 0..XA_TRIES {
         let Some((position, tries)) = agree(sessions).await? else { return Ok(None) };
@@ -386,7 +389,7 @@ async fn has_ended_xa(session: &mut Session, since: &FilePosition) -> Result<boo
     Ok(false)
 }
 
-async fn snapshot_position(session: &mut Session) -> Result<Option<FilePosition>> {
+async fn snapshot_position(session: &mut ReaderSession) -> Result<Option<FilePosition>> {
     let (mut file, mut position) = (String::new(), String::new());
     for row in session.rows("SHOW STATUS LIKE 'binlog\\_snapshot\\_%'").await? {
         let name: String = session.field(&row, "Variable_name")?;

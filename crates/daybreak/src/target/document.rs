@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::{
     error::{Error, Kind, Result},
-    mysql::{Session, quote_text},
+    mysql::{AnySession, quote_text},
 };
 
 /// What text carries. `NULL` is JSON's. Integers are apart.
@@ -17,7 +17,7 @@ const UNSIGNED_FROM: u64 = 1 << 32;
 /// A condition that holds for documents with a value that text doesn't carry.
 ///
 /// It counts: MySQL 9.7 computes `EXISTS (SELECT .. FROM JSON_TABLE(column ..))` for one row only.
-pub(crate) fn condition(session: &Session, document: &str) -> String {
+pub(crate) fn condition(session: &AnySession, document: &str) -> String {
     if !session.dialect().mysql_from(8, 0, 11) {
         // No JSON_TABLE. None of these values prints without a digit.
         return format!("CAST({document} AS CHAR) REGEXP '[0-9]'");

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Error, Kind, Result},
-    mysql::{ChunkKey, Column, Dialect, KeyRange, KeyTuple, Session, Table, quote},
+    mysql::{AnySession, ChunkKey, Column, Dialect, KeyRange, KeyTuple, Session, Table, quote},
 };
 
 /// A table without a key is read whole; beyond this many rows its hashes aren't kept in a temporary
@@ -81,7 +81,7 @@ impl RowHash {
     ///
     /// # Errors
     /// `Unsupported` for a column of a type that isn't known.
-    pub fn new(session: &Session, table: &Table, documents: Documents) -> Result<Self> {
+    pub fn new(session: &AnySession, table: &Table, documents: Documents) -> Result<Self> {
         let mariadb = session.dialect().is_mariadb();
         let mut parts = Vec::with_capacity(table.columns.len());
         for column in &table.columns {
@@ -227,7 +227,7 @@ fn from(table: &Table, key: Option<&ChunkKey>, range: &KeyRange) -> Result<[Stri
 /// # Errors
 /// `NotExact` when a row can't be hashed.
 pub async fn chunk_sum(
-    session: &mut Session,
+    session: &mut AnySession,
     table: &Table,
     hash: &RowHash,
     key: Option<&ChunkKey>,
@@ -266,7 +266,7 @@ fn aggregate(function: &str, from: u8) -> String {
     format!("{function}(CAST(CONV(SUBSTRING(h, {from}, 16), 16, 10) AS UNSIGNED))")
 }
 
-fn unhashed(session: &Session, table: &Table, rows: u64) -> Error {
+fn unhashed(session: &AnySession, table: &Table, rows: u64) -> Error {
     Error::new(Kind::NotExact, format!("{rows} rows could not be hashed by the server"))
         .at(&table.name)
         .at(session.place())
@@ -340,7 +340,7 @@ fn tuples(
 /// Runs a query through the key's index; the other one, which doesn't name it, where the index isn't
 /// there, as on a target whose secondary indexes are still to be built.
 async fn forcing(
-    session: &mut Session,
+    session: &mut AnySession,
     table: &Table,
     [forced, plain]: [String; 2],
 ) -> Result<Vec<mysql_async::Row>> {

@@ -16,7 +16,10 @@ use super::{
 };
 use crate::{
     error::{Error, Kind, Result},
-    mysql::{ChunkKey, Column, KeyRange, KeyTuple, Session, Table, quote, quote_text},
+    mysql::{
+        AnySession, ChunkKey, Column, KeyRange, KeyTuple, ReaderSession, Session, Table, quote,
+        quote_text,
+    },
     target::document::{Place, condition, expression, places},
 };
 
@@ -42,7 +45,7 @@ pub(super) enum Look {
 /// Gives a range's documents on the target the types that they have at the source.
 pub(super) async fn carry_types(
     shared: &Shared,
-    reader: &mut Session,
+    reader: &mut ReaderSession,
     target: &mut Session,
     work: &TableWork,
     range: &KeyRange,
@@ -175,7 +178,7 @@ impl Documents<'_> {
     /// The rows whose document holds what text doesn't carry, and the length of the document.
     async fn find(
         &self,
-        session: &mut Session,
+        session: &mut AnySession,
         range: &KeyRange,
     ) -> Result<BTreeMap<KeyTuple, u64>> {
         let table = self.work.on(session);
@@ -205,7 +208,7 @@ impl Documents<'_> {
     /// Makes a lot of documents on the target as they are at the source.
     async fn carry(
         &self,
-        reader: &mut Session,
+        reader: &mut ReaderSession,
         target: &mut Session,
         key: &ChunkKey,
         batch: &[KeyTuple],
@@ -269,7 +272,7 @@ impl Documents<'_> {
 
     async fn texts(
         &self,
-        session: &mut Session,
+        session: &mut AnySession,
         key: &ChunkKey,
         tuples: &[KeyTuple],
     ) -> Result<Vec<(KeyTuple, String)>> {
@@ -294,7 +297,7 @@ impl Documents<'_> {
     /// What a server says of documents of one shape.
     async fn ask(
         &self,
-        session: &mut Session,
+        session: &mut AnySession,
         key: &ChunkKey,
         tuples: &[KeyTuple],
         places: &[Place],

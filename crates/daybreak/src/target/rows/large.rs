@@ -6,7 +6,7 @@
 use super::{queue::TableWork, readers::Readers};
 use crate::{
     error::{Error, Result},
-    mysql::{ChunkKey, KeyRange, Session, VALUE_TOO_LARGE, quote},
+    mysql::{ChunkKey, KeyRange, ReaderSession, VALUE_TOO_LARGE, quote},
 };
 
 /// A statement is.
@@ -59,7 +59,7 @@ pub(super) async fn named(
 
 /// The largest row of a range at the source, or the row with the largest value that servers compute.
 async fn largest(
-    reader: &mut Session,
+    reader: &mut ReaderSession,
     work: &TableWork,
     range: &KeyRange,
     whole_rows: bool,

@@ -18,7 +18,9 @@ use crate::{
     engine::{Journal, TableResult},
     error::{Kind, Result},
     event::Events,
-    mysql::{ChunkKey, KeyRange, KeyTuple, Session, Side, Table, TableName},
+    mysql::{
+        AnySession, ChunkKey, KeyRange, KeyTuple, ReaderSession, Session, Side, Table, TableName,
+    },
     source::{read::RowForm, snapshot::SAVEPOINT},
     target::{
         ddl::Clause,
@@ -137,7 +139,7 @@ impl TableWork {
     }
 
     /// The table as a session's server has it.
-    pub(super) fn on(&self, session: &Session) -> &Table {
+    pub(super) fn on(&self, session: &AnySession) -> &Table {
         match session.side() {
             Side::Source => &self.table,
             Side::Target => &self.on_target,
@@ -235,7 +237,7 @@ const SMALL_BYTES: u64 = 128 << 10;
 
 /// Walks all tables, on a connection of the snapshot, and hands out ranges as they are cut.
 pub(super) struct Planner {
-    pub(super) reader: Session,
+    pub(super) reader: ReaderSession,
     pub(super) target: Session,
     pub(super) chunk_bytes: u64,
     pub(super) snapshot: SnapshotId,

@@ -10,12 +10,12 @@ use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 use super::worker::source_lost;
 use crate::{
     error::{Error, Kind, Result},
-    mysql::Session,
+    mysql::ReaderSession,
     source::snapshot::SAVEPOINT,
 };
 
 /// Connections that all see the same snapshot.
-pub(super) struct Readers<T = Session> {
+pub(super) struct Readers<T = ReaderSession> {
     all: Vec<Arc<Mutex<Held<T>>>>,
     free: Arc<Semaphore>,
     /// Whoever looks for a free one looks alone, as it takes all of them for an instant.
@@ -30,7 +30,7 @@ struct Held<T> {
 
 /// A connection that is borrowed. Dropped, it goes back as it is.
 pub(super) struct Reader {
-    held: OwnedMutexGuard<Held<Session>>,
+    held: OwnedMutexGuard<Held<ReaderSession>>,
     // After the guard: whoever gets the permit finds it unlocked.
     _permit: OwnedSemaphorePermit,
 }
@@ -93,15 +93,15 @@ impl Reader {
 }
 
 impl Deref for Reader {
-    type Target = Session;
+    type Target = ReaderSession;
 
-    fn deref(&self) -> &Session {
+    fn deref(&self) -> &ReaderSession {
         &self.held.session
     }
 }
 
 impl DerefMut for Reader {
-    fn deref_mut(&mut self) -> &mut Session {
+    fn deref_mut(&mut self) -> &mut ReaderSession {
         &mut self.held.session
     }
 }

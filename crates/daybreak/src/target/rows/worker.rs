@@ -22,7 +22,10 @@ use crate::{
     engine::{Journal, StopSignal},
     error::{Error, Kind, Result, Retry},
     event::Events,
-    mysql::{KeyRange, ServerUrl, Session, Side, TableName, VALUE_TOO_LARGE, quote},
+    mysql::{
+        AnySession, KeyRange, ReaderSession, ServerUrl, Session, Side, TableName, VALUE_TOO_LARGE,
+        quote,
+    },
     source::{
         read::{self, BATCHES_AHEAD, Read},
         snapshot,
@@ -366,11 +369,11 @@ impl Worker {
         let key = work.key.as_ref();
         // The types within JSON documents are looked at below.
         let common = in_common(&work.table, reader.dialect(), target.dialect());
-        let hash = |on: &Session| RowHash::new(on, &common, Documents::Text);
-        let ours = hash(&reader).map_err(Failure::Source)?;
+        let hash = |on: &AnySession| RowHash::new(on, &common, Documents::Text);
+        let ours = hash(&*reader).map_err(Failure::Source)?;
         let theirs = hash(target).map_err(Failure::Target)?;
         let (here, there) = tokio::join!(
-            chunk_sum(&mut reader, &work.table, &ours, key, &chunk.range),
+            chunk_sum(&mut *reader, &work.table, &ours, key, &chunk.range),
             chunk_sum(target, &work.on_target, &theirs, key, &chunk.range)
         );
         let (here, there) = (here.map_err(Failure::Source)?, there.map_err(Failure::Target)?);
@@ -535,7 +538,7 @@ async fn commit(shared: &Shared, target: &mut Session) -> Result<(), Failure> {
 /// Reads and loads at once, and demands that what arrived is what was sent.
 async fn transfer(
     shared: &Shared,
-    reader: &mut Session,
+    reader: &mut ReaderSession,
     target: &mut Session,
     work: &TableWork,
     predicate: &str,
