@@ -1,9 +1,9 @@
 //! What a server holds: databases, tables, columns and indexes, read in bulk from
 //! `information_schema` and never table by table.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer, ser::SerializeStruct as _};
 use sha2::{Digest, Sha256};
 
 use super::{Session, TableName, left_out};
@@ -225,71 +225,73 @@ impl Catalog {
         let within = format!("IN ({})", databases.join(", "));
 
         let mut tables: BTreeMap<TableName, Table> = BTreeMap::new();
-        for row in session
-            .rows(format!(
-                "SELECT TABLE_SCHEMA, TABLE_NAME, ENGINE, TABLE_COLLATION, ROW_FORMAT, \
+        let sql = format!(
+            "SELECT TABLE_SCHEMA, TABLE_NAME, ENGINE, TABLE_COLLATION, ROW_FORMAT, \
                  COALESCE(TABLE_ROWS, 0) AS TABLE_ROWS, COALESCE(DATA_LENGTH, 0) AS DATA_LENGTH, \
                  COALESCE(CREATE_OPTIONS, '') AS CREATE_OPTIONS \
                  FROM information_schema.TABLES WHERE TABLE_TYPE = 'BASE TABLE' AND TABLE_SCHEMA {within}"
-            ))
-            .await?
-        {
-            let name = TableName::new(
-                session.field::<String>(&row, "TABLE_SCHEMA")?,
-                session.field::<String>(&row, "TABLE_NAME")?,
-            );
-            if !selection.takes_table(&name) {
-                continue;
-            }
-            let options: String = session.field(&row, "CREATE_OPTIONS")?;
-            tables.insert(
-                name.clone(),
-                Table {
-                    name,
-                    engine: session.optional(&row, "ENGINE")?.unwrap_or_default(),
-                    collation: session.optional(&row, "TABLE_COLLATION")?,
-                    row_format: session.optional(&row, "ROW_FORMAT")?,
-                    rows_estimate: session.field(&row, "TABLE_ROWS")?,
-                    data_bytes: session.field(&row, "DATA_LENGTH")?,
-                    partitioned: options.contains("partitioned"),
-                    columns: Vec::new(),
-                    indexes: Vec::new(),
-                    condition: None,
-                },
-            );
-        }
-        for row in session
-            .rows(format!(
-                "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, IS_NULLABLE, \
+        );
+        session
+            .each(sql, |fields, row| {
+                let name = TableName::new(
+                    fields.field::<String>(row, "TABLE_SCHEMA")?,
+                    fields.field::<String>(row, "TABLE_NAME")?,
+                );
+                if !selection.takes_table(&name) {
+                    return Ok(());
+                }
+                let options: String = fields.field(row, "CREATE_OPTIONS")?;
+                tables.insert(
+                    name.clone(),
+                    Table {
+                        name,
+                        engine: fields.optional(row, "ENGINE")?.unwrap_or_default(),
+                        collation: fields.optional(row, "TABLE_COLLATION")?,
+                        row_format: fields.optional(row, "ROW_FORMAT")?,
+                        rows_estimate: fields.field(row, "TABLE_ROWS")?,
+                        data_bytes: fields.field(row, "DATA_LENGTH")?,
+                        partitioned: options.contains("partitioned"),
+                        columns: Vec::new(),
+                        indexes: Vec::new(),
+                        condition: None,
+                    },
+                );
+                Ok(())
+            })
+            .await?;
+        let sql = format!(
+            "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, IS_NULLABLE, \
                  CHARACTER_SET_NAME, COLLATION_NAME, EXTRA, COLUMN_DEFAULT IS NOT NULL AS HAS_DEFAULT \
                  FROM information_schema.COLUMNS WHERE TABLE_SCHEMA {within} \
                  ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION"
-            ))
-            .await?
-        {
-            let name = TableName::new(
-                session.field::<String>(&row, "TABLE_SCHEMA")?,
-                session.field::<String>(&row, "TABLE_NAME")?,
-            );
-            let Some(table) = tables.get_mut(&name) else { continue };
-            let extra: String = session.field(&row, "EXTRA")?;
-            let upper = extra.to_ascii_uppercase();
-            table.columns.push(Column {
-                name: session.field(&row, "COLUMN_NAME")?,
-                data_type: session.field::<String>(&row, "DATA_TYPE")?.to_ascii_lowercase(),
-                column_type: session.field(&row, "COLUMN_TYPE")?,
-                nullable: session.field::<String>(&row, "IS_NULLABLE")? == "YES",
-                charset: session.optional(&row, "CHARACTER_SET_NAME")?,
-                collation: session.optional(&row, "COLLATION_NAME")?,
-                // MySQL also says DEFAULT_GENERATED, of a default that is an expression.
-                generated: ["STORED GENERATED", "VIRTUAL GENERATED", "PERSISTENT"]
-                    .iter()
-                    .any(|word| upper.contains(word)),
-                auto_increment: upper.contains("AUTO_INCREMENT"),
-                extra,
-                has_default: session.field::<i64>(&row, "HAS_DEFAULT")? != 0,
-            });
-        }
+        );
+        session
+            .each(sql, |fields, row| {
+                let name = TableName::new(
+                    fields.field::<String>(row, "TABLE_SCHEMA")?,
+                    fields.field::<String>(row, "TABLE_NAME")?,
+                );
+                let Some(table) = tables.get_mut(&name) else { return Ok(()) };
+                let extra: String = fields.field(row, "EXTRA")?;
+                let upper = extra.to_ascii_uppercase();
+                table.columns.push(Column {
+                    name: fields.field(row, "COLUMN_NAME")?,
+                    data_type: fields.field::<String>(row, "DATA_TYPE")?.to_ascii_lowercase(),
+                    column_type: fields.field(row, "COLUMN_TYPE")?,
+                    nullable: fields.field::<String>(row, "IS_NULLABLE")? == "YES",
+                    charset: fields.optional(row, "CHARACTER_SET_NAME")?,
+                    collation: fields.optional(row, "COLLATION_NAME")?,
+                    // MySQL also says DEFAULT_GENERATED, of a default that is an expression.
+                    generated: ["STORED GENERATED", "VIRTUAL GENERATED", "PERSISTENT"]
+                        .iter()
+                        .any(|word| upper.contains(word)),
+                    auto_increment: upper.contains("AUTO_INCREMENT"),
+                    extra,
+                    has_default: fields.field::<i64>(row, "HAS_DEFAULT")? != 0,
+                });
+                Ok(())
+            })
+            .await?;
         let dialect = session.dialect();
         let hidden = if dialect.mysql_from(8, 0, 0) {
             "IS_VISIBLE = 'NO'"
@@ -299,36 +301,37 @@ impl Catalog {
             "FALSE"
         };
         // A functional part has EXPRESSION instead of COLUMN_NAME (which is NULL then).
-        for row in session
-            .rows(format!(
-                "SELECT TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, NON_UNIQUE, COLUMN_NAME, SUB_PART, \
+        let sql = format!(
+            "SELECT TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, NON_UNIQUE, COLUMN_NAME, SUB_PART, \
                  NULLABLE, INDEX_TYPE, {hidden} AS IS_HIDDEN FROM information_schema.STATISTICS WHERE TABLE_SCHEMA {within} \
                  ORDER BY TABLE_SCHEMA, TABLE_NAME, INDEX_NAME = 'PRIMARY' DESC, INDEX_NAME, SEQ_IN_INDEX"
-            ))
-            .await?
-        {
-            let name = TableName::new(
-                session.field::<String>(&row, "TABLE_SCHEMA")?,
-                session.field::<String>(&row, "TABLE_NAME")?,
-            );
-            let Some(table) = tables.get_mut(&name) else { continue };
-            let index: String = session.field(&row, "INDEX_NAME")?;
-            let part = IndexPart {
-                column: session.optional(&row, "COLUMN_NAME")?,
-                prefix: session.optional(&row, "SUB_PART")?,
-                nullable: session.optional::<String>(&row, "NULLABLE")?.as_deref() == Some("YES"),
-            };
-            match table.indexes.last_mut() {
-                Some(last) if last.name == index => last.parts.push(part),
-                _ => table.indexes.push(Index {
-                    name: index,
-                    unique: session.field::<i64>(&row, "NON_UNIQUE")? == 0,
-                    kind: session.field(&row, "INDEX_TYPE")?,
-                    parts: vec![part],
-                    hidden: session.field::<i64>(&row, "IS_HIDDEN")? != 0,
-                }),
-            }
-        }
+        );
+        session
+            .each(sql, |fields, row| {
+                let name = TableName::new(
+                    fields.field::<String>(row, "TABLE_SCHEMA")?,
+                    fields.field::<String>(row, "TABLE_NAME")?,
+                );
+                let Some(table) = tables.get_mut(&name) else { return Ok(()) };
+                let index: String = fields.field(row, "INDEX_NAME")?;
+                let part = IndexPart {
+                    column: fields.optional(row, "COLUMN_NAME")?,
+                    prefix: fields.optional(row, "SUB_PART")?,
+                    nullable: fields.optional::<String>(row, "NULLABLE")?.as_deref() == Some("YES"),
+                };
+                match table.indexes.last_mut() {
+                    Some(last) if last.name == index => last.parts.push(part),
+                    _ => table.indexes.push(Index {
+                        name: index,
+                        unique: fields.field::<i64>(row, "NON_UNIQUE")? == 0,
+                        kind: fields.field(row, "INDEX_TYPE")?,
+                        parts: vec![part],
+                        hidden: fields.field::<i64>(row, "IS_HIDDEN")? != 0,
+                    }),
+                }
+                Ok(())
+            })
+            .await?;
         for filter in &selection.filters {
             let table = tables.get_mut(&filter.table).ok_or_else(|| {
                 Error::new(Kind::Config, "there is a condition on a table that isn't taken")
@@ -361,13 +364,11 @@ impl Catalog {
 
     /// A digest of every definition, blind to sizes: equal digests, equal structure.
     pub fn digest(&self) -> String {
-        let mut shape = self.clone();
-        for table in &mut shape.tables {
-            table.rows_estimate = 0;
-            table.data_bytes = 0;
-        }
-        let text = serde_json::to_vec(&shape).unwrap_or_default();
-        Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect()
+        let mut hasher = io::BufWriter::new(Sha256::new());
+        // Table by table, as 100,000 of them twice in memory, and once more as text, are much.
+        let written = serde_json::to_writer(&mut hasher, &Shape(self));
+        let hasher = written.ok().and_then(|()| hasher.into_inner().ok()).unwrap_or_default();
+        hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// A table by name.
@@ -375,6 +376,29 @@ impl Catalog {
         // In name order: looked for one by one, 100,000 tables of two sides are 5,000,000,000 looks.
         let at = self.tables.binary_search_by(|table| table.name.cmp(name)).ok()?;
         self.tables.get(at)
+    }
+}
+
+/// A catalog without what changes as rows come and go.
+struct Shape<'a>(&'a Catalog);
+
+impl Serialize for Shape<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        struct Tables<'a>(&'a [Table]);
+        impl Serialize for Tables<'_> {
+            fn serialize<S: Serializer>(
+                &self,
+                serializer: S,
+            ) -> std::result::Result<S::Ok, S::Error> {
+                let shape =
+                    |table: &Table| Table { rows_estimate: 0, data_bytes: 0, ..table.clone() };
+                serializer.collect_seq(self.0.iter().map(shape))
+            }
+        }
+        let mut shape = serializer.serialize_struct("Catalog", 2)?;
+        shape.serialize_field("databases", &self.0.databases)?;
+        shape.serialize_field("tables", &Tables(&self.0.tables))?;
+        shape.end()
     }
 }
 
@@ -455,4 +479,35 @@ async fn estimate(session: &mut Session, table: &mut Table, condition: &Conditio
         (u128::from(table.data_bytes) * u128::from(expected) / u128::from(all)) as u64;
     table.rows_estimate = expected;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Migrations have the digest in their plans: it is that of the whole catalog's JSON, without sizes.
+    #[test]
+    fn a_digest_is_of_the_shape_alone() {
+        let table = |name: &str, rows_estimate| Table {
+            name: TableName::new("d", name),
+            engine: "InnoDB".into(),
+            collation: None,
+            row_format: Some("Dynamic".into()),
+            rows_estimate,
+            data_bytes: 16_384 * rows_estimate,
+            partitioned: false,
+            columns: vec![Column::of_type("int unsigned")],
+            indexes: Vec::new(),
+            condition: None,
+        };
+        let of = |rows| Catalog {
+            databases: Vec::new(),
+            tables: vec![table("a", rows), table("b", rows)],
+        };
+        let text = serde_json::to_vec(&of(0)).unwrap();
+        let wanted: String =
+            Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(of(7).digest(), wanted);
+        assert_ne!(Catalog { tables: vec![table("a", 7)], ..of(7) }.digest(), wanted);
+    }
 }

@@ -3,7 +3,10 @@
 
 use std::{fmt, time::Duration};
 
-use mysql_async::{Conn, Params, Row, prelude::FromValue};
+use mysql_async::{
+    Conn, Params, Row,
+    prelude::{FromValue, Queryable as _},
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -87,6 +90,28 @@ impl Session {
     /// The client connection, for what this wrapper doesn't offer (streams, LOCAL INFILE).
     pub fn conn(&mut self) -> &mut Conn {
         &mut self.client
+    }
+
+    /// Hands over the rows of a query one by one as they come, by the text protocol, and keeps none: for
+    /// answers that grow with the number of tables.
+    pub async fn each(
+        &mut self,
+        sql: impl AsRef<str>,
+        mut take: impl FnMut(&Fields<'_>, &Row) -> Result<()>,
+    ) -> Result<()> {
+        tracing::trace!(place = self.place, sql = sql.as_ref());
+        self.usable()?;
+        let fields = Fields { place: &self.place };
+        let reading = async {
+            let mut rows = self.watch.over(self.client.query_iter(sql.as_ref())).await?;
+            while let Some(row) = self.watch.over(rows.next()).await? {
+                take(&fields, &row)?;
+            }
+            Ok(())
+        };
+        let read = reading.await;
+        self.noted(read)?;
+        self.nothing_cut().await
     }
 }
 
@@ -407,28 +432,17 @@ impl<C: Client + ?Sized> Session<C> {
 
     /// A column of a row by its place; none for NULL.
     pub fn column<T: FromValue>(&self, row: &Row, at: usize) -> Result<Option<T>> {
-        row.get_opt::<Option<T>, _>(at)
-            .ok_or_else(|| self.shape(format!("column {}", at + 1)))?
-            .map_err(|_| self.shape(format!("column {}", at + 1)))
+        Fields { place: &self.place }.column(row, at)
     }
 
     /// A column of a row by its name (any case), which must not be NULL.
     pub fn field<T: FromValue>(&self, row: &Row, name: &str) -> Result<T> {
-        self.optional(row, name)?.ok_or_else(|| self.shape(name.to_string()))
+        Fields { place: &self.place }.field(row, name)
     }
 
     /// A column of a row by its name (any case); none for NULL.
     pub fn optional<T: FromValue>(&self, row: &Row, name: &str) -> Result<Option<T>> {
-        let at = row
-            .columns_ref()
-            .iter()
-            .position(|column| column.name_str().eq_ignore_ascii_case(name))
-            .ok_or_else(|| self.shape(name.to_string()))?;
-        self.column(row, at)
-    }
-
-    fn shape(&self, column: String) -> Error {
-        Error::new(Kind::Bug, format!("a result has no usable column {column}")).at(&self.place)
+        Fields { place: &self.place }.optional(row, name)
     }
 
     /// A global variable as text; none if this server doesn't have it.
@@ -465,6 +479,39 @@ impl<C: Client + ?Sized> Session<C> {
             files.push(self.column::<String>(&row, 0)?.unwrap_or_default());
         }
         Ok(files)
+    }
+}
+
+/// Takes the columns out of a server's rows.
+#[derive(Debug, Clone, Copy)]
+pub struct Fields<'a> {
+    place: &'a str,
+}
+
+impl Fields<'_> {
+    fn column<T: FromValue>(&self, row: &Row, at: usize) -> Result<Option<T>> {
+        row.get_opt::<Option<T>, _>(at)
+            .ok_or_else(|| self.shape(format!("column {}", at + 1)))?
+            .map_err(|_| self.shape(format!("column {}", at + 1)))
+    }
+
+    /// A column of a row by its name (any case), which must not be NULL.
+    pub fn field<T: FromValue>(&self, row: &Row, name: &str) -> Result<T> {
+        self.optional(row, name)?.ok_or_else(|| self.shape(name.to_string()))
+    }
+
+    /// A column of a row by its name (any case); none for NULL.
+    pub fn optional<T: FromValue>(&self, row: &Row, name: &str) -> Result<Option<T>> {
+        let at = row
+            .columns_ref()
+            .iter()
+            .position(|column| column.name_str().eq_ignore_ascii_case(name))
+            .ok_or_else(|| self.shape(name.to_string()))?;
+        self.column(row, at)
+    }
+
+    fn shape(&self, column: String) -> Error {
+        Error::new(Kind::Bug, format!("a result has no usable column {column}")).at(self.place)
     }
 }
 

@@ -91,6 +91,7 @@ pub(super) async fn run(context: &Context, doing: Doing) -> Result<()> {
         true => unique_keys(&mut target, &there).await?,
         false => HashMap::new(),
     };
+    drop(there);
     let mut works = Vec::with_capacity(catalog.tables.len());
     for table in catalog.tables {
         let on_target = table.on_target(context.config.select.table_on_target(&table.name));
