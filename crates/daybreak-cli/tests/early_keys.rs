@@ -11,6 +11,7 @@ use support::{
     faults::{Bench, Running, on, until},
     was_killed_by,
 };
+use tempfile::TempDir;
 
 /// One reader and one loader: tables come one after the other, the largest first.
 const SETTINGS: &str = "[copy]\nthreads = 1\nload_threads = 1\nchunk_mib = 1\n";
@@ -101,17 +102,23 @@ async fn still_comes(target: &mut Conn, run: &Running) {
     assert!(copied < 5_000 && !run.is_finished(), "the rows are all in: {}", run.text());
 }
 
-/// Somebody on the target lets nobody write to the third table: its rows come when he ends that.
-async fn last_waits(bench: &Bench) -> Conn {
-    let mut last = connect(&bench.pair.target.root_url()).await;
-    last.query_drop("LOCK TABLES shop.last READ").await.unwrap();
-    last
+/// A migration that has made its tables, and root on the target.
+async fn made(settings: &str) -> (Bench, TempDir, Conn) {
+    let bench = Bench::start().await;
+    let directory = bench.directory(settings);
+    tables(&bench).await;
+    let ended = Running::events(directory.path(), &["run", "--until", "schema"]).end().await;
+    assert_eq!(ended.code(), Some(0), "{}", ended.text);
+    let target = bench.pair.target_root().await;
+    (bench, directory, target)
 }
 
-async fn made(bench: &Bench, directory: &Path) {
-    tables(bench).await;
-    let ended = Running::events(directory, &["run", "--until", "schema"]).end().await;
-    assert_eq!(ended.code(), Some(0), "{}", ended.text);
+/// Goes on with its rows, while somebody on the target lets nobody write to the third table: its rows come
+/// when he ends that.
+async fn copies(bench: &Bench, directory: &Path) -> (Conn, Running) {
+    let mut last = connect(&bench.pair.target.root_url()).await;
+    last.query_drop("LOCK TABLES shop.last READ").await.unwrap();
+    (last, Running::events(directory, &["resume", "--until", "rows"]))
 }
 
 /// Somebody on the target reads a table and keeps its metadata lock: no build there ends.
@@ -156,12 +163,8 @@ async fn change(bench: &Bench) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_are_built_while_others_rows_come() {
-    let bench = Bench::start().await;
-    let directory = bench.directory(SETTINGS);
-    made(&bench, directory.path()).await;
-    let mut target = bench.pair.target_root().await;
-    let mut last = last_waits(&bench).await;
-    let run = Running::events(directory.path(), &["resume", "--until", "rows"]);
+    let (bench, directory, mut target) = made(SETTINGS).await;
+    let (mut last, run) = copies(&bench, directory.path()).await;
     for table in EARLY {
         until_early(&mut target, &run, table).await;
     }
@@ -177,13 +180,9 @@ async fn keys_are_built_while_others_rows_come() {
 /// A build that is at work when the rows are in is waited for, and said; a stop ends it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_build_is_waited_for_and_ended_by_a_stop() {
-    let bench = Bench::start().await;
-    let directory = bench.directory(SETTINGS);
-    made(&bench, directory.path()).await;
-    let mut target = bench.pair.target_root().await;
+    let (bench, directory, mut target) = made(SETTINGS).await;
     let mut held = holder(&bench, "twice").await;
-    let mut last = last_waits(&bench).await;
-    let run = Running::events(directory.path(), &["resume", "--until", "rows"]);
+    let (mut last, run) = copies(&bench, directory.path()).await;
     let waits = building("twice");
     until(&mut target, &waits, |count| count == 1).await;
     last.query_drop("UNLOCK TABLES").await.unwrap();
@@ -203,13 +202,9 @@ async fn a_build_is_waited_for_and_ended_by_a_stop() {
 /// The copy doesn't fail for it: the keys are the step's that comes after.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_build_that_is_cut_off_is_left_to_its_step() {
-    let bench = Bench::start().await;
-    let directory = bench.directory(SETTINGS);
-    made(&bench, directory.path()).await;
-    let mut target = bench.pair.target_root().await;
+    let (bench, directory, mut target) = made(SETTINGS).await;
     let mut held = holder(&bench, "twice").await;
-    let mut last = last_waits(&bench).await;
-    let run = Running::events(directory.path(), &["resume", "--until", "rows"]);
+    let (mut last, run) = copies(&bench, directory.path()).await;
     until(&mut target, &building("twice"), |count| count == 1).await;
     let id = building("twice").replace("COUNT(*)", "ID");
     let id: u64 = target.query_first(id).await.unwrap().unwrap();
@@ -226,14 +221,10 @@ async fn a_build_that_is_cut_off_is_left_to_its_step() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_while_keys_are_built_and_when_they_are_there() {
-    let bench = Bench::start().await;
-    let directory = bench.directory(SETTINGS);
+    let (bench, directory, mut target) = made(SETTINGS).await;
     let directory = directory.path();
-    made(&bench, directory).await;
-    let mut target = bench.pair.target_root().await;
     let mut held = holder(&bench, "twice").await;
-    let mut last = last_waits(&bench).await;
-    let run = Running::events(directory, &["resume", "--until", "rows"]);
+    let (mut last, run) = copies(&bench, directory).await;
     until_early(&mut target, &run, EARLY[0]).await;
     let builds = building("twice");
     until(&mut target, &builds, |count| count == 1).await;
@@ -243,8 +234,7 @@ async fn killed_while_keys_are_built_and_when_they_are_there() {
     assert_eq!(still, 1, "the server has noticed: there is nothing to test");
 
     // The server's build is ended, whoever holds the table.
-    let mut last = last_waits(&bench).await;
-    let run = Running::events(directory, &["resume", "--until", "rows"]);
+    let (mut last, run) = copies(&bench, directory).await;
     run.says(&["for a process that is gone (1)"]).await;
     until(&mut target, &builds, |count| count == 0).await;
     held.query_drop("COMMIT").await.unwrap();
@@ -276,11 +266,8 @@ async fn killed_while_keys_are_built_and_when_they_are_there() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn undo_takes_early_keys_off_again() {
-    let bench = Bench::start().await;
-    let directory = bench.directory(SETTINGS);
+    let (bench, directory, mut target) = made(SETTINGS).await;
     let directory = directory.path();
-    made(&bench, directory).await;
-    let mut target = bench.pair.target_root().await;
     let names: Vec<String> = target.query("SHOW TABLES FROM shop").await.unwrap();
     let quoted = |name: &str| format!("`{}`", name.replace('`', "``"));
     let definitions = async |target: &mut Conn| {
@@ -303,8 +290,7 @@ async fn undo_takes_early_keys_off_again() {
     };
     let before = definitions(&mut target).await;
     let mut held = holder(&bench, "twice").await;
-    let mut last = last_waits(&bench).await;
-    let run = Running::events(directory, &["resume", "--until", "rows"]);
+    let (mut last, run) = copies(&bench, directory).await;
     until_early(&mut target, &run, EARLY[0]).await;
     until(&mut target, &building("twice"), |count| count == 1).await;
     killed(run, &mut last).await;
@@ -328,19 +314,15 @@ async fn undo_takes_early_keys_off_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_build_begins_while_the_copy_is_held_back() {
-    let bench = Bench::start().await;
-    let directory = bench.directory("[copy]\nthreads = 2\nchunk_mib = 1\n");
+    let (bench, directory, mut target) = made("[copy]\nthreads = 2\nchunk_mib = 1\n").await;
     let directory = directory.path();
-    made(&bench, directory).await;
     let throttle = async |more: &[&str]| {
         let arguments = [&["throttle"], more].concat();
         let ended = Running::start(daybreak(directory, &arguments)).end().await;
         assert_eq!(ended.code(), Some(0), "{}", ended.text);
     };
-    let mut target = bench.pair.target_root().await;
     throttle(&["--max-threads", "1"]).await;
-    let mut last = last_waits(&bench).await;
-    let run = Running::events(directory, &["resume", "--until", "rows"]);
+    let (mut last, run) = copies(&bench, directory).await;
     until_rows(&mut target, "first", 8_000).await;
     until_rows(&mut target, "twice", 6_500).await;
     let begun = |run: &Running| run.text().contains("\"task\":\"indexes\"");

@@ -310,6 +310,15 @@ async fn gone(mut server: Server) {
     assert_eq!(error.kind(), Kind::Connect);
 }
 
+/// Rows of every length, half-read, ended and begun again, by each way to a server.
+async fn answers_come_whole(server: &Server, ways: &[&str]) {
+    for way in ways {
+        cells_of_every_length(&by(server, way)).await;
+        nothing_is_confused(&by(server, way)).await;
+        ended_by_somebody(&by(server, way)).await;
+    }
+}
+
 /// Accounts and URLs with which nobody is let in.
 async fn refused_alike(server: &Server, old: bool) {
     let mut wrong = root(server);
@@ -341,11 +350,7 @@ async fn mysql_9_7() {
     ];
     alike(&server, &ways).await;
     refused_alike(&server, false).await;
-    for way in ["tls=off", "tls=required", "compression=zlib"] {
-        cells_of_every_length(&by(&server, way)).await;
-        nothing_is_confused(&by(&server, way)).await;
-        ended_by_somebody(&by(&server, way)).await;
-    }
+    answers_come_whole(&server, &["tls=off", "tls=required", "compression=zlib"]).await;
     gone(server).await;
 }
 
@@ -354,11 +359,7 @@ async fn mysql_5_6() {
     let server = start(Product::Mysql56).await;
     alike(&server, &["tls=off", "compression=zlib", "socket=SOCKET"]).await;
     refused_alike(&server, true).await;
-    for way in ["tls=off", "compression=zlib"] {
-        cells_of_every_length(&by(&server, way)).await;
-        nothing_is_confused(&by(&server, way)).await;
-        ended_by_somebody(&by(&server, way)).await;
-    }
+    answers_come_whole(&server, &["tls=off", "compression=zlib"]).await;
     assert_eq!(opened_alike(&by(&server, "tls=required")).await.unwrap_err().kind(), Kind::Tls);
     gone(server).await;
 }
@@ -368,11 +369,7 @@ async fn mariadb_10_11() {
     let server = start(Product::Mariadb1011).await;
     alike(&server, &["tls=off", "compression=zlib", "socket=SOCKET"]).await;
     refused_alike(&server, false).await;
-    for way in ["tls=off", "compression=zlib"] {
-        cells_of_every_length(&by(&server, way)).await;
-        nothing_is_confused(&by(&server, way)).await;
-        ended_by_somebody(&by(&server, way)).await;
-    }
+    answers_come_whole(&server, &["tls=off", "compression=zlib"]).await;
     gone(server).await;
 }
 

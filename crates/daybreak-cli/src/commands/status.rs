@@ -131,6 +131,7 @@ pub async fn status(session: &Session<'_>, directory: &Path, servers: &Servers) 
         .filter(|verdict| verdict.outcome == Outcome::Failed)
         .and_then(|verdict| verdict.detail);
     let findings = noted(&journal.entries()?);
+    // Without a plan nothing is left out, and where things stand is told all the same.
     let plan = journal.plan().ok();
     let columns = plan.iter().flat_map(|plan| &plan.selection.exclude_columns);
     let columns: Vec<String> = columns.map(ToString::to_string).collect();

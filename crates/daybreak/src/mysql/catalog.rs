@@ -3,10 +3,11 @@
 
 use std::{collections::BTreeMap, io};
 
+use mysql_async::Row;
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeStruct as _};
 use sha2::{Digest, Sha256};
 
-use super::{Session, TableName, left_out};
+use super::{Session, TableName, left_out, session::Fields};
 use crate::{
     error::{Error, Kind, Result},
     select::{Condition, Selection},
@@ -233,10 +234,7 @@ impl Catalog {
         );
         session
             .each(sql, |fields, row| {
-                let name = TableName::new(
-                    fields.field::<String>(row, "TABLE_SCHEMA")?,
-                    fields.field::<String>(row, "TABLE_NAME")?,
-                );
+                let name = named(fields, row)?;
                 if !selection.takes_table(&name) {
                     return Ok(());
                 }
@@ -267,10 +265,7 @@ impl Catalog {
         );
         session
             .each(sql, |fields, row| {
-                let name = TableName::new(
-                    fields.field::<String>(row, "TABLE_SCHEMA")?,
-                    fields.field::<String>(row, "TABLE_NAME")?,
-                );
+                let name = named(fields, row)?;
                 let Some(table) = tables.get_mut(&name) else { return Ok(()) };
                 let extra: String = fields.field(row, "EXTRA")?;
                 let upper = extra.to_ascii_uppercase();
@@ -308,10 +303,7 @@ impl Catalog {
         );
         session
             .each(sql, |fields, row| {
-                let name = TableName::new(
-                    fields.field::<String>(row, "TABLE_SCHEMA")?,
-                    fields.field::<String>(row, "TABLE_NAME")?,
-                );
+                let name = named(fields, row)?;
                 let Some(table) = tables.get_mut(&name) else { return Ok(()) };
                 let index: String = fields.field(row, "INDEX_NAME")?;
                 let part = IndexPart {
@@ -377,6 +369,13 @@ impl Catalog {
         let at = self.tables.binary_search_by(|table| table.name.cmp(name)).ok()?;
         self.tables.get(at)
     }
+}
+
+/// The table that a row of `information_schema` is about.
+fn named(fields: &Fields<'_>, row: &Row) -> Result<TableName> {
+    let (database, name): (String, String) =
+        (fields.field(row, "TABLE_SCHEMA")?, fields.field(row, "TABLE_NAME")?);
+    Ok(TableName::new(database, name))
 }
 
 /// A catalog without what changes as rows come and go.

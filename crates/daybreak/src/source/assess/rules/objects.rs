@@ -13,20 +13,33 @@ use crate::{
     config::Definer,
     mysql::Product,
     source::grants::Scope,
-    target::ddl::token::{TokenKind, tokens},
+    target::{
+        ddl::token::{TokenKind, tokens},
+        objects::{Judged, ObjectName},
+    },
 };
 
 fn described<'a>(objects: impl IntoIterator<Item = &'a Object>) -> Vec<String> {
     objects.into_iter().map(Object::describe).collect()
 }
 
-/// Objects that name a database which has another name on the target.
-pub(super) fn renames(survey: &Survey, _: &Estimates, out: &mut Findings) {
-    let judged = &survey.source.judged;
-    let refused: Vec<String> = judged
+/// Objects that can't be made, each with why, and those that can and may mean something else then.
+fn told(judged: &[(ObjectName, Judged)]) -> (Vec<String>, Vec<String>) {
+    let refused = judged
         .iter()
         .filter_map(|(name, found)| Some(format!("{name}: {}", found.refused.as_ref()?)))
         .collect();
+    let mentions = judged
+        .iter()
+        .filter(|(_, found)| found.refused.is_none())
+        .filter_map(|(name, found)| Some(format!("{name} ({})", found.mentions.as_ref()?)))
+        .collect();
+    (refused, mentions)
+}
+
+/// Objects that name a database which has another name on the target.
+pub(super) fn renames(survey: &Survey, _: &Estimates, out: &mut Findings) {
+    let (refused, mentions) = told(&survey.source.judged);
     if !refused.is_empty() {
         out.blocker(
             "rename.objects",
@@ -36,11 +49,6 @@ pub(super) fn renames(survey: &Survey, _: &Estimates, out: &mut Findings) {
              them there and make them on the target by hand",
         );
     }
-    let mentions: Vec<String> = judged
-        .iter()
-        .filter(|(_, found)| found.refused.is_none())
-        .filter_map(|(name, found)| Some(format!("{name} ({})", found.mentions.as_ref()?)))
-        .collect();
     if !mentions.is_empty() {
         out.warning(
             "rename.texts",
@@ -54,11 +62,7 @@ pub(super) fn renames(survey: &Survey, _: &Estimates, out: &mut Findings) {
 
 /// Objects that name a column which the target lacks.
 pub(super) fn columns(survey: &Survey, _: &Estimates, out: &mut Findings) {
-    let lacking = &survey.source.lacking;
-    let refused: Vec<String> = lacking
-        .iter()
-        .filter_map(|(name, found)| Some(format!("{name}: {}", found.refused.as_ref()?)))
-        .collect();
+    let (refused, mentions) = told(&survey.source.lacking);
     if !refused.is_empty() {
         out.blocker(
             "column.objects",
@@ -68,11 +72,6 @@ pub(super) fn columns(survey: &Survey, _: &Estimates, out: &mut Findings) {
              them on the target by hand",
         );
     }
-    let mentions: Vec<String> = lacking
-        .iter()
-        .filter(|(_, found)| found.refused.is_none())
-        .filter_map(|(name, found)| Some(format!("{name} ({})", found.mentions.as_ref()?)))
-        .collect();
     if !mentions.is_empty() {
         out.warning(
             "column.texts",
