@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{ServerUrl, Session, Side};
+use super::{ServerUrl, Session, Side, activity::connected};
 use crate::error::Result;
 
 /// How long between two looks whether it is gone.
@@ -19,8 +19,9 @@ pub struct ConnectionId {
 impl ConnectionId {
     /// Asks the server.
     pub async fn of(session: &mut Session) -> Result<Self> {
-        let origin = origin_of(session, "CONNECTION_ID()").await?;
-        Ok(ConnectionId { number: session.id(), origin })
+        let number = session.id();
+        let origin = origin_of(session, number).await?;
+        Ok(ConnectionId { number, origin })
     }
 
     /// The number for `KILL`.
@@ -36,7 +37,7 @@ impl ConnectionId {
     pub async fn end(&self, url: &ServerUrl, side: Side) -> Result<()> {
         let mut session = Session::open(url, side).await?;
         loop {
-            if origin_of(&mut session, &self.number.to_string()).await? != self.origin {
+            if origin_of(&mut session, self.number).await? != self.origin {
                 return Ok(());
             }
             match session.execute(format!("KILL {}", self.number)).await {
@@ -49,7 +50,7 @@ impl ConnectionId {
 }
 
 /// The client's end of a connection, as the server sees it; empty when there is no such connection.
-async fn origin_of(session: &mut Session, id: &str) -> Result<String> {
-    let sql = format!("SELECT HOST FROM information_schema.PROCESSLIST WHERE ID = {id}");
-    Ok(session.scalar::<String>(sql).await?.unwrap_or_default())
+async fn origin_of(session: &mut Session, id: u32) -> Result<String> {
+    let all = connected(session).await?;
+    Ok(all.into_iter().find(|one| one.id == u64::from(id)).map(|one| one.host).unwrap_or_default())
 }

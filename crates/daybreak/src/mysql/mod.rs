@@ -1,6 +1,7 @@
 //! Talking to MySQL-compatible servers: connections, names, versions, GTID sets, the catalog, and
 //! ranges of keys. Nothing here knows about migrations.
 
+pub mod activity;
 pub mod catalog;
 pub mod charset;
 pub mod chunk;

@@ -11,7 +11,10 @@ use std::{
 use daybreak::{
     error::Kind,
     event::Events,
-    mysql::{ServerUrl, Session, TableName},
+    mysql::{
+        ConnectionId, ServerUrl, Session, Side, TableName,
+        activity::{connected, open_transactions},
+    },
     select::Selection,
     source::{
         lock::{LockMethod, Reach, WriteLock},
@@ -552,6 +555,75 @@ async fn table_locks_of_mysql_56_wait_for_open_transactions() {
 async fn table_locks_of_mariadb_wait_for_open_transactions() {
     waits_for_open_transactions(&Pair::with_source(Product::Mariadb1011, &["open_one"]).await)
         .await;
+}
+
+/// Who works at the source is seen whatever the statements say: MySQL answers no query of
+/// `information_schema.INNODB_TRX` and `PROCESSLIST` while one has a character of four bytes in it (3854).
+async fn any_text_may_run(pair: &Pair) {
+    pair.on_source(&[
+        "CREATE DATABASE spoken",
+        "CREATE TABLE spoken.t (id INT PRIMARY KEY, v VARCHAR(9))",
+        "INSERT INTO spoken.t VALUES (1, '')",
+    ])
+    .await;
+    let url = ServerUrl::parse(&pair.source).unwrap();
+    let tables = [TableName::new("spoken", "t")];
+    let acquire = async |attempts| {
+        WriteLock::acquire(Reach::Tables, &url, &tables, WAIT, attempts, &Events::nowhere()).await
+    };
+    let mut writer = pair.source().await;
+    let id = writer.id();
+    writer.execute("SET NAMES utf8mb4").await.unwrap();
+    writer.execute("START TRANSACTION").await.unwrap();
+    writer.execute("UPDATE spoken.t SET v = 'x'").await.unwrap();
+    let writing = tokio::spawn(async move {
+        writer.execute("UPDATE spoken.t SET v = 'z' WHERE id = 1 AND SLEEP(600) = '😀'").await
+    });
+    let mut root = pair.source().await;
+    let ours = async |root: &mut Session| {
+        let all = open_transactions(root).await.unwrap();
+        all.into_iter().find(|one| one.id == u64::from(id))
+    };
+    let begun = Instant::now();
+    loop {
+        let all = connected(&mut root).await.unwrap();
+        let one = all.iter().find(|one| one.id == u64::from(id)).unwrap();
+        let open = ours(&mut root).await.unwrap();
+        assert!(open.locks);
+        if one.command == "Query" && one.seconds >= 1 && open.seconds >= 1 {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "{one:?} {open:?}");
+    }
+    let error = acquire(1).await.expect_err("granted over an open transaction");
+    assert_eq!(error.kind(), Kind::LockWait, "{error}");
+    assert!(error.to_string().contains(&format!("connection {id} ")), "{error}");
+    assert!(error.to_string().contains("a transaction open"), "{error}");
+
+    let mut other = pair.source().await;
+    let connection = ConnectionId::of(&mut other).await.unwrap();
+    connection.end(&url, Side::Source).await.unwrap();
+    assert_eq!(other.execute("DO 1").await.unwrap_err().kind(), Kind::ConnectionLost);
+
+    root.execute(format!("KILL {id}")).await.unwrap();
+    assert!(writing.await.unwrap().is_err());
+    acquire(20).await.unwrap().release().await.unwrap();
+    assert_eq!(ours(&mut root).await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_text_may_run_meanwhile() {
+    any_text_may_run(&Pair::take(&["spoken"]).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_text_may_run_on_mysql_56() {
+    any_text_may_run(&Pair::with_source(Product::Mysql56, &["spoken"]).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_text_may_run_on_mariadb() {
+    any_text_may_run(&Pair::with_source(Product::Mariadb1011, &["spoken"]).await).await;
 }
 
 /// MySQL 5.6 has no metadata lock that keeps rows from being written: what is seen is what the

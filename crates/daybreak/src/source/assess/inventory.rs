@@ -8,9 +8,12 @@ use mysql_async::Row;
 use super::instance::Server;
 use crate::{
     error::{Kind, Result},
-    mysql::{Session, TableName, quote, quote_text},
+    mysql::{Session, TableName, activity::open_transactions, quote, quote_text},
     select::{OWN_DATABASE, Selection, is_system},
 };
+
+/// From what age on a transaction is named, in seconds.
+const LONG_TRANSACTION: u64 = 60;
 
 /// The kinds of stored objects that are migrated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -362,25 +365,15 @@ impl Inventory {
 impl Activity {
     async fn read(session: &mut Session) -> Result<Self> {
         let mut activity = Activity::default();
-        // `trx_started` is in the server's own zone, whatever the session's.
-        if let Some(rows) = optional(
-            session,
-            "SELECT trx_mysql_thread_id, TIMESTAMPDIFF(SECOND, trx_started, \
-             CONVERT_TZ(NOW(), @@SESSION.time_zone, 'SYSTEM')) FROM information_schema.INNODB_TRX \
-             WHERE trx_mysql_thread_id <> CONNECTION_ID()",
-        )
-        .await?
-        {
-            let mut old = Vec::new();
-            for row in &rows {
-                let age: Option<i64> = session.column(row, 1)?;
-                if let Some(age) = age.and_then(|age| u64::try_from(age).ok()).filter(|s| *s >= 60)
-                {
-                    old.push((session.column(row, 0)?.unwrap_or(0), age));
-                }
+        let own = u64::from(session.id());
+        activity.long_transactions = match open_transactions(session).await {
+            Ok(all) => {
+                let old = all.iter().filter(|one| one.id != own && one.seconds >= LONG_TRANSACTION);
+                Some(old.map(|one| (one.id, one.seconds)).collect())
             }
-            activity.long_transactions = Some(old);
-        }
+            Err(error) if error.kind() == Kind::Privilege => None,
+            Err(error) => return Err(error),
+        };
         if let Some(rows) = optional(session, "XA RECOVER").await? {
             let mut ids = Vec::new();
             for row in &rows {

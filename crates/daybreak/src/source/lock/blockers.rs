@@ -12,7 +12,10 @@ use std::{
 use super::LockMethod;
 use crate::{
     error::{Kind, Result},
-    mysql::Session,
+    mysql::{
+        Session,
+        activity::{Connected, OpenTransaction, connected, open_transactions},
+    },
 };
 
 /// From what age on a statement counts as in the way; the younger are gone before they matter.
@@ -54,7 +57,7 @@ impl Blockers {
     pub(super) async fn look(session: &mut Session, own: &[u32]) -> Result<Self> {
         let mut found = Blockers::default();
         let listed = Instant::now();
-        let all = listed_now(session).await?;
+        let all = connected(session).await?;
         let ages = ages(session).await?;
         let mut undecided = Vec::new();
         for one in &all {
@@ -62,7 +65,7 @@ impl Blockers {
             {
                 continue;
             }
-            if !one.works {
+            if !works(one) {
                 continue;
             }
             let connection = |age| Connection { id: one.id, user: one.user.clone(), age };
@@ -82,21 +85,12 @@ impl Blockers {
         // Who is seen at rest within the time that makes a statement long has none that is.
         while !undecided.is_empty() && listed.elapsed() < LONG_STATEMENT {
             tokio::time::sleep(AGAIN).await;
-            let now = listed_now(session).await?;
-            undecided.retain(|one| now.iter().any(|other| other.id == one.id && other.works));
+            let now = connected(session).await?;
+            undecided.retain(|one| now.iter().any(|other| other.id == one.id && works(other)));
         }
         found.statements.append(&mut undecided);
-        // The times in this table are those of the server's own zone, whatever the session's is.
-        let transactions = session
-            .rows(
-                "SELECT trx_mysql_thread_id AS id, GREATEST(0, COALESCE(TIMESTAMPDIFF(SECOND, trx_started, \
-                 CONVERT_TZ(NOW(), '+00:00', 'SYSTEM')), 0)) AS seconds \
-                 FROM information_schema.INNODB_TRX \
-                 WHERE (trx_rows_modified > 0 OR trx_rows_locked > 0)",
-            )
-            .await;
-        let transactions = match transactions {
-            Ok(rows) => rows,
+        let transactions = match open_transactions(session).await {
+            Ok(transactions) => transactions,
             // Without PROCESS nothing is seen; the bound of each try holds all the same.
             Err(error) if error.kind() == Kind::Privilege => {
                 found.blind = true;
@@ -104,11 +98,9 @@ impl Blockers {
             }
             Err(error) => return Err(error),
         };
-        for row in transactions {
-            let id: u64 = session.field(&row, "id")?;
-            let seconds: i64 = session.field(&row, "seconds")?;
-            let age = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
-            if age >= LONG_TRANSACTION {
+        for OpenTransaction { id, seconds, locks } in transactions {
+            let age = Duration::from_secs(seconds);
+            if locks && age >= LONG_TRANSACTION {
                 let user = all.iter().find(|one| one.id == id);
                 let user = user.map_or_else(|| "?".to_string(), |one| one.user.clone());
                 found.transactions.push(Connection { id, user, age: Some(age) });
@@ -160,32 +152,10 @@ impl fmt::Display for Blockers {
     }
 }
 
-/// A line of the list of processes.
-struct Listed {
-    id: u64,
-    user: String,
-    /// Whether a client's statement is under way.
-    works: bool,
-    /// For how many whole seconds.
-    seconds: u64,
-}
-
-async fn listed_now(session: &mut Session) -> Result<Vec<Listed>> {
-    let mut all = Vec::new();
-    for row in session.rows("SHOW PROCESSLIST").await? {
-        let user: String = session.optional(&row, "User")?.unwrap_or_default();
-        let command: String = session.optional(&row, "Command")?.unwrap_or_default();
-        let servers_own = matches!(user.as_str(), "system user" | "event_scheduler");
-        // An idle or young connection has a Time too; MariaDB's may be negative for a moment.
-        let seconds: i64 = session.optional(&row, "Time")?.unwrap_or(0);
-        all.push(Listed {
-            id: session.field(&row, "Id")?,
-            works: !servers_own && matches!(command.as_str(), "Query" | "Execute" | "Fetch"),
-            seconds: u64::try_from(seconds).unwrap_or(0),
-            user,
-        });
-    }
-    Ok(all)
+/// Whether a client's statement is under way.
+fn works(one: &Connected) -> bool {
+    !matches!(one.user.as_str(), "system user" | "event_scheduler")
+        && matches!(one.command.as_str(), "Query" | "Execute" | "Fetch")
 }
 
 /// How old a connection's statement is.

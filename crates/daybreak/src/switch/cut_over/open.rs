@@ -8,7 +8,7 @@ use crate::{
     engine::{Context, Entry, ReplicationMode},
     error::{Error, Kind, Result},
     event::Event,
-    mysql::{Coordinates, Session},
+    mysql::{Coordinates, Session, activity::connected},
     source::lock::{LockMethod, WriteLock},
     switch::hook,
     sync::replicate,
@@ -360,15 +360,10 @@ async fn close_past_waiters(
 
 /// Ends the statements that wait for a table's lock; their connections stay.
 async fn end_waiters(watcher: &mut Session, mine: &[u32]) -> Result<()> {
-    let rows = watcher
-        .rows(
-            "SELECT ID FROM information_schema.PROCESSLIST \
-             WHERE STATE IN ('Waiting for table metadata lock', 'Waiting for table level lock')",
-        )
-        .await?;
-    for row in rows {
-        let Some(id) = watcher.column::<u32>(&row, 0)? else { continue };
-        if mine.contains(&id) {
+    const WAITS: [&str; 2] = ["Waiting for table metadata lock", "Waiting for table level lock"];
+    for one in connected(watcher).await? {
+        let id = one.id;
+        if !WAITS.contains(&one.state.as_str()) || mine.iter().any(|own| u64::from(*own) == id) {
             continue;
         }
         match watcher.execute(format!("KILL QUERY {id}")).await {

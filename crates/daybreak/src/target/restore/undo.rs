@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::{Asked, Restore, Restored};
 use crate::{
     error::{Error, Kind, Result},
-    mysql::{Session, Side},
+    mysql::{Session, Side, activity::connected},
 };
 
 /// Whose threads aren't clients.
@@ -127,22 +127,15 @@ impl Restore<'_> {
         let own = session.id();
         let begun = Instant::now();
         loop {
-            let sql = "SELECT ID AS id, USER AS user, HOST AS host, DB AS db FROM information_schema.PROCESSLIST";
-            let mut clients = Vec::new();
-            for row in session.rows(sql).await? {
-                let (id, user): (u64, String) =
-                    (session.field(&row, "id")?, session.field(&row, "user")?);
-                if id == u64::from(own) || SERVERS_OWN.contains(&user.as_str()) {
-                    continue;
-                }
-                let (host, database): (Option<String>, Option<String>) =
-                    (session.optional(&row, "host")?, session.optional(&row, "db")?);
-                clients.push(format!(
-                    "{user}@{} ({})",
-                    host.unwrap_or_default(),
-                    database.unwrap_or_else(|| "no database".into())
-                ));
-            }
+            let clients: Vec<String> = connected(&mut session)
+                .await?
+                .into_iter()
+                .filter(|one| one.id != u64::from(own) && !SERVERS_OWN.contains(&one.user.as_str()))
+                .map(|one| {
+                    let database = one.database.unwrap_or_else(|| "no database".into());
+                    format!("{}@{} ({database})", one.user, one.host)
+                })
+                .collect();
             if clients.is_empty() || begun.elapsed() > MOMENT {
                 session.close().await;
                 return Ok(clients);
