@@ -7,7 +7,7 @@ use mysql_async::Row;
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeStruct as _};
 use sha2::{Digest, Sha256};
 
-use super::{Session, TableName, left_out, session::Fields};
+use super::{Session, TableName, left_out, quote_text, session::Fields};
 use crate::{
     error::{Error, Kind, Result},
     select::{Condition, Selection},
@@ -113,7 +113,8 @@ pub struct Table {
     pub rows_estimate: u64,
     /// The server's figure for its data, in bytes, indexes left out.
     pub data_bytes: u64,
-    /// Whether it is partitioned.
+    /// Whether it is partitioned, as far as the server says so ([`Catalog::read`] asks further where it
+    /// matters: for tables with a FLOAT or DOUBLE in a unique key).
     pub partitioned: bool,
     /// The columns that are taken, in order, invisible ones included.
     pub columns: Vec<Column>,
@@ -222,7 +223,7 @@ impl Catalog {
             return Ok(catalog);
         }
         let databases: Vec<String> =
-            catalog.databases.iter().map(|database| super::quote_text(&database.name)).collect();
+            catalog.databases.iter().map(|database| quote_text(&database.name)).collect();
         let within = format!("IN ({})", databases.join(", "));
 
         let mut tables: BTreeMap<TableName, Table> = BTreeMap::new();
@@ -324,6 +325,9 @@ impl Catalog {
                 Ok(())
             })
             .await?;
+        if session.dialect().mysql_from(8, 0, 0) {
+            find_partitioned(session, &mut tables).await?;
+        }
         for filter in &selection.filters {
             let table = tables.get_mut(&filter.table).ok_or_else(|| {
                 Error::new(Kind::Config, "there is a condition on a table that isn't taken")
@@ -369,6 +373,54 @@ impl Catalog {
         let at = self.tables.binary_search_by(|table| table.name.cmp(name)).ok()?;
         self.tables.get(at)
     }
+}
+
+/// Finds the partitioned ones among tables with a FLOAT or DOUBLE in a unique key. What the list of tables says
+/// lacks those PARTITION BY KEY () (seen on 9.7).
+async fn find_partitioned(
+    session: &mut Session,
+    tables: &mut BTreeMap<TableName, Table>,
+) -> Result<()> {
+    /// How many tables are asked for at once.
+    const AT_ONCE: usize = 64;
+    let with_floats: Vec<TableName> = tables
+        .values()
+        .filter(|table| !table.partitioned && has_float_key(table))
+        .map(|table| table.name.clone())
+        .collect();
+    for some in with_floats.chunks(AT_ONCE) {
+        let names: Vec<String> = some
+            .iter()
+            .map(|name| {
+                let (database, name) = (quote_text(&name.database), quote_text(&name.name));
+                format!("(TABLE_SCHEMA = {database} AND TABLE_NAME = {name})")
+            })
+            .collect();
+        let sql = format!(
+            "SELECT DISTINCT TABLE_SCHEMA, TABLE_NAME FROM information_schema.PARTITIONS \
+             WHERE PARTITION_NAME IS NOT NULL AND ({})",
+            names.join(" OR ")
+        );
+        session
+            .each(sql, |fields, row| {
+                if let Some(table) = tables.get_mut(&named(fields, row)?) {
+                    table.partitioned = true;
+                }
+                Ok(())
+            })
+            .await?;
+    }
+    Ok(())
+}
+
+fn has_float_key(table: &Table) -> bool {
+    table.indexes.iter().filter(|index| index.unique).any(|index| {
+        index
+            .parts
+            .iter()
+            .filter_map(|part| table.column(part.column.as_deref()?))
+            .any(|column| matches!(column.data_type.as_str(), "float" | "double"))
+    })
 }
 
 /// The table that a row of `information_schema` is about.

@@ -14,12 +14,14 @@ use super::{AnySession, Column, Table, identifier::push_hex, quote};
 use crate::error::{Error, Kind, Result};
 
 /// A key that a table can be cut by: unique, without NULLs, and of types whose order is exact.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChunkKey {
     /// The index to read by.
     pub index: String,
     /// Its columns in order.
     pub columns: Vec<Column>,
+    /// Whether the table is partitioned.
+    partitioned: bool,
 }
 
 impl ChunkKey {
@@ -53,6 +55,7 @@ impl ChunkKey {
                     .iter()
                     .filter_map(|part| table.column(part.column.as_deref()?).cloned())
                     .collect(),
+                partitioned: table.partitioned,
             })
             .filter(|key| !key.columns.is_empty())
     }
@@ -118,13 +121,19 @@ impl ChunkKey {
 
     /// A predicate that holds for just this key.
     pub fn equals(&self, tuple: &KeyTuple) -> String {
-        let parts: Vec<String> = self
-            .columns
-            .iter()
-            .enumerate()
-            .map(|(at, column)| Form::of(column).compared(column, "=", &tuple.0[at]))
-            .collect();
+        let parts: Vec<String> =
+            (0..self.columns.len()).map(|at| self.compared(at, "=", tuple)).collect();
         format!("({})", parts.join(" AND "))
+    }
+
+    /// A comparison of one of the columns with its value in a tuple.
+    fn compared(&self, at: usize, operator: &str, tuple: &KeyTuple) -> String {
+        let (column, value) = (&self.columns[at], &tuple.0[at]);
+        let form = Form::of(column);
+        if self.partitioned && form.is_zero(value) {
+            return value::compared_with_zero(column, operator);
+        }
+        form.compared(column, operator, value)
     }
 
     /// A predicate for all keys after (or, with `or_equal`, at and after) a tuple.
@@ -140,10 +149,7 @@ impl ChunkKey {
     /// it doesn't for row constructors.
     fn compare(&self, tuple: &KeyTuple, operator: &str, or_equal: bool) -> String {
         let last = self.columns.len() - 1;
-        let compared = |at: usize, operator: &str| {
-            let column = &self.columns[at];
-            Form::of(column).compared(column, operator, &tuple.0[at])
-        };
+        let compared = |at: usize, operator: &str| self.compared(at, operator, tuple);
         let closed = format!("{operator}=");
         let closing = if or_equal { closed.as_str() } else { operator };
         if last == 0 {
@@ -242,6 +248,7 @@ mod tests {
         let key = ChunkKey {
             index: "PRIMARY".into(),
             columns: vec![column("a", "int", None), column("b", "varchar", Some("latin1"))],
+            partitioned: false,
         };
         let mut tuple = KeyTuple(vec!["-5".into()]);
         tuple.push_bytes(b"x'");
@@ -261,7 +268,8 @@ mod tests {
 
     #[test]
     fn temporal_values_are_text_again() {
-        let key = ChunkKey { index: "PRIMARY".into(), columns: vec![column("d", "date", None)] };
+        let columns = vec![column("d", "date", None)];
+        let key = ChunkKey { index: "PRIMARY".into(), columns, partitioned: false };
         let mut tuple = KeyTuple(vec![]);
         tuple.push_bytes(b"2024-01-31");
         assert_eq!(key.equals(&tuple), "(`d` = '2024-01-31')");
