@@ -281,7 +281,7 @@ mod tests {
     fn messages_are_understood() {
         let pasted = "Got fatal error 1236 from source when reading data from binary log: 'Could not find first log file name'";
         assert_eq!(look_up(pasted).unwrap().len(), 1);
-        assert_eq!(look_up("er_dup_entry").unwrap().len(), 2);
+        assert_eq!(look_up("er_dup_entry").unwrap().len(), 3);
         assert_eq!(
             look_up("Waiting for the replica SQL thread to free enough relay log space").unwrap()
                 [0]

@@ -26,7 +26,7 @@ use daybreak::{
 use mysql_async::{Conn, prelude::Queryable as _};
 use proptest::test_runner::{RngAlgorithm, TestRng};
 use random::{
-    look::{contents, tables},
+    look::{Contents, contents, tables},
     schema::Case,
     writer::Writer,
 };
@@ -121,9 +121,15 @@ async fn batch(seed: u64, count: u64) {
             let ours = contents(&mut here, database, &name, true).await;
             let theirs = contents(&mut there, database, &name, true).await;
             if ours != theirs {
-                let first = ours.rows.iter().zip(&theirs.rows).find(|(a, b)| a != b);
+                let lacks = |a: &Contents, b: &Contents| {
+                    let rows = a.rows.iter().filter(|row| !b.rows.contains(row));
+                    rows.take(3).map(|row| format!("{row:?}")).collect::<Vec<_>>().join(" ")
+                };
                 let (a, b) = (ours.rows.len(), theirs.rows.len());
-                wrong.push(format!("{database}.{name}: {a} rows, {b} arrived; {first:?}"));
+                let (here, there) = (lacks(&ours, &theirs), lacks(&theirs, &ours));
+                wrong.push(format!(
+                    "{database}.{name}: {a} rows, {b} arrived; lacking: {here}; too many: {there}"
+                ));
             }
             rows.insert(format!("{database}.{name}"), ours.rows.len());
         }

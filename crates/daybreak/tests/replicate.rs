@@ -144,6 +144,25 @@ async fn troubles_are_named_and_mended() {
     replicate::start(&context).await.unwrap();
     pair.equal().await;
 
+    // What `replication.unique_with_null` is about: the second row would lose its 10 after the third has got it.
+    run(&mut source, "CREATE TABLE shop.moving (u INT, n INT, UNIQUE KEY only_one (u))").await;
+    run(&mut source, "INSERT INTO shop.moving VALUES (5, 1), (10, 2), (7, 3)").await;
+    let moved =
+        "UPDATE shop.moving SET u = CASE n WHEN 1 THEN 50 WHEN 2 THEN 20 ELSE 10 END ORDER BY n";
+    run(&mut source, moved).await;
+    let error = replicate::catch_up(&context, PositionBy::File).await.unwrap_err();
+    assert_eq!((error.kind(), error.code()), (Kind::Replication, Some(1062)), "{error}");
+    let next = error.next_step().unwrap();
+    assert!(next.contains("no key without NULL") && next.contains("DROP INDEX"), "{error}");
+    // What it says to do helps.
+    run(&mut target, "ALTER TABLE shop.moving DROP INDEX only_one").await;
+    replicate::start(&context).await.unwrap();
+    pair.equal().await;
+    run(&mut target, "ALTER TABLE shop.moving ADD UNIQUE KEY only_one (u)").await;
+    let mut rows: Vec<(i32, i32)> = target.query("SELECT n, u FROM shop.moving").await.unwrap();
+    rows.sort_unstable();
+    assert_eq!(rows, [(1, 50), (2, 20), (3, 10)]);
+
     // A row that was deleted there is missed.
     run(&mut target, "DELETE FROM shop.t WHERE id = 11").await;
     run(&mut source, "UPDATE shop.t SET v = 'changed' WHERE id = 11").await;

@@ -140,6 +140,25 @@ pub(super) const TABLE: &[Explanation] = &[
                  else differs",
     },
     Explanation {
+        codes: &[1062],
+        name: "ER_DUP_ENTRY",
+        doing: Replicating,
+        says: &["Update_rows"],
+        title: "a row gets a value of a unique key that another row on the target has still",
+        cause: "a row was to get a value of a unique key that another row on the target has still: either somebody wrote to the \
+                target, or replication was started from too early a position, or the table has no key without NULL and one \
+                statement of the source moved values of its unique key between rows, whose order the target doesn't keep there",
+        confirm: &[
+            "on the source: SHOW CREATE TABLE of the table that the message names: has it a primary key, or a unique one whose columns are all NOT NULL?",
+            "on the target: SELECT LAST_ERROR_MESSAGE, APPLYING_TRANSACTION FROM performance_schema.replication_applier_status_by_worker WHERE LAST_ERROR_NUMBER <> 0",
+            "mysqlbinlog -vv --include-gtids=.. FILE of the source: the rows of that UPDATE, in their order",
+        ],
+        remedy: "if the table has no key without NULL: on the target ALTER TABLE .. DROP INDEX of the key that the message names, \
+                 `daybreak replicate start`, and when it has caught up make the key there again. Otherwise find out who has the value \
+                 before anything is skipped: a row of the target's own is deleted there, then `daybreak replicate start`; \
+                 else copy again (`daybreak undo --to prepare_source`, then run). `daybreak verify` names what else differs",
+    },
+    Explanation {
         codes: &[1032],
         name: "ER_KEY_NOT_FOUND",
         doing: Replicating,

@@ -69,7 +69,7 @@ pub(super) const TABLE: &[Explanation] = &[
         "tables without a key that have JSON, and ENUMs on their way to MariaDB, are searched for them, 300 s at most",
         &["on the source: SELECT 1 FROM table WHERE enum_column = 0 LIMIT 1"],
         "nothing must be done: the copy names the table, and stops, if one does"),
-    finding("source.no_key", "tables have neither a primary nor a unique key",
+    finding("source.no_key", "tables have neither a primary key nor a unique one without NULL",
         "nothing names a row: they are copied and compared in one piece, and the replica searches the table for each change",
         &["on the source: SELECT t.TABLE_SCHEMA, t.TABLE_NAME FROM information_schema.TABLES t LEFT JOIN information_schema.TABLE_CONSTRAINTS c USING (TABLE_SCHEMA, TABLE_NAME) WHERE c.CONSTRAINT_NAME IS NULL AND t.TABLE_TYPE = 'BASE TABLE'"],
         "give the large ones among them a primary key at the source"),

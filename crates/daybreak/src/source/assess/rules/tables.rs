@@ -315,7 +315,11 @@ pub(super) fn keys(survey: &Survey, _: &Estimates, out: &mut Findings) {
             &unique,
             "without a primary key; a unique key without NULL stands in for it".to_string(),
         ),
-        ("source.no_key", &none, format!("with neither a primary nor a unique key: {slow}")),
+        (
+            "source.no_key",
+            &none,
+            format!("with neither a primary key nor a unique one without NULL: {slow}"),
+        ),
     ] {
         let Some(first) = tables.first() else { continue };
         let objects: Vec<String> = tables.iter().map(|table| table.name.to_string()).collect();
@@ -331,6 +335,28 @@ pub(super) fn keys(survey: &Survey, _: &Estimates, out: &mut Findings) {
                 first.name.sql(),
                 quote("id")
             ),
+        );
+    }
+    // MySQL before 8.0 and MariaDB look for each row in the order of the event.
+    let hashes = survey.target.as_ref().is_none_or(|target| target.dialect.mysql_from(8, 0, 0));
+    let moving: Vec<String> = none
+        .iter()
+        .filter(|table| table.indexes.iter().any(|index| index.unique))
+        .map(|table| table.name.to_string())
+        .collect();
+    if survey.native() && hashes && !moving.is_empty() {
+        out.warning(
+            "replication.unique_with_null",
+            moving.clone(),
+            format!(
+                "{} ({}) with a unique key, but none without NULL: the target applies the rows of one statement there \
+                 in another order than the source did, and stops (1062) if that gives a row a value which another row \
+                 was to lose first",
+                count(moving.len(), "table"),
+                few(&moving)
+            ),
+            "give them a primary key at the source, or make the unique key's columns NOT NULL; else let no statement \
+             there change that key in several rows at once",
         );
     }
     let Some(landing) = survey.landing() else { return };
