@@ -12,13 +12,12 @@ use std::{collections::BTreeMap, fmt};
 use mysql_async::{BinaryProtocol, QueryResult, Row, Value, prelude::Queryable as _};
 use sha2::{Digest as _, Sha256};
 
-use super::hash::{
-    DOCUMENT_AS_TEXT, Documents, NO_SUCH_INDEX, NUMBER_WITHOUT_SIGNED_ZERO, types_within,
-};
+use super::hash::{DOCUMENT_AS_TEXT, Documents, NUMBER_WITHOUT_SIGNED_ZERO, types_within};
 use crate::{
     error::{Error, Kind, Result},
     mysql::{
-        ChunkKey, Column, KeyRange, KeyTuple, Session, Table, Watch, identifier::push_hex, quote,
+        ChunkKey, Column, KeyRange, KeyTuple, Session, Table, Watch, chunk::NO_SUCH_INDEX,
+        identifier::push_hex, quote,
     },
 };
 
@@ -130,9 +129,9 @@ pub(super) async fn pairs(
     range: &KeyRange,
 ) -> Result<Pairs> {
     let query = |table: &Table| {
-        [format!(" FORCE INDEX ({})", quote(&key.index)), String::new()].map(|forced| {
+        key.hints().map(|hint| {
             format!(
-                "SELECT {values} FROM {}{forced} WHERE {} ORDER BY {}",
+                "SELECT {values} FROM {}{hint} WHERE {} ORDER BY {}",
                 table.name.sql(),
                 table.taken(&range.predicate(key)),
                 key.column_list()
@@ -293,11 +292,10 @@ pub(super) async fn key_digests(
     keyed(session, values, key, rows, |_| true).await
 }
 
-/// Where rows are read from: through the key's index, and without naming it.
+/// Where rows are read from: through the key's index, and through none.
 pub(super) fn through(table: &Table, key: &ChunkKey, predicate: &str, lock: &str) -> [String; 2] {
     let name = table.name.sql();
-    [format!(" FORCE INDEX ({})", quote(&key.index)), String::new()]
-        .map(|forced| format!("{name}{forced} WHERE {predicate} {lock}"))
+    key.hints().map(|hint| format!("{name}{hint} WHERE {predicate} {lock}"))
 }
 
 /// The rows of a whole table whose digests are wanted.

@@ -16,7 +16,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Error, Kind, Result},
-    mysql::{AnySession, ChunkKey, Column, Dialect, KeyRange, KeyTuple, Session, Table, quote},
+    mysql::{
+        AnySession, ChunkKey, Column, Dialect, KeyRange, KeyTuple, Session, Table,
+        chunk::rows_through, quote,
+    },
 };
 
 /// A table without a key is read whole; beyond this many rows its hashes aren't kept in a temporary
@@ -26,9 +29,6 @@ const LARGE_SCAN: u64 = 20_000_000;
 /// Keeps a derived table from being merged into the outer query, which would compute each hash once
 /// per aggregate: measured on 9.7, that takes 2.8 times as long.
 const UNMERGED: &str = " LIMIT 18446744073709551615";
-
-/// `ER_KEY_DOES_NOT_EXITS`: the index named in FORCE INDEX isn't there (yet).
-pub(super) const NO_SUCH_INDEX: u16 = 1176;
 
 /// The checksum of a range of rows on one server. Equal sums, equal rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -206,16 +206,13 @@ fn column_expression(column: &Column, mariadb: bool, documents: Documents) -> Op
     Some(format!("IF({c} IS NULL, 'N', CONCAT({value}))"))
 }
 
-/// Where rows are read from, and which: through the key's index, and without naming it.
+/// Where rows are read from, and which: through the key's index, and through none.
 fn from(table: &Table, key: Option<&ChunkKey>, range: &KeyRange) -> Result<[String; 2]> {
     let name = table.name.sql();
     match key {
         Some(key) => {
-            let (index, rows) = (quote(&key.index), table.taken(&range.predicate(key)));
-            Ok([
-                format!("{name} FORCE INDEX ({index}) WHERE {rows}"),
-                format!("{name} WHERE {rows}"),
-            ])
+            let rows = table.taken(&range.predicate(key));
+            Ok(key.hints().map(|hint| format!("{name}{hint} WHERE {rows}")))
         }
         None if *range == KeyRange::all() => Ok([table.rows_taken(), table.rows_taken()]),
         None => Err(Error::new(Kind::Bug, "a range needs a key").at(&table.name)),
@@ -309,14 +306,13 @@ pub async fn key_hashes(
     let wanted: Vec<String> = tuples_wanted.iter().map(|tuple| key.equals(tuple)).collect();
     let wanted = table.taken(&wanted.join(" OR "));
     let lock = lock.unwrap_or_default();
-    let statements =
-        [format!(" FORCE INDEX ({})", quote(&key.index)), String::new()].map(|forced| {
-            format!(
-                "SELECT {hash}, {} FROM {}{forced} WHERE {wanted} {lock}",
-                key.read_list(),
-                table.name.sql()
-            )
-        });
+    let statements = key.hints().map(|hint| {
+        format!(
+            "SELECT {hash}, {} FROM {}{hint} WHERE {wanted} {lock}",
+            key.read_list(),
+            table.name.sql()
+        )
+    });
     let rows = forcing(session, table, statements).await?;
     tuples(session, table, key, rows)
 }
@@ -337,18 +333,12 @@ fn tuples(
     Ok(out)
 }
 
-/// Runs a query through the key's index; the other one, which doesn't name it, where the index isn't
-/// there, as on a target whose secondary indexes are still to be built.
 async fn forcing(
     session: &mut AnySession,
     table: &Table,
-    [forced, plain]: [String; 2],
+    statements: [String; 2],
 ) -> Result<Vec<mysql_async::Row>> {
-    match session.rows(forced).await {
-        Err(error) if error.code() == Some(NO_SUCH_INDEX) => session.rows(plain).await,
-        other => other,
-    }
-    .map_err(|error| error.at(&table.name))
+    rows_through(session, statements).await.map_err(|error| error.at(&table.name))
 }
 
 #[cfg(test)]

@@ -17,8 +17,8 @@ use super::{
 use crate::{
     error::{Error, Kind, Result},
     mysql::{
-        AnySession, ChunkKey, Column, KeyRange, KeyTuple, ReaderSession, Session, Table, quote,
-        quote_text,
+        AnySession, ChunkKey, Column, KeyRange, KeyTuple, ReaderSession, Session, Table,
+        chunk::rows_through, quote, quote_text,
     },
     target::document::{Place, condition, expression, places},
 };
@@ -188,14 +188,17 @@ impl Documents<'_> {
             Some(key) => (format!(", {}", key.read_list()), ""),
             None => (String::new(), " LIMIT 1"),
         };
-        let sql = format!(
-            "SELECT LENGTH({column}){keys} FROM {} WHERE ({}) AND {}{limit}",
-            table.name.sql(),
+        let rows = format!(
+            "({}) AND {}{limit}",
             table.taken(&self.work.predicate(range)),
-            condition(session, &column),
+            condition(session, &column)
         );
+        let hints = self.work.key.as_ref().map(ChunkKey::hints).unwrap_or_default();
+        let asked = hints.map(|hint| {
+            format!("SELECT LENGTH({column}){keys} FROM {}{hint} WHERE {rows}", table.name.sql())
+        });
         let mut found = BTreeMap::new();
-        for row in session.rows(sql).await? {
+        for row in rows_through(session, asked).await? {
             let tuple = match self.key {
                 Some(key) => key.tuple(&row, 1)?,
                 None => KeyTuple(Vec::new()),

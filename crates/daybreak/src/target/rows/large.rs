@@ -91,7 +91,7 @@ async fn largest(
     };
     let key = work.key.clone().or_else(|| ChunkKey::identity(&work.table));
     let taken = work.table.taken(&work.predicate(range));
-    let rows = format!("FROM {} WHERE {taken}", work.table.name.sql());
+    let rows = format!("FROM {}{} WHERE {taken}", work.table.name.sql(), work.hint());
     // Not by sorting: the server would put whole documents into its sort buffer.
     let Some(bytes) = reader.scalar::<u64>(format!("SELECT MAX({size}) {rows}")).await? else {
         return Ok(None);

@@ -165,6 +165,11 @@ impl TableWork {
         self.key.as_ref().map_or_else(|| "TRUE".to_string(), |key| range.predicate(key))
     }
 
+    /// What follows the table's name at the source where a range of it is read.
+    pub(super) fn hint(&self) -> String {
+        self.key.as_ref().map(|key| key.hints()[0].clone()).unwrap_or_default()
+    }
+
     /// A range for people.
     pub(super) fn describe(&self, range: &KeyRange) -> String {
         self.key.as_ref().map_or_else(|| "all rows".to_string(), |key| range.describe(key))

@@ -23,8 +23,8 @@ use crate::{
     error::{Error, Kind, Result, Retry},
     event::Events,
     mysql::{
-        AnySession, KeyRange, ReaderSession, ServerUrl, Session, Side, TableName, VALUE_TOO_LARGE,
-        quote,
+        AnySession, ChunkKey, KeyRange, ReaderSession, ServerUrl, Session, Side, TableName,
+        VALUE_TOO_LARGE, chunk::NO_SUCH_INDEX,
     },
     source::{
         read::{self, BATCHES_AHEAD, Read},
@@ -514,8 +514,18 @@ async fn count_notes(
 }
 
 async fn delete(target: &mut Session, work: &TableWork, predicate: &str) -> Result<(), Failure> {
-    let delete = format!("DELETE FROM {} WHERE {predicate}", work.on_target.name.sql());
-    target.execute(delete).await.map(drop).map_err(Failure::Target)
+    // The form of DELETE that takes a hint.
+    let table = work.on_target.name.sql();
+    let deleting = |hint: &str| format!("DELETE {table} FROM {table}{hint} WHERE {predicate}");
+    let [forced, without] = work.key.as_ref().map(ChunkKey::hints).unwrap_or_default();
+    match target.execute(deleting(&forced)).await {
+        Err(error) if error.code() == Some(NO_SUCH_INDEX) => {
+            target.execute(deleting(&without)).await
+        }
+        other => other,
+    }
+    .map(drop)
+    .map_err(Failure::Target)
 }
 
 /// Begins a transaction on the target that can only commit while its pass is the current one.
@@ -543,17 +553,13 @@ async fn transfer(
     work: &TableWork,
     predicate: &str,
 ) -> Result<Read, Failure> {
-    let (index, order) = match &work.key {
-        Some(key) => (
-            format!(" FORCE INDEX ({})", quote(&key.index)),
-            format!(" ORDER BY {}", key.column_list()),
-        ),
-        None => (String::new(), String::new()),
-    };
+    let order =
+        work.key.as_ref().map(|key| format!(" ORDER BY {}", key.column_list())).unwrap_or_default();
     let query = format!(
-        "SELECT {} FROM {}{index} WHERE {}{order}",
+        "SELECT {} FROM {}{} WHERE {}{order}",
         work.form.select_list(),
         work.table.name.sql(),
+        work.hint(),
         work.table.taken(predicate),
     );
     let begun = Instant::now();
