@@ -2,7 +2,9 @@
 
 use proptest::{prelude::RngExt as _, test_runner::TestRng};
 
-use super::types::{InKeys, Type, one, some};
+use rehearsal::server::Product;
+
+use super::types::{InKeys, Type, Way, one, some};
 
 /// Names that must be quoted, or look like something else.
 const NAMES: &[&str] =
@@ -38,6 +40,7 @@ pub struct Table {
     /// Columns that the server reckons, partitions, and the row format.
     generated: Vec<String>,
     partitions: &'static str,
+    collation: &'static str,
     format: &'static str,
     rows: usize,
 }
@@ -46,6 +49,7 @@ pub struct Table {
 pub struct Case {
     pub number: u64,
     pub tables: Vec<Table>,
+    collation: &'static str,
 }
 
 pub fn quoted(name: &str) -> String {
@@ -53,13 +57,13 @@ pub fn quoted(name: &str) -> String {
 }
 
 impl Case {
-    pub fn random(number: u64, rng: &mut TestRng) -> Case {
+    pub fn random(number: u64, way: Way, rng: &mut TestRng) -> Case {
         let mut tables: Vec<Table> = Vec::new();
         for n in 0..rng.random_range(1..=3) {
-            let table = Table::random(format!("case_{number}"), n, tables.last(), rng);
+            let table = Table::random(format!("case_{number}"), n, way, tables.last(), rng);
             tables.push(table);
         }
-        Case { number, tables }
+        Case { number, tables, collation: way.collation() }
     }
 
     pub fn database(&self) -> String {
@@ -68,7 +72,11 @@ impl Case {
 
     /// What makes it, rows included.
     pub fn sql(&self, rng: &mut TestRng) -> Vec<String> {
-        let mut sql = vec![format!("CREATE DATABASE {}", self.database())];
+        let mut sql = vec![format!(
+            "CREATE DATABASE {} CHARACTER SET utf8mb4{}",
+            self.database(),
+            self.collation
+        )];
         for table in &self.tables {
             sql.push(table.definition());
             for begin in (0..table.rows).step_by(40) {
@@ -87,18 +95,27 @@ impl Case {
 }
 
 impl Table {
-    fn random(database: String, n: usize, before: Option<&Table>, rng: &mut TestRng) -> Table {
+    fn random(
+        database: String,
+        n: usize,
+        way: Way,
+        before: Option<&Table>,
+        rng: &mut TestRng,
+    ) -> Table {
         let name = if rng.random_range(0..5) == 0 { one(rng, NAMES) } else { "t" };
+        // MariaDB prints the names of foreign keys, which begin with the table's, and of their columns without doubling
+        // these.
+        let name = if way.is_modern() { name } else { name.trim_end_matches("`tick") };
         let mut columns: Vec<Column> = (0..rng.random_range(1..=8))
             .map(|at| Column {
                 name: match rng.random_range(0..6) {
                     0 => format!("{}{at}", one(rng, NAMES)),
                     _ => format!("c{at}"),
                 },
-                data_type: Type::random(rng),
+                data_type: Type::random(rng, way),
                 nullable: rng.random_range(0..3) > 0,
                 counts: false,
-                invisible: at > 0 && rng.random_range(0..12) == 0,
+                invisible: at > 0 && rng.random_range(0..12) == 0 && way.is_modern(),
             })
             .collect();
 
@@ -145,7 +162,11 @@ impl Table {
         let parent = before.and_then(|parent| {
             let [(at, None)] = parent.primary.as_ref()?.parts[..] else { return None };
             let referred = &parent.columns[at];
-            if !matches!(referred.data_type, Type::Int { .. }) || !parent.partitions.is_empty() {
+            let printed_well = way.is_modern() || !referred.name.contains('`');
+            if !matches!(referred.data_type, Type::Int { .. })
+                || !parent.partitions.is_empty()
+                || !printed_well
+            {
                 return None;
             }
             columns.push(Column {
@@ -167,9 +188,12 @@ impl Table {
             .iter()
             .enumerate()
             .filter(|(at, column)| {
-                !column.counts && parent.as_ref().is_none_or(|(_, _, own)| own != at)
+                // MariaDB has none of a CHAR: what that reads depends on a setting.
+                let refused = way.with_mariadb()
+                    && matches!(column.data_type, Type::Char { name: "CHAR", .. });
+                !column.counts && !refused && parent.as_ref().is_none_or(|(_, _, own)| own != at)
             })
-            .take(if rng.random_range(0..4) == 0 { 2 } else { 0 })
+            .take(if rng.random_range(0..4) == 0 && way.from != Product::Mysql56 { 2 } else { 0 })
             .map(|(at, column)| {
                 let kind = if rng.random() { "STORED" } else { "VIRTUAL" };
                 format!("g{at} INT AS ({} IS NULL) {kind}", quoted(&column.name))
@@ -198,6 +222,7 @@ impl Table {
             on_delete: one(rng, &["CASCADE", "SET NULL", "RESTRICT"]),
             generated,
             partitions,
+            collation: way.collation(),
             format: one(rng, &formats),
             rows: one(rng, &[0, 1, 30, 200, 400]),
         }
@@ -244,9 +269,10 @@ impl Table {
             ));
         }
         format!(
-            "CREATE TABLE {} (\n  {}\n) CHARACTER SET utf8mb4{}{}",
+            "CREATE TABLE {} (\n  {}\n) CHARACTER SET utf8mb4{}{}{}",
             self.sql_name(),
             lines.join(",\n  "),
+            self.collation,
             self.format,
             self.partitions
         )
@@ -278,6 +304,11 @@ impl Table {
             })
             .collect();
         format!("INSERT INTO {} ({}) VALUES {}", self.sql_name(), names.join(", "), rows.join(", "))
+    }
+
+    /// Whether a unique key always has values left that no row has.
+    pub fn has_room(&self, key: &Key) -> bool {
+        key.parts.iter().any(|(at, _)| self.columns[*at].data_type.is_wide())
     }
 
     /// Every key that is unique.

@@ -1,6 +1,40 @@
 //! A column's type, and values of it that are likely to be somebody's edge.
 
 use proptest::{prelude::RngExt as _, test_runner::TestRng};
+use rehearsal::server::Product;
+
+/// From which server to which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Way {
+    pub from: Product,
+    pub to: Product,
+}
+
+impl Way {
+    /// Whether both have JSON, SRIDs, invisible columns and the collations of MySQL 8.0.
+    pub fn is_modern(self) -> bool {
+        self.from == Product::Mysql97 && self.to == Product::Mysql97
+    }
+
+    pub fn to_mariadb(self) -> bool {
+        self.to == Product::Mariadb1011
+    }
+
+    /// Whether MariaDB is on one side, which doesn't tell -0 from 0.
+    pub fn with_mariadb(self) -> bool {
+        self.to_mariadb() || self.from == Product::Mariadb1011
+    }
+
+    /// Whether the one can follow the other.
+    pub fn replicates(self) -> bool {
+        self.to_mariadb() == (self.from == Product::Mariadb1011)
+    }
+
+    /// What follows `CHARACTER SET utf8mb4` where no collation is chosen: the default isn't everywhere.
+    pub fn collation(self) -> &'static str {
+        if self.is_modern() { "" } else { " COLLATE utf8mb4_unicode_520_ci" }
+    }
+}
 
 /// Pieces of texts: what collations hold for equal, what LOAD DATA and SQL escape, what is long.
 const PIECES: &[&str] = &[
@@ -54,8 +88,11 @@ pub enum Type {
     Blob {
         name: &'static str,
     },
+    /// With `zero`, values hold number 0 as well, which is no member; MariaDB takes none.
     Enum {
         members: Vec<&'static str>,
+        collation: &'static str,
+        zero: bool,
     },
     Set {
         members: u32,
@@ -69,8 +106,10 @@ pub enum Type {
     Json {
         opaque: bool,
     },
+    /// `declared`: whether the column has it as well.
     Point {
         srid: u32,
+        declared: bool,
     },
 }
 
@@ -83,8 +122,14 @@ pub enum InKeys {
 }
 
 impl Type {
-    pub fn random(rng: &mut TestRng) -> Type {
-        let collation = one(rng, COLLATIONS);
+    pub fn random(rng: &mut TestRng, way: Way) -> Type {
+        let mut collation = one(rng, COLLATIONS);
+        if !way.is_modern() && collation.contains("0900") {
+            collation = "utf8mb4_unicode_520_ci";
+        }
+        if way.from == Product::Mysql56 && collation == "utf8mb3_general_ci" {
+            collation = "utf8_general_ci";
+        }
         let length = rng.random_range(1..=30);
         match rng.random_range(0..24) {
             0..=5 => Type::integer(rng),
@@ -111,7 +156,8 @@ impl Type {
             17 => {
                 let all = ["a", "B", "ö", "", "0", "7", "c,d", "e'f", "long enough"];
                 let count = rng.random_range(1..=all.len());
-                Type::Enum { members: some(rng, &all, count) }
+                let (collation, zero) = (way.collation(), !way.to_mariadb());
+                Type::Enum { members: some(rng, &all, count), collation, zero }
             }
             18 => Type::Set { members: one(rng, &[1, 3, 8, 33, 63]) },
             19 => one(rng, &[Type::Date, Type::Year]),
@@ -120,8 +166,10 @@ impl Type {
                 let digits = rng.random_range(0..=6);
                 if rng.random() { Type::DateTime(digits) } else { Type::Timestamp(digits) }
             }
-            22 => Type::Json { opaque: false },
-            _ => Type::Point { srid: if rng.random() { 0 } else { 4326 } },
+            22 if way.is_modern() => Type::Json { opaque: false },
+            _ => {
+                Type::Point { srid: if rng.random() { 0 } else { 4326 }, declared: way.is_modern() }
+            }
         }
     }
 
@@ -130,6 +178,18 @@ impl Type {
             [("TINYINT", 8), ("SMALLINT", 16), ("MEDIUMINT", 24), ("INT", 32), ("BIGINT", 64)];
         let (name, bits) = one(rng, &all);
         Type::Int { name, bits, unsigned: rng.random() }
+    }
+
+    /// Whether there are so many values that a unique key always has some left.
+    pub fn is_wide(&self) -> bool {
+        !matches!(
+            self,
+            Type::Enum { .. }
+                | Type::Year
+                | Type::Bit(..=10)
+                | Type::Set { members: ..=10 }
+                | Type::Int { bits: 8, .. }
+        )
     }
 
     pub fn in_keys(&self) -> InKeys {
@@ -159,10 +219,10 @@ impl Type {
             Type::Text { name, collation } => texts(name, collation),
             Type::Bytes { name, length } => format!("{name}({length})"),
             Type::Blob { name } => (*name).into(),
-            Type::Enum { members } => {
+            Type::Enum { members, collation, .. } => {
                 let quoted: Vec<String> =
                     members.iter().map(|name| format!("'{}'", name.replace('\'', "''"))).collect();
-                format!("ENUM({}) CHARACTER SET utf8mb4", quoted.join(","))
+                format!("ENUM({}) CHARACTER SET utf8mb4{collation}", quoted.join(","))
             }
             Type::Set { members } => {
                 let names: Vec<String> = (0..*members).map(|n| format!("'m{n}'")).collect();
@@ -174,7 +234,8 @@ impl Type {
             Type::DateTime(digits) => format!("DATETIME({digits})"),
             Type::Timestamp(digits) => format!("TIMESTAMP({digits})"),
             Type::Json { .. } => "JSON".into(),
-            Type::Point { srid } => format!("POINT SRID {srid}"),
+            Type::Point { declared: false, .. } => "POINT".into(),
+            Type::Point { srid, .. } => format!("POINT SRID {srid}"),
         }
     }
 
@@ -230,7 +291,9 @@ impl Type {
                 let most = if rng.random_range(0..8) == 0 { 250 } else { 12 };
                 bytes(rng, most)
             }
-            Type::Enum { members } => rng.random_range(0..=members.len()).to_string(),
+            Type::Enum { members, zero, .. } => {
+                rng.random_range(usize::from(!zero)..=members.len()).to_string()
+            }
             Type::Set { members } => (rng.random::<u64>() >> (64 - members)).to_string(),
             Type::Date => match rng.random_range(0..12) {
                 0 => "'0000-00-00'".into(),
@@ -262,7 +325,7 @@ impl Type {
                 ),
             },
             Type::Json { opaque } => document(rng, *opaque),
-            Type::Point { srid } => {
+            Type::Point { srid, .. } => {
                 let (x, y) = (rng.random_range(-80f64..80.0), rng.random_range(-80f64..80.0));
                 format!("ST_GeomFromText('POINT({x} {y})', {srid})")
             }

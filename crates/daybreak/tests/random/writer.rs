@@ -73,8 +73,10 @@ impl Writer {
                     .iter()
                     .enumerate()
                     .filter(|(t, table)| {
-                        (0..table.all_unique().count())
-                            .any(|k| changed.get(&(*t, k)).is_none_or(|done| *done == 0))
+                        table.all_unique().enumerate().any(|(k, key)| {
+                            table.has_room(key)
+                                && changed.get(&(*t, k)).is_none_or(|done| *done == 0)
+                        })
                     })
                     .map(|(_, table)| format!("{}.{}", table.database, table.name))
                     .collect()
@@ -106,9 +108,12 @@ async fn affected(conn: &mut Conn, sql: &str) -> u64 {
     match conn.query_drop(sql).await {
         Ok(()) => conn.affected_rows(),
         // Equal keys, rows that others refer to, a parent that isn't there, deadlocks; and a variable
-        // whose character set can't be compared with the column's.
+        // whose character set can't be compared with the column's; MariaDB's counter at its end.
         Err(mysql_async::Error::Server(error))
-            if matches!(error.code, 1062 | 1451 | 1452 | 1761 | 1205 | 1213 | 1467 | 1267) =>
+            if matches!(
+                error.code,
+                1062 | 1451 | 1452 | 1761 | 1205 | 1213 | 1467 | 1267 | 1271 | 167
+            ) =>
         {
             0
         }
@@ -146,10 +151,13 @@ async fn take_over(conn: &mut Conn, table: &Table, key: &Key) -> u64 {
         pairs.join(between)
     };
     affected(conn, "START TRANSACTION").await;
+    // Of a key that is mostly NULL some values are to move, too.
+    let nulls: Vec<String> = columns.iter().map(|column| format!("{column} IS NULL")).collect();
     let select = format!(
-        "SELECT {} INTO {} FROM {name} ORDER BY RAND() LIMIT 1",
+        "SELECT {} INTO {} FROM {name} ORDER BY {}, RAND() LIMIT 1",
         columns.join(", "),
-        variables.join(", ")
+        variables.join(", "),
+        nulls.join(" OR ")
     );
     affected(conn, &select).await;
     let gone = format!("DELETE FROM {name} WHERE {} LIMIT 1", pairs(" AND ", "<=>"));

@@ -96,7 +96,10 @@ pub(super) fn parse(sql: &str) -> Result<CreateTable> {
     let open = at;
     let behind = words.behind_group(open);
     if !words.is_mark(behind - 1, b')') {
-        return Err(refuse("its list of columns doesn't end").at(name));
+        return Err(refuse("its list of columns doesn't end").at(name).next(
+            "look at SHOW CREATE TABLE: MariaDB prints a backtick in the name of a foreign key, or of its columns, without \
+             doubling it; give these names without one at the source",
+        ));
     }
 
     let mut elements = Vec::new();

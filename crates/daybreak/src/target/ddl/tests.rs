@@ -189,6 +189,10 @@ fn what_is_no_definition_is_refused() {
     {
         assert!(CreateTable::parse(sql).is_err(), "{sql}");
     }
+    // As MariaDB 10.11 prints the name that a foreign key of `a``b` has by default.
+    let printed = "CREATE TABLE `a``b` (\n  `a` int,\n  CONSTRAINT `a`b_ibfk_1` FOREIGN KEY (`a`) REFERENCES `p` (`a`)\n)";
+    let error = CreateTable::parse(printed).unwrap_err();
+    assert!(error.next_step().is_some_and(|next| next.contains("backtick")), "{error}");
 }
 
 /// A name in backticks, a text in quotes, an expression in parentheses: of whatever breaks parsers.
