@@ -16,7 +16,10 @@ use std::{collections::BTreeMap, env, path::Path, sync::Arc, time::Duration};
 
 use daybreak::{
     config::{Config, VerifyConfig, VerifyMode},
-    engine::{Context, Entry, Journal, PositionBy, ReplicationMode, Route, Runner, StopSignal},
+    engine::{
+        Context, Entry, Journal, PositionBy, ReplicationMode, Route, Runner, StopReason, StopSignal,
+    },
+    error::Kind,
     event::Events,
     mysql::ServerUrl,
     route,
@@ -24,7 +27,10 @@ use daybreak::{
     sync::verify::{Liveness, Verdict, compare},
 };
 use mysql_async::{Conn, prelude::Queryable as _};
-use proptest::test_runner::{RngAlgorithm, TestRng};
+use proptest::{
+    prelude::RngExt as _,
+    test_runner::{RngAlgorithm, TestRng},
+};
 use random::{
     look::{Contents, contents, tables},
     schema::Case,
@@ -122,13 +128,21 @@ async fn batch(way: Way, seed: u64, count: u64) {
     if writer.is_none() {
         config.replication.mode = ReplicationMode::CopyOnly;
     }
-    let runner = migration(directory.path(), config.clone()).await;
     let before = writer.as_ref().map(Writer::written);
     let last = if writer.is_some() { "replicate" } else { "objects" };
-    runner
-        .run(Some(last), false)
+    let chunks = rng(seed).random_range(0..200);
+    let context = migration(directory.path(), config.clone()).await;
+    let ended = cut_off(context, chunks, last, &mut there)
         .await
         .unwrap_or_else(|error| panic!("{error:?}\n{}", told(&cases)));
+    if !ended {
+        eprintln!("  resumed after {chunks} chunks");
+        let context = context_of(directory.path(), config.clone());
+        runner(context)
+            .run(Some(last), false)
+            .await
+            .unwrap_or_else(|error| panic!("resumed after {chunks}: {error:?}\n{}", told(&cases)));
+    }
     let mut unchanged = Vec::new();
     if let Some(writer) = writer {
         assert!(Some(writer.written()) > before, "nothing was written while the copy was made");
@@ -198,20 +212,52 @@ async fn connect(server: &Server) -> Conn {
     conn
 }
 
-async fn migration(directory: &Path, config: Config) -> Runner {
+async fn migration(directory: &Path, config: Config) -> Arc<Context> {
     let (plan, _) = route::make_plan(&config, Route::Logical, &Events::nowhere()).await.unwrap();
-    let steps = route::steps(&plan);
-    let journal = Journal::open(directory).unwrap();
-    journal.append(Entry::Planned { plan: Box::new(plan), consent: true }).unwrap();
-    let context = Context {
+    let context = context_of(directory, config);
+    context.journal.append(Entry::Planned { plan: Box::new(plan), consent: true }).unwrap();
+    context
+}
+
+fn context_of(directory: &Path, config: Config) -> Arc<Context> {
+    Arc::new(Context {
         config,
         directory: directory.to_path_buf(),
-        journal: Arc::new(journal),
+        journal: Arc::new(Journal::open(directory).unwrap()),
         events: Events::nowhere(),
         stop: StopSignal::default(),
         write_lock: tokio::sync::Mutex::new(None),
-    };
-    Runner::new(Arc::new(context), steps).unwrap()
+    })
+}
+
+fn runner(context: Arc<Context>) -> Runner {
+    let steps = route::steps(&context.journal.plan().unwrap());
+    Runner::new(context, steps).unwrap()
+}
+
+/// Begins a migration, and has it pause once the target has more than so many chunks. True: it had done its last
+/// step before.
+async fn cut_off(
+    context: Arc<Context>,
+    chunks: u64,
+    last: &'static str,
+    there: &mut Conn,
+) -> daybreak::error::Result<bool> {
+    let stop = context.stop.clone();
+    let running = tokio::spawn(async move { runner(context).run(Some(last), false).await });
+    while !running.is_finished() {
+        let counted = there.query_first("SELECT COUNT(*) FROM daybreak.chunks").await;
+        // It isn't there from the beginning.
+        if counted.is_ok_and(|counted: Option<u64>| counted > Some(chunks)) {
+            stop.stop(StopReason::Pause);
+            break;
+        }
+    }
+    match running.await.unwrap() {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == Kind::Paused => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Both modes of the verification say that each table is equal.
