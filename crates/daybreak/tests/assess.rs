@@ -355,6 +355,7 @@ async fn every_trouble_is_found() {
             "CREATE TABLE mess.keyless (a INT)",
             "CREATE TABLE mess.uniq (a INT NOT NULL UNIQUE)",
             "CREATE TABLE mess.moving (a INT UNIQUE)",
+            "CREATE TABLE mess.named (a INT PRIMARY KEY, b INT UNIQUE)",
             "CREATE TABLE mess.hole (a INT) ENGINE=BLACKHOLE",
             "CREATE TABLE mess.small (a INT PRIMARY KEY) ROW_FORMAT=COMPRESSED KEY_BLOCK_SIZE=8",
             "CREATE TABLE mess.fits (a INT PRIMARY KEY) ROW_FORMAT=DYNAMIC",

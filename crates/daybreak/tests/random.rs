@@ -55,9 +55,11 @@ const WAYS: [Way; 5] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handful_of_random_schemas() {
+    let mut cut = 0;
     for way in WAYS {
-        run(way, if way.is_modern() { 8 } else { 4 }).await;
+        cut += run(way, if way.is_modern() { 8 } else { 4 }).await;
     }
+    assert!(cut > 0, "no copy was cut off");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -74,20 +76,23 @@ async fn two_hundred_random_schemas_between_others() {
     }
 }
 
-async fn run(way: Way, by_default: u64) {
+/// Returns how many copies were cut off.
+async fn run(way: Way, by_default: u64) -> u64 {
     let given = |name: &str| env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let cases = given("CASES").unwrap_or(by_default);
     let first = given("SEED").unwrap_or_else(|| rand::random_range(0..1_000_000_000));
+    let mut cut = 0;
     for begin in (0..cases).step_by(BATCH as usize) {
         let count = BATCH.min(cases - begin);
         let seed = first + begin;
         eprintln!("{way:?}, {count} cases: SEED={seed} CASES={count}");
-        batch(way, seed, count).await;
+        cut += u64::from(batch(way, seed, count).await);
     }
+    cut
 }
 
-/// Moves some cases together, each in a database of its own.
-async fn batch(way: Way, seed: u64, count: u64) {
+/// Moves some cases together, each in a database of its own. Returns whether the copy was cut off.
+async fn batch(way: Way, seed: u64, count: u64) -> bool {
     let gtids = way.is_modern() && seed.is_multiple_of(2);
     let by = if gtids { PositionBy::Gtid } else { PositionBy::File };
     let options = |product, role| {
@@ -130,7 +135,7 @@ async fn batch(way: Way, seed: u64, count: u64) {
     }
     let before = writer.as_ref().map(Writer::written);
     let last = if writer.is_some() { "replicate" } else { "objects" };
-    let chunks = rng(seed).random_range(0..200);
+    let chunks = rng(seed).random_range(0..10 * count);
     let context = migration(directory.path(), config.clone()).await;
     let ended = cut_off(context, chunks, last, &mut there)
         .await
@@ -194,6 +199,7 @@ async fn batch(way: Way, seed: u64, count: u64) {
         .unwrap();
     assert!(cut > Some(0), "no table was cut");
     assert!(wrong.is_empty(), "seed {seed}:\n{}\n{}", wrong.join("\n"), told(&cases));
+    !ended
 }
 
 fn rng(seed: u64) -> TestRng {
@@ -244,8 +250,10 @@ async fn cut_off(
     there: &mut Conn,
 ) -> daybreak::error::Result<bool> {
     let stop = context.stop.clone();
+    let mut look = tokio::time::interval(Duration::from_millis(5));
     let running = tokio::spawn(async move { runner(context).run(Some(last), false).await });
     while !running.is_finished() {
+        look.tick().await;
         let counted = there.query_first("SELECT COUNT(*) FROM daybreak.chunks").await;
         // It isn't there from the beginning.
         if counted.is_ok_and(|counted: Option<u64>| counted > Some(chunks)) {

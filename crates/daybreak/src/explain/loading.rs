@@ -4,6 +4,17 @@ use super::{Doing::Loading, Explanation};
 
 pub(super) const TABLE: &[Explanation] = &[
     Explanation {
+        codes: &[3854],
+        name: "ER_CANNOT_CONVERT_STRING",
+        doing: Loading,
+        says: &[],
+        title: "the server can't show somebody's statement",
+        cause: "MySQL 8.0 and later answer no query of information_schema.PROCESSLIST, INNODB_TRX or sys.innodb_lock_waits while \
+                any statement there has a character of four bytes in it",
+        confirm: &["SHOW FULL PROCESSLIST  -- this shows them"],
+        remedy: "ask again when that statement has ended, or performance_schema.processlist and events_transactions_current instead",
+    },
+    Explanation {
         codes: &[1227],
         name: "ER_SPECIFIC_ACCESS_DENIED_ERROR",
         doing: Loading,

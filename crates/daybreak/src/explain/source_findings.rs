@@ -71,7 +71,7 @@ pub(super) const TABLE: &[Explanation] = &[
         "nothing must be done: the copy names the table, and stops, if one does"),
     finding("source.no_key", "tables have neither a primary key nor a unique one without NULL",
         "nothing names a row: they are copied and compared in one piece, and the replica searches the table for each change",
-        &["on the source: SELECT t.TABLE_SCHEMA, t.TABLE_NAME FROM information_schema.TABLES t LEFT JOIN information_schema.TABLE_CONSTRAINTS c USING (TABLE_SCHEMA, TABLE_NAME) WHERE c.CONSTRAINT_NAME IS NULL AND t.TABLE_TYPE = 'BASE TABLE'"],
+        &["on the source: SELECT t.TABLE_SCHEMA, t.TABLE_NAME FROM information_schema.TABLES t LEFT JOIN (SELECT TABLE_SCHEMA, TABLE_NAME, INDEX_NAME FROM information_schema.STATISTICS WHERE NON_UNIQUE = 0 GROUP BY 1, 2, 3 HAVING SUM(NULLABLE = 'YES') = 0) k USING (TABLE_SCHEMA, TABLE_NAME) WHERE k.INDEX_NAME IS NULL AND t.TABLE_TYPE = 'BASE TABLE'"],
         "give the large ones among them a primary key at the source"),
     finding("source.no_primary_key", "tables have no primary key",
         "a unique key takes its place where it has no NULLs; else it is as with no key",

@@ -1,10 +1,15 @@
 //! Who is connected to a server, and which transactions are open there.
 //!
-//! `information_schema.PROCESSLIST` and `INNODB_TRX` aren't relied on: on MySQL 8.0 and later they hold statements as
-//! utf8mb3, and as long as anybody's statement has a character of four bytes in it, no query of them gets an
-//! answer (3854, seen on 9.7), whichever columns it asks for.
+//! On MySQL 8.0 and later `information_schema.PROCESSLIST` and `INNODB_TRX` hold statements as utf8mb3, and as long as
+//! anybody's statement has a character of four bytes in it, no query of them gets an answer (3854, seen on 9.7),
+//! whichever columns it asks for. The one isn't asked there; of the other `performance_schema` tells enough.
 
-use crate::{error::Result, mysql::Session};
+use mysql_async::Row;
+
+use crate::{
+    error::{Kind, Result},
+    mysql::Session,
+};
 
 /// The server could not convert a text between character sets.
 const CANNOT_CONVERT: u16 = 3854;
@@ -61,35 +66,14 @@ pub struct OpenTransaction {
     pub locks: bool,
 }
 
-/// All transactions that are open in InnoDB.
-///
-/// # Errors
-/// `Privilege` without PROCESS.
-pub async fn open_transactions(session: &mut Session) -> Result<Vec<OpenTransaction>> {
-    // The times in this table are those of the server's own zone, whatever the session's is.
-    let asked = session
-        .rows(
-            "SELECT trx_mysql_thread_id AS id, COALESCE(TIMESTAMPDIFF(SECOND, trx_started, \
-             CONVERT_TZ(NOW(), @@SESSION.time_zone, 'SYSTEM')), 0) AS seconds, \
-             trx_rows_modified > 0 OR trx_rows_locked > 0 AS locks FROM information_schema.INNODB_TRX",
-        )
-        .await;
-    let rows = match asked {
-        Err(error) if error.code() == Some(CANNOT_CONVERT) => {
-            // Prepared XA transactions without a connection aren't in it. TIMER_WAIT is in picoseconds.
-            session
-                .rows(
-                    "SELECT threads.PROCESSLIST_ID AS id, \
-                     CAST(transactions.TIMER_WAIT DIV 1000000000000 AS SIGNED) AS seconds, \
-                     EXISTS (SELECT 1 FROM performance_schema.data_locks AS locks \
-                     WHERE locks.THREAD_ID = transactions.THREAD_ID) AS locks \
-                     FROM performance_schema.events_transactions_current AS transactions \
-                     JOIN performance_schema.threads AS threads ON threads.THREAD_ID = transactions.THREAD_ID \
-                     WHERE transactions.STATE = 'ACTIVE' AND threads.PROCESSLIST_ID IS NOT NULL",
-                )
-                .await?
-        }
-        other => other?,
+/// All transactions that are open in InnoDB; none where they can't be seen: without PROCESS, or where that is
+/// of no help (3854), without SELECT on `performance_schema`, or where that is off or doesn't count transactions.
+pub async fn open_transactions(session: &mut Session) -> Result<Option<Vec<OpenTransaction>>> {
+    let rows = match ask(session).await {
+        Ok(Some(rows)) => rows,
+        Ok(None) => return Ok(None),
+        Err(error) if error.kind() == Kind::Privilege => return Ok(None),
+        Err(error) => return Err(error),
     };
     let mut all = Vec::with_capacity(rows.len());
     for row in rows {
@@ -100,5 +84,47 @@ pub async fn open_transactions(session: &mut Session) -> Result<Vec<OpenTransact
             locks: session.field::<i64>(&row, "locks")? != 0,
         });
     }
-    Ok(all)
+    Ok(Some(all))
+}
+
+async fn ask(session: &mut Session) -> Result<Option<Vec<Row>>> {
+    // The times in this table are those of the server's own zone, whatever the session's is.
+    let asked = session
+        .rows(
+            "SELECT trx_mysql_thread_id AS id, COALESCE(TIMESTAMPDIFF(SECOND, trx_started, \
+             CONVERT_TZ(NOW(), @@SESSION.time_zone, 'SYSTEM')), 0) AS seconds, \
+             trx_rows_modified > 0 OR trx_rows_locked > 0 AS locks FROM information_schema.INNODB_TRX",
+        )
+        .await;
+    match asked {
+        Err(error) if error.code() == Some(CANNOT_CONVERT) => {}
+        other => return other.map(Some),
+    }
+    let counted: Option<bool> = session
+        .scalar(
+            "SELECT @@GLOBAL.performance_schema AND NOT EXISTS (SELECT 1 FROM performance_schema.setup_consumers \
+             WHERE ENABLED = 'NO' AND NAME IN \
+             ('global_instrumentation', 'thread_instrumentation', 'events_transactions_current')) \
+             AND 2 = (SELECT COUNT(*) FROM performance_schema.setup_instruments WHERE ENABLED = 'YES' \
+             AND (NAME = 'wait/lock/metadata/sql/mdl' OR NAME = 'transaction' AND TIMED = 'YES'))",
+        )
+        .await?;
+    if counted != Some(true) {
+        return Ok(None);
+    }
+    // TIMER_WAIT is in picoseconds. Who holds that lock on a table is who LOCK TABLES .. READ waits for; rows' locks
+    // would be dear to list. Prepared XA transactions without a connection aren't here.
+    let rows = session
+        .rows(
+            "SELECT threads.PROCESSLIST_ID AS id, \
+             CAST(transactions.TIMER_WAIT DIV 1000000000000 AS SIGNED) AS seconds, \
+             EXISTS (SELECT 1 FROM performance_schema.metadata_locks AS locks \
+             WHERE locks.OWNER_THREAD_ID = transactions.THREAD_ID AND locks.LOCK_STATUS = 'GRANTED' \
+             AND locks.OBJECT_TYPE = 'TABLE' AND locks.LOCK_TYPE = 'SHARED_WRITE') AS locks \
+             FROM performance_schema.events_transactions_current AS transactions \
+             JOIN performance_schema.threads AS threads ON threads.THREAD_ID = transactions.THREAD_ID \
+             WHERE transactions.STATE = 'ACTIVE' AND threads.PROCESSLIST_ID IS NOT NULL",
+        )
+        .await?;
+    Ok(Some(rows))
 }

@@ -73,10 +73,17 @@ impl ChunkKey {
     /// second where it isn't ([`NO_SUCH_INDEX`]), as on a target whose secondary indexes are still to be built.
     ///
     /// No range is read through any other index. Where it begins or ends at a text in a collation in which some
-    /// characters weigh nothing, one over a prefix of that column leaves out rows (seen on 9.7), and the server
-    /// chooses one now and then.
+    /// characters weigh nothing (or as much as two), one over a prefix of that column leaves out rows (seen on 9.7),
+    /// and the server chooses one now and then.
     pub fn hints(&self) -> [String; 2] {
-        [format!(" FORCE INDEX ({})", quote(&self.index)), " USE INDEX ()".to_string()]
+        let [forced, _] = self.hints_for_rows();
+        [forced, " USE INDEX ()".to_string()]
+    }
+
+    /// The same where rows are looked for by their whole keys ([`ChunkKey::equals`]): any index finds a row by its own
+    /// bytes, and without one a locking read would lock the whole table.
+    pub fn hints_for_rows(&self) -> [String; 2] {
+        [format!(" FORCE INDEX ({})", quote(&self.index)), String::new()]
     }
 
     /// The key's values as expressions whose results [`ChunkKey::tuple`] reads.

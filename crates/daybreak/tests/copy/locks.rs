@@ -581,7 +581,7 @@ async fn any_text_may_run(pair: &Pair) {
     });
     let mut root = pair.source().await;
     let ours = async |root: &mut Session| {
-        let all = open_transactions(root).await.unwrap();
+        let all = open_transactions(root).await.unwrap().unwrap();
         all.into_iter().find(|one| one.id == u64::from(id))
     };
     let begun = Instant::now();

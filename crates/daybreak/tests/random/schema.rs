@@ -311,6 +311,13 @@ impl Table {
         key.parts.iter().any(|(at, _)| self.columns[*at].data_type.is_wide())
     }
 
+    /// Whether it has a key without NULL over whole columns.
+    pub fn names_rows(&self) -> bool {
+        self.all_unique().any(|key| {
+            key.parts.iter().all(|(at, prefix)| prefix.is_none() && !self.columns[*at].nullable)
+        })
+    }
+
     /// Every key that is unique.
     pub fn all_unique(&self) -> impl Iterator<Item = &Key> {
         self.primary.iter().chain(&self.unique)

@@ -182,7 +182,7 @@ async fn others(conn: &mut Conn, table: &Table, rng: &mut TestRng) -> u64 {
             let (column, value) = (quoted(&table.columns[at].name), table.value(at, rng));
             // Where no key names a row, a replica gives rows their values in an order of its own, and may
             // meet a unique key: `replication.unique_with_null`.
-            let rows = if table.primary.is_some() { 3 } else { 1 };
+            let rows = if table.names_rows() { 3 } else { 1 };
             format!("UPDATE {name} SET {column} = {value} ORDER BY RAND() LIMIT {rows}")
         }
     };

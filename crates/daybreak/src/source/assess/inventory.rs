@@ -366,14 +366,10 @@ impl Activity {
     async fn read(session: &mut Session) -> Result<Self> {
         let mut activity = Activity::default();
         let own = u64::from(session.id());
-        activity.long_transactions = match open_transactions(session).await {
-            Ok(all) => {
-                let old = all.iter().filter(|one| one.id != own && one.seconds >= LONG_TRANSACTION);
-                Some(old.map(|one| (one.id, one.seconds)).collect())
-            }
-            Err(error) if error.kind() == Kind::Privilege => None,
-            Err(error) => return Err(error),
-        };
+        activity.long_transactions = open_transactions(session).await?.map(|all| {
+            let old = all.iter().filter(|one| one.id != own && one.seconds >= LONG_TRANSACTION);
+            old.map(|one| (one.id, one.seconds)).collect()
+        });
         if let Some(rows) = optional(session, "XA RECOVER").await? {
             let mut ids = Vec::new();
             for row in &rows {

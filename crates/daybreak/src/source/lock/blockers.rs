@@ -89,16 +89,10 @@ impl Blockers {
             undecided.retain(|one| now.iter().any(|other| other.id == one.id && works(other)));
         }
         found.statements.append(&mut undecided);
-        let transactions = match open_transactions(session).await {
-            Ok(transactions) => transactions,
-            // Without PROCESS nothing is seen; the bound of each try holds all the same.
-            Err(error) if error.kind() == Kind::Privilege => {
-                found.blind = true;
-                Vec::new()
-            }
-            Err(error) => return Err(error),
-        };
-        for OpenTransaction { id, seconds, locks } in transactions {
+        let transactions = open_transactions(session).await?;
+        // Where nothing is seen, the bound of each try holds all the same.
+        found.blind = transactions.is_none();
+        for OpenTransaction { id, seconds, locks } in transactions.into_iter().flatten() {
             let age = Duration::from_secs(seconds);
             if locks && age >= LONG_TRANSACTION {
                 let user = all.iter().find(|one| one.id == id);

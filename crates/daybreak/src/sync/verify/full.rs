@@ -92,14 +92,14 @@ pub(super) struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// Runs a query through the key's index, or (the second text) without naming it where it isn't
-    /// there, as on a target whose secondary indexes are still to be built.
-    pub async fn open(session: &'a mut Session, [forced, plain]: [String; 2]) -> Result<Self> {
+    /// Runs a query through the key's index, or (the second text) without it where it isn't there, as on a target
+    /// whose secondary indexes are still to be built.
+    pub async fn open(session: &'a mut Session, [forced, without]: [String; 2]) -> Result<Self> {
         let watch = session.watch();
         // Preparing tells whether the index is there.
         let statement = match watch.over(session.conn().prep(forced)).await {
             Err(error) if error.code() == Some(NO_SUCH_INDEX) => {
-                watch.over(session.conn().prep(plain)).await
+                watch.over(session.conn().prep(without)).await
             }
             other => other,
         }?;
@@ -271,7 +271,8 @@ pub(super) async fn row_digests(
     key: &ChunkKey,
     range: &KeyRange,
 ) -> Result<Vec<(KeyTuple, String)>> {
-    let rows = through(table, key, &table.taken(&range.predicate(key)), "");
+    let taken = table.taken(&range.predicate(key));
+    let rows = key.hints().map(|hint| format!("{}{hint} WHERE {taken}", table.name.sql()));
     keyed(session, values, key, rows, |_| true).await
 }
 
@@ -292,10 +293,10 @@ pub(super) async fn key_digests(
     keyed(session, values, key, rows, |_| true).await
 }
 
-/// Where rows are read from: through the key's index, and through none.
+/// Where rows are read from that are looked for by their keys: through the key's index, and as the server likes.
 pub(super) fn through(table: &Table, key: &ChunkKey, predicate: &str, lock: &str) -> [String; 2] {
     let name = table.name.sql();
-    key.hints().map(|hint| format!("{name}{hint} WHERE {predicate} {lock}"))
+    key.hints_for_rows().map(|hint| format!("{name}{hint} WHERE {predicate} {lock}"))
 }
 
 /// The rows of a whole table whose digests are wanted.

@@ -306,7 +306,7 @@ pub async fn key_hashes(
     let wanted: Vec<String> = tuples_wanted.iter().map(|tuple| key.equals(tuple)).collect();
     let wanted = table.taken(&wanted.join(" OR "));
     let lock = lock.unwrap_or_default();
-    let statements = key.hints().map(|hint| {
+    let statements = key.hints_for_rows().map(|hint| {
         format!(
             "SELECT {hash}, {} FROM {}{hint} WHERE {wanted} {lock}",
             key.read_list(),

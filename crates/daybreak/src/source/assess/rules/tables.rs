@@ -305,7 +305,7 @@ pub(super) fn keys(survey: &Survey, _: &Estimates, out: &mut Findings) {
     let (unique, none): (Vec<&Table>, Vec<&Table>) =
         keyless.iter().copied().partition(|table| has_unique(table));
     let slow = if survey.native() {
-        "replicating an UPDATE or DELETE there reads the whole table for each row"
+        "replicating an UPDATE or DELETE there may read the whole table"
     } else {
         "the copy and the verification can't split them"
     };
